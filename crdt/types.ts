@@ -1,0 +1,97 @@
+/**
+ * What the shard map says, as plain values: the views that the rest of Shoal reads. The documents
+ * behind them (mesh-document.ts, volume-document.ts) are nobody else's business.
+ *
+ * A view announces; the shards enforce (design.md rule 2). Nothing may be deleted, and no write
+ * sent, because of a view alone.
+ */
+import type {
+  Incarnation,
+  NodeId,
+  PlacementEpoch,
+  Token,
+  VolumeId,
+  VolumeSpec
+} from '../protocols/ids.ts'
+
+export type Role = 'admin' | 'node'
+
+/** What a node says of itself; written by that node alone, at each start and when it changes. */
+export interface NodeEntry {
+  readonly id: NodeId
+  readonly name: string
+  readonly region: string
+  readonly host: string
+  readonly role: Role
+  /** 0: a gateway or witness that holds no shards. */
+  readonly capacityBytes: number
+  /** Multiaddrs without the peer id. */
+  readonly addresses: readonly string[]
+  readonly incarnation: Incarnation
+  /** Version of the Shoal that runs there. */
+  readonly version: string
+  /** Set when the node left on purpose: it is no member any more. Wall ms. */
+  readonly leftAt?: number
+}
+
+/** One line of the directory of volumes. */
+export interface DirectoryEntry {
+  readonly id: VolumeId
+  readonly name: string
+  /** Version of the name: (counter, node that set it); the greatest wins. */
+  readonly namedAt: { readonly counter: number; readonly by: NodeId }
+  readonly createdAt: number
+}
+
+export interface Tombstone {
+  readonly id: VolumeId
+  readonly token: Token
+  /** Wall ms. */
+  readonly at: number
+}
+
+export interface MeshView {
+  readonly nodes: ReadonlyMap<NodeId, NodeEntry>
+  /** Live volumes: in the directory and not under a tombstone. */
+  readonly volumes: ReadonlyMap<VolumeId, DirectoryEntry>
+  /** Names that more than one live volume holds; such a name resolves to none of them. */
+  readonly ambiguousNames: ReadonlyMap<string, readonly VolumeId[]>
+  readonly tombstones: ReadonlyMap<VolumeId, Tombstone>
+  /** Signed revocations by peer, opaque here (protocols/admission checks them). */
+  readonly revocations: ReadonlyMap<NodeId, Uint8Array>
+}
+
+/** A column of a layout generation: node that holds it unless a claim says otherwise. */
+export interface LayoutRun {
+  readonly from: number
+  readonly to: number
+  readonly generation: number
+  /** nodes[column][replica] */
+  readonly nodes: ReadonlyArray<readonly NodeId[]>
+  readonly epoch: PlacementEpoch
+}
+
+export interface PlacementClaim {
+  readonly extent: number
+  readonly generation: number
+  readonly column: number
+  readonly replica: number
+  readonly epoch: PlacementEpoch
+  readonly node: NodeId
+}
+
+export interface VolumeView {
+  readonly spec: VolumeSpec
+  /** The size claim with the greatest epoch. */
+  readonly sizeBytes: number
+  readonly sizeEpoch: PlacementEpoch
+  readonly layout: readonly LayoutRun[]
+  /** Highest claim per chunk replica; empty for a volume that never moved. */
+  readonly claims: readonly PlacementClaim[]
+  /** Last announced attach, for people; the shards know better. */
+  readonly holder:
+    | { readonly token: Token; readonly node: NodeId; readonly since: number }
+    | undefined
+  readonly expectedIops: number | undefined
+  readonly near: string | undefined
+}

@@ -1,0 +1,53 @@
+/** The gateway as the daemon uses it. Implemented by gateway.ts and attachment.ts. */
+import type { Token, VolumeId } from '../../protocols/ids.ts'
+import type { BlockDevice } from '../block-device.ts'
+
+/**
+ * - serving: requests are answered (they may be waiting for a silent node meanwhile)
+ * - fenced: a greater token was met; every request fails, nothing is retried
+ * - failed: it cannot go on (a shard lost data it had acknowledged as durable, or similar)
+ * - detached: ended on purpose
+ */
+export type AttachmentState = 'serving' | 'fenced' | 'failed' | 'detached'
+
+export interface AttachmentStats {
+  readonly readOperations: number
+  readonly writeOperations: number
+  readonly readBytes: number
+  readonly writtenBytes: number
+  readonly flushes: number
+  readonly inFlight: number
+  /** Changes kept for replay. */
+  readonly replayBytes: number
+  readonly replayEntries: number
+  /** Nodes that do not answer at present, with how long (ms). */
+  readonly silent: ReadonlyArray<{ readonly node: string; readonly silentMs: number }>
+}
+
+export interface Attachment extends BlockDevice {
+  readonly volume: VolumeId
+  readonly token: Token
+  readonly since: number
+  state: () => AttachmentState
+  /** Why the state is fenced or failed, in words. */
+  reason: () => string | undefined
+  onState: (listener: (state: AttachmentState) => void) => void
+  stats: () => AttachmentStats
+  /** Grows the volume: shards first, durably; then the map. */
+  grow: (sizeBytes: number) => Promise<void>
+  /** Flushes, tells the shards, closes. Idempotent. */
+  detach: () => Promise<void>
+}
+
+export interface Gateway {
+  /**
+   * Throws VOLUME_ATTACHED (unless `takeOver`), UNREACHABLE naming the node that is missing after
+   * `timeoutMs`, NOT_FOUND, NO_CHUNK.
+   */
+  attach: (
+    volume: VolumeId,
+    options?: { takeOver?: boolean; timeoutMs?: number }
+  ) => Promise<Attachment>
+  attachments: () => ReadonlyMap<VolumeId, Attachment>
+  close: () => Promise<void>
+}

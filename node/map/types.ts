@@ -1,0 +1,57 @@
+/** The shard map as the daemon uses it: views to read, announcements to make, changes to follow. */
+import type { MeshView, NodeEntry, Tombstone, VolumeView } from '../../crdt/types.ts'
+import type { NodeId, PlacementEpoch, Token, VolumeId, VolumeSpec } from '../../protocols/ids.ts'
+
+export interface NewVolume {
+  readonly spec: VolumeSpec
+  readonly name: string
+  readonly sizeBytes: number
+  /** nodes[column][replica] */
+  readonly nodes: ReadonlyArray<readonly NodeId[]>
+  readonly epoch: PlacementEpoch
+  readonly expectedIops: number | undefined
+  readonly near: string | undefined
+}
+
+export interface ShardMap {
+  mesh: () => MeshView
+  /** The volume's view if its document is here; see `fetchVolume`. */
+  volume: (id: VolumeId) => VolumeView | undefined
+  /** Makes the volume's document present and current with at least one peer that has it. */
+  fetchVolume: (id: VolumeId, options?: { timeoutMs?: number }) => Promise<VolumeView>
+  /** The id behind a name or id text. Throws NOT_FOUND or NAME_AMBIGUOUS. */
+  resolve: (nameOrId: string) => VolumeId
+
+  announceNode: (entry: NodeEntry) => void
+  announceVolume: (volume: NewVolume) => void
+  rename: (id: VolumeId, name: string) => void
+  announceSize: (id: VolumeId, sizeBytes: number, epoch: PlacementEpoch) => void
+  /** Adds or replaces the layout of extents [from, to), as a claim at `epoch`. */
+  announceLayout: (
+    id: VolumeId,
+    run: {
+      from: number
+      to: number
+      nodes: ReadonlyArray<readonly NodeId[]>
+      epoch: PlacementEpoch
+    }
+  ) => void
+  announceHolder: (id: VolumeId, token: Token, node: NodeId, since: number) => void
+  announceDelete: (tombstone: Tombstone) => void
+  announceRevocation: (peer: NodeId, signed: Uint8Array) => void
+
+  onMesh: (listener: (view: MeshView) => void) => void
+  onVolume: (listener: (id: VolumeId, view: VolumeView) => void) => void
+  /** Counters for status: documents, bytes, bad updates dropped (by peer), last sync (mono ms). */
+  stats: () => MapStats
+  /** Resolves once everything announced so far is in the durable log. */
+  flush: () => Promise<void>
+  close: () => Promise<void>
+}
+
+export interface MapStats {
+  readonly documents: number
+  readonly bytes: number
+  readonly badUpdates: ReadonlyMap<NodeId, number>
+  readonly lastSyncAgoMs: number | undefined
+}

@@ -1,0 +1,84 @@
+/**
+ * What the shard server asks of a store. One store per node; it keeps the chunks of all shards
+ * behind one journal. Implemented in store.ts; docs/format.md describes every byte.
+ *
+ * Invariants of every implementation:
+ * - the order of calls is the order of effects: a change is sequenced at the call, not when its
+ *   promise resolves, and a read sees exactly the changes that were called before it;
+ * - a change resolves once the OS has it (safe against the death of the process);
+ * - `flush` resolves once everything that resolved before the call is durable (loss of power);
+ * - a read answers only bytes whose checksums match; anything else rejects.
+ * Rejections are ShoalError: BAD_CHECKSUM, NO_SPACE, IO_ERROR.
+ */
+import type {
+  ChunkKey,
+  Incarnation,
+  NodeId,
+  Run,
+  Token,
+  VolumeId,
+  VolumeSpec
+} from '../../protocols/ids.ts'
+import type { Holder } from '../../protocols/shard-control/messages.ts'
+
+/** The durable head of a shard. Replaced as a whole, atomically. */
+export interface ShardRecord {
+  readonly spec: VolumeSpec
+  readonly sizeBytes: number
+  readonly token: Token
+  readonly holder: Holder | undefined
+  readonly runs: readonly Run[]
+  readonly released: ReadonlyArray<{ readonly run: Run; readonly to: NodeId }>
+  readonly receiving: ReadonlyArray<{ readonly run: Run; readonly from: NodeId }>
+}
+
+export interface ReadResult {
+  readonly data: Uint8Array
+  readonly crcs: Uint32Array
+}
+
+export interface StoreSpace {
+  /** What the operator lets this node use, and what of it is used (data, tables, journal). */
+  readonly capacityBytes: number
+  readonly usedBytes: number
+  /** What can still be written: the smaller of capacity and file system, less the reserve. */
+  readonly availableBytes: number
+}
+
+export interface ChunkStore {
+  readonly incarnation: Incarnation
+  /** Set once the store cannot go on (failed sync): everything else then rejects IO_ERROR. */
+  readonly failure: Error | undefined
+  onFailure: (listener: (error: Error) => void) => void
+
+  shards: () => ShardRecord[]
+  shard: (volume: VolumeId) => ShardRecord | undefined
+  /** Token under which the shard was removed, while that is remembered. */
+  removedAt: (volume: VolumeId) => Token | undefined
+  /** Durable (and visible to `shard`) when it resolves. Calls for one volume are applied in order. */
+  saveShard: (record: ShardRecord) => Promise<void>
+  /** Durable tombstone first, then the bytes are freed. */
+  removeShard: (volume: VolumeId, token: Token) => Promise<void>
+
+  /** Offset and length: whole blocks inside the chunk. Holes read as zeroes. */
+  read: (chunk: ChunkKey, offsetBytes: number, lengthBytes: number) => Promise<ReadResult>
+  /** `data` must not change afterwards; `crcs` have been checked by the caller. */
+  write: (
+    chunk: ChunkKey,
+    offsetBytes: number,
+    data: Uint8Array,
+    crcs: Uint32Array
+  ) => Promise<void>
+  /** Gives the blocks back; they read as zeroes. */
+  trim: (chunk: ChunkKey, offsetBytes: number, lengthBytes: number) => Promise<void>
+  /** The blocks read as zeroes and stay (or become) allocated. */
+  zero: (chunk: ChunkKey, offsetBytes: number, lengthBytes: number) => Promise<void>
+  /** Lengths in blocks, alternating data, hole, data ..., beginning with data (may be 0). */
+  map: (chunk: ChunkKey, offsetBytes: number, lengthBytes: number) => Promise<Uint32Array>
+  flush: () => Promise<void>
+  /** Digest of a chunk's allocation, checksums and a 64-bit hash per block, as CID text. */
+  digest: (chunk: ChunkKey) => Promise<string>
+  allocatedBytes: (volume: VolumeId) => number
+  space: () => StoreSpace
+  close: () => Promise<void>
+}

@@ -1,0 +1,36 @@
+/** Every bound that messages and machines obey, by name. Bytes, milliseconds, or a count. */
+
+export const KiB = 1024
+export const MiB = 1024 * KiB
+export const GiB = 1024 * MiB
+export const TiB = 1024 * GiB
+export const PiB = 1024 * TiB
+
+/** The unit of checksum, order, allocation and of everything a shard stores. */
+export const BLOCK_BYTES = 4 * KiB
+
+export const MAX_VOLUME_BYTES = PiB
+export const DEFAULT_EXTENT_BYTES = 64 * MiB
+export const MIN_EXTENT_BYTES = MiB
+export const MAX_EXTENT_BYTES = GiB
+export const MIN_STRIPE_UNIT_BYTES = BLOCK_BYTES
+export const DEFAULT_STRIPE_UNIT_BYTES = 64 * KiB
+export const MAX_COLUMNS = 256
+export const MAX_COPIES = 3
+
+/** Names of volumes, nodes, regions and hosts: 1..63 of a-z 0-9 - . _ , beginning with a-z 0-9. */
+export const MAX_NAME_CHARS = 63
+
+/** Largest range of one shard-io request (data bytes), and of a whole frame of it. */
+export const MAX_IO_BYTES = 4 * MiB
+export const MAX_SHARD_IO_FRAME_BYTES = MAX_IO_BYTES + (MAX_IO_BYTES / BLOCK_BYTES) * 4 + 4 * KiB
+
+/** Largest control message (CBOR, length-prefixed) on any protocol but map sync. */
+export const MAX_CONTROL_MESSAGE_BYTES = MiB
+export const MAX_MAP_MESSAGE_BYTES = 32 * MiB
+/** Runs that one shard may hold for one volume. */
+export const MAX_RUNS = 65_536
+export const MAX_ADDRESSES = 16
+export const MAX_ADDRESS_CHARS = 256
+/** Greatest integer counter accepted from the wire (tokens, epochs, incarnations, sessions). */
+export const MAX_COUNTER = Number.MAX_SAFE_INTEGER - 1
