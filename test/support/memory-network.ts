@@ -179,7 +179,8 @@ class MemoryStream implements ByteStream {
 
   drained(): Promise<void> {
     if (this.#closed) return Promise.reject(this.#error ?? new Error('stream closed'))
-    if ((this.#remote?.#inboxBytes ?? 0) < HIGH_MARK_BYTES) return Promise.resolve()
+    if (this.#remote === undefined || this.#remote.#inboxBytes < HIGH_MARK_BYTES)
+      return Promise.resolve()
     return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }))
   }
 
@@ -217,7 +218,7 @@ class MemoryStream implements ByteStream {
 
   abort(reason: Error): void {
     this.#close(reason)
-    this.#remote?.#close(new Error('stream reset'))
+    if (this.#remote !== undefined) this.#remote.#close(new Error('stream reset'))
   }
 
   #schedule(): void {
@@ -236,7 +237,7 @@ class MemoryStream implements ByteStream {
       this.#inboxBytes -= bytes.length
       this.#bytesListener(bytes)
     }
-    if (this.#inboxBytes < HIGH_MARK_BYTES / 2) this.#remote?.#wake()
+    if (this.#remote !== undefined && this.#inboxBytes < HIGH_MARK_BYTES / 2) this.#remote.#wake()
     const isOver = this.#endedRemote && this.#inbox.length === 0 && !this.#closed
     if (isOver && !this.#endDelivered) {
       this.#endDelivered = true
