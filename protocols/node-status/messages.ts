@@ -15,10 +15,13 @@ export const NODE_STATUS_PROTOCOL = '/shoal/node-status/1'
 /** Shards and attachments that one answer lists; the totals count all of them. */
 export const MAX_STATUS_SHARDS = 2000
 export const MAX_STATUS_ATTACHMENTS = 500
+/** Peers whose distance one answer lists, the nearest first. */
+export const MAX_STATUS_PEERS = 500
 export const MAX_STATUS_PROBLEMS = 50
 export const MAX_PROBLEM_CHARS = 500
 
 const amount = z.number().min(0).max(MAX_COUNTER)
+const nodeId = z.custom<NodeId>(isNodeId, 'not a node id')
 const volume = z.custom<VolumeId>(isVolumeId, 'not a volume id')
 
 /** Rates over the last seconds, per second. */
@@ -33,7 +36,7 @@ export type Load = z.infer<typeof loadSchema>
 export const nodeStatusRequestSchema = z.strictObject({})
 
 export const nodeStatusSchema = z.strictObject({
-  id: z.custom<NodeId>(isNodeId, 'not a node id'),
+  id: nodeId,
   version: z.string().max(MAX_NAME_CHARS),
   uptimeMs: amount,
   /** Absent on a node without capacity. */
@@ -62,6 +65,8 @@ export const nodeStatusSchema = z.strictObject({
       })
     )
     .max(MAX_STATUS_ATTACHMENTS),
+  /** Measured smoothed round trips to connected peers. */
+  distances: z.array(z.strictObject({ peer: nodeId, roundTripMs: amount })).max(MAX_STATUS_PEERS),
   problems: z.array(z.string().max(MAX_PROBLEM_CHARS)).max(MAX_STATUS_PROBLEMS)
 })
 export type NodeStatus = z.infer<typeof nodeStatusSchema>

@@ -1,0 +1,106 @@
+/**
+ * Which nodes a new volume is first spread over. A pure choice from measurements: the same
+ * candidates give the same answer on every node, in whatever order they are listed.
+ *
+ * Nodes are taken one at a time, each time the cheapest. Costs are in milliseconds of round trip,
+ * so that each term says how far away a node may be before it is the better choice after all:
+ *
+ *   distance   measured round trip to the gateway (or to the region that was asked for)
+ *   load       1 ms per 1,000 IOPS that the node serves already
+ *   fullness   up to 20 ms, with the square of the used share
+ *   region     10 ms for every node already taken in the same region; 1 ms if a region is asked for
+ *   host       20 ms for every node already taken on the same host
+ *
+ * Invariants: no node twice; only nodes with room; exactly as many as asked for.
+ */
+import { assert } from '../assert.ts'
+import type { NodeId } from '../ids.ts'
+import { MiB } from '../limits.ts'
+
+/** Free space below which a node is given no new shard. */
+export const MIN_ROOM_BYTES = 64 * MiB
+
+const UNKNOWN_DISTANCE_MS = 100
+const FULL_COST_MS = 20
+const IOPS_PER_MS = 1000
+const SAME_REGION_MS = 10
+const SAME_REGION_NEAR_MS = 1
+const SAME_HOST_MS = 20
+/** What asking for a region is worth against everything that was only measured. */
+const OUTSIDE_NEAR_MS = 50
+
+export interface Candidate {
+  readonly node: NodeId
+  readonly region: string
+  readonly host: string
+  /** Measured to the gateway, or to the nearest node of the region asked for. */
+  readonly distanceMs: number | undefined
+  readonly iops: number
+  readonly capacityBytes: number
+  readonly availableBytes: number
+}
+
+export interface PlacementWish {
+  readonly columns: number
+  /** A region to stay near to, if one was asked for. */
+  readonly nearRegion?: string | undefined
+}
+
+export function hasRoom(candidate: Candidate): boolean {
+  return candidate.capacityBytes > 0 && candidate.availableBytes >= MIN_ROOM_BYTES
+}
+
+/** The node of each column. The caller has checked that enough candidates have room. */
+export function choosePlacement(candidates: readonly Candidate[], wish: PlacementWish): NodeId[] {
+  const left = candidates.filter(hasRoom).sort(byId)
+  assert(left.length >= wish.columns, 'there is a node with room for every column')
+  const taken: Candidate[] = []
+  while (taken.length < wish.columns) {
+    const best = cheapest(left, taken, wish)
+    taken.push(best)
+    left.splice(left.indexOf(best), 1)
+  }
+  return taken.map(candidate => candidate.node)
+}
+
+function cheapest(
+  left: readonly Candidate[],
+  taken: readonly Candidate[],
+  wish: PlacementWish
+): Candidate {
+  let best: Candidate | undefined
+  let bestMs = Number.POSITIVE_INFINITY
+  for (const candidate of left) {
+    const ms = costMs(candidate, taken, wish)
+    if (ms >= bestMs) continue
+    best = candidate
+    bestMs = ms
+  }
+  assert(best !== undefined, 'there is a candidate left')
+  return best
+}
+
+/** Exported for tests and for `--json` explanations. */
+export function costMs(
+  candidate: Candidate,
+  taken: readonly Candidate[],
+  wish: PlacementWish
+): number {
+  const isNear = wish.nearRegion === undefined || candidate.region === wish.nearRegion
+  const usedShare = 1 - Math.min(1, candidate.availableBytes / candidate.capacityBytes)
+  const sameRegion = taken.filter(other => other.region === candidate.region).length
+  const sameHost = taken.filter(other => other.host === candidate.host).length
+  const regionMs = wish.nearRegion === undefined ? SAME_REGION_MS : SAME_REGION_NEAR_MS
+  return (
+    (candidate.distanceMs ?? UNKNOWN_DISTANCE_MS) +
+    (isNear ? 0 : OUTSIDE_NEAR_MS) +
+    candidate.iops / IOPS_PER_MS +
+    FULL_COST_MS * usedShare ** 2 +
+    regionMs * sameRegion +
+    SAME_HOST_MS * sameHost
+  )
+}
+
+function byId(a: Candidate, b: Candidate): number {
+  return a.node < b.node ? -1 : a.node > b.node ? 1 : 0
+}
