@@ -34,3 +34,14 @@ export const MAX_ADDRESSES = 16
 export const MAX_ADDRESS_CHARS = 256
 /** Greatest integer counter accepted from the wire (tokens, epochs, incarnations, sessions). */
 export const MAX_COUNTER = Number.MAX_SAFE_INTEGER - 1
+
+// Shards (protocols/shard-io, protocols/shard-control).
+/** Hellos of one stream, and opens of one shard, that may wait for older requests to settle. */
+export const MAX_WAITING_HELLOS = 4
+export const MAX_WAITING_OPENS = 64
+/** Runs that a shard accepts for one volume: its state must fit a control message. */
+export const MAX_GRANTED_RUNS = 4096
+
+// Attach (protocols/attach).
+/** Shards that one attach follows, those named by released and receiving runs included. */
+export const MAX_ATTACH_NODES = 1024
