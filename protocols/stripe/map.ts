@@ -124,6 +124,49 @@ export function split(
   return pieces
 }
 
+/** The part of a column that a range covers: one contiguous range of one chunk. Bytes. */
+export interface ColumnRange extends Place {
+  readonly length: number
+}
+
+/** What [offset, offset + length) covers of each chunk; extents in order, then columns. */
+export function columnRanges(
+  shape: StripeShape,
+  sizeBytes: number,
+  offset: number,
+  length: number
+): ColumnRange[] {
+  assert(offset >= 0 && length >= 0 && offset + length <= sizeBytes, 'a range is inside the volume')
+  const { extentBytes, columns } = shape
+  const ranges: ColumnRange[] = []
+  const end = offset + length
+  for (let at = offset; at < end; ) {
+    const extent = Math.floor(at / extentBytes)
+    const stop = Math.min(end, (extent + 1) * extentBytes)
+    for (let column = 0; column < columns; column++) {
+      const chunkOffset = columnBytesBefore(shape, column, at - extent * extentBytes)
+      const chunkEnd = columnBytesBefore(shape, column, stop - extent * extentBytes)
+      if (chunkEnd > chunkOffset) {
+        ranges.push({ extent, column, chunkOffset, length: chunkEnd - chunkOffset })
+      }
+    }
+    at = stop
+  }
+  return ranges
+}
+
+/** Bytes of the first `inExtent` bytes of an extent that lie on `column`. */
+function columnBytesBefore(shape: StripeShape, column: number, inExtent: number): number {
+  const { stripeUnitBytes, columns } = shape
+  const unit = Math.floor(inExtent / stripeUnitBytes)
+  const row = Math.floor(unit / columns)
+  const current = unit - row * columns
+  const before = row * stripeUnitBytes
+  if (column > current) return before
+  if (column < current) return before + stripeUnitBytes
+  return before + (inExtent - unit * stripeUnitBytes)
+}
+
 /** First volume offset after `at` that is not next to it on the same chunk. */
 function endOfPiece(shape: StripeShape, at: number): number {
   const bytes = shape.columns === 1 ? shape.extentBytes : shape.stripeUnitBytes

@@ -11,6 +11,7 @@ import {
 } from '../../protocols/limits.ts'
 import {
   columnBytes,
+  columnRanges,
   extentCount,
   locate,
   type StripeShape,
@@ -89,6 +90,30 @@ describe('the stripe map', () => {
           at += piece.length
         }
         expect(at).toBe(offset + length)
+      })
+    )
+  })
+
+  it('covers of each chunk exactly what the pieces cover of it, in one stretch', () => {
+    fc.assert(
+      fc.property(ranges, ({ shape, sizeBytes, offset, length }) => {
+        const expected = new Map<string, { from: number; to: number; length: number }>()
+        for (const piece of split(shape, sizeBytes, offset, length)) {
+          const key = `${piece.extent}.${piece.column}`
+          const old = expected.get(key) ?? { from: piece.chunkOffset, to: 0, length: 0 }
+          const to = piece.chunkOffset + piece.length
+          expected.set(key, { from: old.from, to, length: old.length + piece.length })
+        }
+        const found = columnRanges(shape, sizeBytes, offset, length)
+        expect(found.length).toBe(expected.size)
+        for (const range of found) {
+          const want = expected.get(`${range.extent}.${range.column}`)
+          expect(want).toEqual({
+            from: range.chunkOffset,
+            to: range.chunkOffset + range.length,
+            length: range.length
+          })
+        }
       })
     )
   })
