@@ -1,0 +1,31 @@
+/** `npm run bench -- NAME [--quick] [--json FILE] [--seed N]`: see `BENCHES` for the names. */
+import { parseArgs } from 'node:util'
+import { messageOf } from '../../protocols/fault.ts'
+import { benchIo } from './io.ts'
+import { type BenchOptions, type BenchResult, writeResult } from './report.ts'
+
+const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResult>>> = {
+  io: benchIo
+}
+const USAGE = `usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--quick] [--json FILE] [--seed N]`
+
+try {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      quick: { type: 'boolean', default: false },
+      json: { type: 'string' },
+      seed: { type: 'string', default: '1' }
+    }
+  })
+  const [name = ''] = positionals
+  const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined
+  const seed = Number(values.seed)
+  if (bench === undefined || positionals.length !== 1) throw new Error(USAGE)
+  if (!Number.isSafeInteger(seed) || seed < 0) throw new Error(`--seed: not a whole number`)
+  const result = await bench({ quick: values.quick, json: values.json, seed })
+  writeResult(result, values.json)
+} catch (error) {
+  console.error(messageOf(error))
+  process.exitCode = 1
+}

@@ -1,0 +1,231 @@
+/**
+ * A real mesh for tests, benches and soaks: every node its own `shoal up` process, made with the
+ * commands that people use, on ports that the system chooses, in a temporary directory.
+ *
+ * Invariants: states are waited for, never slept for; `close` ends every process and removes every
+ * directory, whatever happened before; a failure is reported with the tail of every node's log.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { SHOAL, shoal, shoalJson } from './process-cli.ts'
+import { Child, type Outcome, type SpawnOptions, until } from './process-spawn.ts'
+
+export interface NodePlan {
+  readonly name: string
+  readonly region: string
+  /** As the CLI takes it; '0' makes a gateway without shards. */
+  readonly capacity: string
+  /** Where its data directory is; inside the mesh's directory by default. */
+  readonly dir?: string
+}
+
+export interface StatusNode {
+  readonly id: string
+  readonly name: string
+  readonly region: string
+  readonly connected: boolean
+}
+
+/** Three storage nodes in three regions, and a gateway. */
+export const THREE_AND_GATEWAY: readonly NodePlan[] = [
+  { name: 'west', region: 'eu-west', capacity: '4G' },
+  { name: 'north', region: 'eu-north', capacity: '4G' },
+  { name: 'east', region: 'us-east', capacity: '4G' },
+  { name: 'gate', region: 'eu-west', capacity: '0' }
+]
+
+const UP_MS = 30_000
+const JOIN_MS = 30_000
+const CONVERGE_MS = 60_000
+
+export class ProcessNode {
+  readonly plan: NodePlan
+  readonly dir: string
+  #child: Child | undefined
+  #logs: Child[] = []
+
+  constructor(plan: NodePlan, dir: string) {
+    this.plan = plan
+    this.dir = dir
+  }
+
+  get name(): string {
+    return this.plan.name
+  }
+
+  get pid(): number {
+    if (this.#child === undefined) throw new Error(`${this.name} is not up`)
+    return this.#child.pid
+  }
+
+  get child(): Child | undefined {
+    return this.#child
+  }
+
+  get running(): boolean {
+    return this.#child !== undefined && this.#child.outcome === undefined
+  }
+
+  /** `shoal up`, until its control API answers. */
+  async up(options: SpawnOptions & { args?: readonly string[] } = {}): Promise<void> {
+    const args = [SHOAL, 'up', '--dir', this.dir, ...LISTEN, ...(options.args ?? [])]
+    const child = new Child(`node ${this.name}`, process.execPath, args, options)
+    this.#child = child
+    this.#logs.push(child)
+    await until(
+      `${this.name} is up`,
+      async () => {
+        if (child.outcome) throw new Error(`${this.name} ended at its start\n${child.tail()}`)
+        return (await shoal(this.dir, ['status', '--json'])).code === 0
+      },
+      UP_MS
+    )
+  }
+
+  /** kill -9. */
+  async kill(): Promise<void> {
+    await this.#child?.kill()
+  }
+
+  async stop(): Promise<Outcome | undefined> {
+    return this.#child?.stop()
+  }
+
+  freeze(): void {
+    this.#child?.signal('SIGSTOP')
+  }
+
+  thaw(): void {
+    this.#child?.signal('SIGCONT')
+  }
+
+  json<T = Record<string, unknown>>(...args: string[]): Promise<T> {
+    return shoalJson<T>(this.dir, args)
+  }
+
+  run(...args: string[]): Promise<Outcome> {
+    return shoal(this.dir, args)
+  }
+
+  tail(): string {
+    return this.#logs.map(child => child.tail()).join('\n')
+  }
+}
+
+export class ProcessMesh {
+  readonly dir: string
+  readonly nodes: ProcessNode[] = []
+  readonly #cleanups: Array<() => Promise<void> | void> = []
+
+  private constructor(dir: string) {
+    this.dir = dir
+  }
+
+  /** The first plan's node makes the mesh and must have capacity; the others join one by one. */
+  static async start(plans: readonly NodePlan[] = THREE_AND_GATEWAY): Promise<ProcessMesh> {
+    const mesh = new ProcessMesh(mkdtempSync(join(tmpdir(), 'shoal-e2e-')))
+    try {
+      for (const plan of plans) await mesh.add(plan)
+      await mesh.converged()
+      return mesh
+    } catch (error) {
+      await mesh.close(error)
+      throw error
+    }
+  }
+
+  /** Made by `init` if it is the first, else by an invite of the first and `join`; then up. */
+  async add(plan: NodePlan, options: SpawnOptions = {}): Promise<ProcessNode> {
+    const node = new ProcessNode(plan, plan.dir ?? join(this.dir, plan.name))
+    const { name, region, capacity } = plan
+    const words = ['--name', name, '--region', region, '--capacity', capacity]
+    if (this.nodes.length === 0) await shoalJson(node.dir, ['init', ...words])
+    else {
+      const token = await this.invite()
+      await shoalJson(node.dir, ['join', token, ...words, '--new-region'], { timeoutMs: JOIN_MS })
+    }
+    this.nodes.push(node)
+    await node.up(options)
+    return node
+  }
+
+  async invite(): Promise<string> {
+    return (await this.first.json<{ token: string }>('invite')).token
+  }
+
+  get first(): ProcessNode {
+    const [first] = this.nodes
+    if (first === undefined) throw new Error('an empty mesh')
+    return first
+  }
+
+  node(name: string): ProcessNode {
+    const found = this.nodes.find(node => node.name === name)
+    if (found === undefined) throw new Error(`no node ${name}`)
+    return found
+  }
+
+  /** Every running node is connected to every other running node. */
+  async converged(nodes = this.nodes.filter(node => node.running)): Promise<void> {
+    const names = nodes.map(node => node.name)
+    for (const node of nodes) {
+      await until(
+        `${node.name} sees ${names.join(', ')}`,
+        async () => {
+          const seen = (await statusNodes(node)).filter(other => other.connected)
+          return names.every(name => seen.some(other => other.name === name))
+        },
+        CONVERGE_MS
+      )
+    }
+  }
+
+  /** Creates a volume and attaches it at the gateway; the NBD URI. */
+  async volume(gateway: ProcessNode, name: string, ...options: string[]): Promise<string> {
+    await gateway.json('volume', 'create', name, ...options)
+    return attach(gateway, name)
+  }
+
+  /** Runs when the mesh closes, after the processes have ended; newest first. */
+  onClose(cleanup: () => Promise<void> | void): void {
+    this.#cleanups.unshift(cleanup)
+  }
+
+  /** With an error: prints what every node logged. */
+  async close(error?: unknown): Promise<void> {
+    if (error !== undefined) console.error(this.nodes.map(node => node.tail()).join('\n'))
+    for (const node of this.nodes) {
+      node.thaw()
+      await node.kill()
+    }
+    for (const cleanup of this.#cleanups) await cleanup()
+    rmSync(this.dir, { recursive: true, force: true })
+  }
+}
+
+/** Runs `body` with a mesh, which is closed whatever happens. */
+export async function withMesh(
+  plans: readonly NodePlan[],
+  body: (mesh: ProcessMesh) => Promise<void>
+): Promise<void> {
+  const mesh = await ProcessMesh.start(plans)
+  try {
+    await body(mesh)
+  } catch (error) {
+    await mesh.close(error)
+    throw error
+  }
+  await mesh.close()
+}
+
+export async function statusNodes(node: ProcessNode): Promise<StatusNode[]> {
+  return (await node.json<{ nodes: StatusNode[] }>('status')).nodes
+}
+
+/** `volume attach`; the NBD URI. */
+export async function attach(node: ProcessNode, name: string, ...options: string[]) {
+  return (await node.json<{ uri: string }>('volume', 'attach', name, ...options)).uri
+}
+
+const LISTEN = ['--listen', '/ip4/127.0.0.1/tcp/0']
