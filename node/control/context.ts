@@ -7,11 +7,14 @@
  */
 import type { Role } from '../../crdt/types.ts'
 import type { NodeId, VolumeId } from '../../protocols/ids.ts'
-import type { Attachment, Gateway } from '../gateway/types.ts'
+import type { Gateway } from '../gateway/types.ts'
 import type { ShardMap } from '../map/types.ts'
 import type { Clock, Log, Network, Random } from '../ports.ts'
 import type { Rpc } from '../rpc/types.ts'
 import type { ChunkStore } from '../storage/types.ts'
+import type { AttachmentList, ExportService } from '../volumes/types.ts'
+
+export type { ExportPoint, ExportService } from '../volumes/types.ts'
 
 export interface DaemonContext {
   readonly self: SelfInfo
@@ -26,6 +29,8 @@ export interface DaemonContext {
   readonly store: ChunkStore | undefined
   readonly members: MemberOperations
   readonly exports: ExportService
+  /** Where the attached volumes are kept across restarts: `openAttachmentFile` of node/volumes. */
+  readonly savedAttachments: AttachmentList | undefined
   /** Work done by each local shard since the daemon started; only grows. */
   readonly shardCounters: () => readonly ShardCounters[]
   /** What is wrong here, in words for a person, the worst first. Empty when all is well. */
@@ -82,23 +87,4 @@ export interface ShardCounters {
   readonly writeOperations: number
   readonly readBytes: number
   readonly writtenBytes: number
-}
-
-/** Where NBD clients of this host find a volume. */
-export interface ExportPoint {
-  readonly uri: string
-  /** Path of the unix socket, or undefined if only TCP is served. */
-  readonly socketPath: string | undefined
-  readonly exportName: string
-}
-
-/** The NBD server as the control path sees it; wired to node/nbd. */
-export interface ExportService {
-  /** Serves the attachment under `name`. An export of the same volume is replaced. */
-  add: (volume: VolumeId, name: string, attachment: Attachment) => Promise<ExportPoint>
-  /** Ends the export and its connections. Idempotent. */
-  remove: (volume: VolumeId) => Promise<void>
-  point: (volume: VolumeId) => ExportPoint | undefined
-  /** Connected NBD clients. */
-  connections: (volume: VolumeId) => number
 }

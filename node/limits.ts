@@ -1,0 +1,192 @@
+/** Every bound of node/, by area. Bytes, milliseconds, or a count. */
+import { MiB } from '../protocols/limits.ts'
+
+// Shard server (node/shard).
+/** Requests and bytes of data handed to the store and not answered, over all volumes. */
+export const SHARD_IN_FLIGHT_REQUESTS = 256
+export const SHARD_IN_FLIGHT_BYTES = 32 * MiB
+/** What one stream may have queued before its sender has to wait; half of it restarts it. */
+export const STREAM_QUEUE_REQUESTS = 512
+export const STREAM_QUEUE_BYTES = 8 * MiB
+/** Beyond this many times those marks a local connection answers BUSY. */
+export const LOCAL_QUEUE_FACTOR = 4
+export const LOCAL_BUSY_RETRY_MS = 5
+/** Deficit round robin, in blocks: added per turn, charged per request, and the most charged. */
+export const ROUND_QUANTUM = 64
+export const REQUEST_COST = 4
+export const MAX_REQUEST_COST = 1024
+/** A stream that has not said hello by then is closed. */
+export const SHARD_HELLO_TIMEOUT_MS = 10_000
+export const SHARD_STREAMS_PER_PEER = 1024
+export const SHARD_STREAMS = 8192
+/** Control calls of one volume that wait for each other, and digests that run at a time. */
+export const SHARD_CALLS_WAITING = 64
+export const SHARD_DIGESTS_RUNNING = 2
+export const SHARD_DIGESTS_WAITING = 64
+export const SHARDS_PER_NODE = 4096
+/** A node with less to write than this takes no new shard. */
+export const MIN_FREE_FOR_SHARD_BYTES = 16 * MiB
+/** Peers whose violations of shard-io are counted by name. */
+export const SHARD_VIOLATORS = 1024
+
+// Volumes and control (node/volumes, node/control).
+/** One call to a shard, or one question to a node for its status. */
+export const SHARD_CALL_TIMEOUT_MS = 10_000
+export const NODE_STATUS_TIMEOUT_MS = 2_000
+/** Nodes (or volumes) asked at the same time. */
+export const MAX_PARALLEL_CALLS = 16
+/** Import and export: bytes of one read or write, and how many are in flight. */
+export const TRANSFER_PIECE_BYTES = 1024 * 1024
+export const MAX_TRANSFER_PIECES = 8
+/** Import and export make what they wrote durable at these intervals: bounds the replay buffer. */
+export const TRANSFER_FLUSH_BYTES = 128 * 1024 * 1024
+/** How much of a volume one question for holes covers. */
+export const TRANSFER_MAP_BYTES = 256 * 1024 * 1024
+/** How long a failed re-attach at the start of the daemon waits before the next attempt. */
+export const RESTORE_RETRY_MS = 5_000
+export const MAX_SAVED_ATTACHMENTS = 10_000
+/** Bytes of one JSON request to the control socket. */
+export const MAX_CONTROL_BODY_BYTES = 64 * 1024
+/** Progress lines of one import or export are at least this far apart. */
+export const PROGRESS_INTERVAL_MS = 250
+/** The window over which status measures rates, and how often it looks. */
+export const RATE_INTERVAL_MS = 1_000
+export const RATE_SAMPLES = 5
+/** Life of an invite unless the operator says otherwise, and the longest one. */
+export const DEFAULT_INVITE_MS = 24 * 3_600_000
+export const MAX_INVITE_MS = 30 * 24 * 3_600_000
+/** A unix socket's path: sun_path less its terminator. */
+export const MAX_SOCKET_PATH_BYTES = 107
+
+// -- host, streams, rpc and members
+
+/** A stream's writer is told to wait above this, and to go on below half of it. */
+export const WRITE_HIGH_MARK_BYTES = MiB
+/** Received and not yet taken by the listener: above this the remote's window stays shut. */
+export const READ_HIGH_MARK_BYTES = MiB
+/** Yamux: what one stream may have under way, and what a paused one may hold (facts: 2 and 4). */
+export const STREAM_WINDOW_BYTES = 2 * MiB
+export const STREAM_READ_BUFFER_BYTES = 4 * MiB
+/** Streams of one protocol on one connection, each way. */
+export const MAX_STREAMS_PER_PROTOCOL = 512
+/** Streams of all protocols on one connection, each way. */
+export const MAX_STREAMS_PER_CONNECTION = 2048
+export const MAX_CONNECTIONS = 1024
+/** Handshakes that may be under way at once, and new connections per second from one address. */
+export const MAX_PENDING_INBOUND = 256
+export const MAX_INBOUND_PER_SECOND = 200
+export const MAX_PARALLEL_DIALS = 64
+export const DIAL_TIMEOUT_MS = 10_000
+export const OPEN_TIMEOUT_MS = 10_000
+/** From the first byte of a connection to the end of admission. */
+export const ADMISSION_TIMEOUT_MS = 8_000
+/** How long a refused dialler may take to read its refusal. */
+export const REFUSAL_LINGER_MS = 2_000
+/** Up to this many members everyone stays connected to everyone. */
+export const FULL_MESH_MEMBERS = 64
+/** Above it, each node keeps this many connections of its own choosing; others are on demand. */
+export const PARTIAL_MESH_PEERS = 24
+export const MAX_KNOWN_PEERS = 4096
+export const REDIAL_TICK_MS = 500
+export const REDIAL_MIN_MS = 500
+export const REDIAL_MAX_MS = 15_000
+export const PING_INTERVAL_MS = 5_000
+export const PING_TIMEOUT_MS = 10_000
+/** A connection on which nothing answered for so long is dead (a busy disk is not enough). */
+export const CONNECTION_SILENCE_MS = 45_000
+export const MAX_GOSSIP_BYTES = MiB
+export const MAX_GOSSIP_OUTBOUND_BYTES = 16 * MiB
+export const RPC_TIMEOUT_MS = 10_000
+/** Calls of one peer that are being answered; more are cut off. */
+export const MAX_RPC_INBOUND_PER_PEER = 128
+export const RENEW_CHECK_MS = 60_000
+export const MAX_USED_INVITES = 100_000
+export const MAX_REVOCATIONS = 100_000
+
+// NBD (nbd/). Server, per connection: requests and bytes between their header and the moment in
+// which their answer has left; a connection at its bound is not read until some have.
+export const NBD_IN_FLIGHT_REQUESTS = 256
+export const NBD_IN_FLIGHT_BYTES = 32 * MiB
+/** Of all connections together; but each may always have one request, or this many bytes. */
+export const NBD_SERVER_BYTES = 256 * MiB
+export const NBD_GUARANTEED_BYTES = MiB
+export const NBD_MAX_CONNECTIONS = 256
+export const NBD_MAX_EXPORTS = 4096
+export const NBD_MAX_DESCRIPTION_BYTES = 1024
+export const NBD_PREFERRED_BLOCK_BYTES = 4 * KiB
+/** From accept to the first request, TLS included. */
+export const NBD_HANDSHAKE_TIMEOUT_MS = 15_000
+/** Answers to options that a client may leave unread before its options wait. */
+export const NBD_HANDSHAKE_OUTPUT_BYTES = 64 * KiB
+/** For a client that said goodbye to take its last answers. */
+export const NBD_LINGER_MS = 30_000
+export const NBD_TCP_KEEPALIVE_MS = 30_000
+/** What one read takes from the kernel at most; one buffer for all connections. */
+export const NBD_RECEIVE_BYTES = 256 * KiB
+/** A payload with at least this much to come is received right where it belongs. */
+export const NBD_DIRECT_BYTES = 32 * KiB
+/** Payloads up to the second size are cut from slabs of the first. */
+export const NBD_SLAB_BYTES = 256 * KiB
+export const NBD_SLAB_PAYLOAD_BYTES = 32 * KiB
+/** Parts of answers below this are gathered by copying; others leave as they are. */
+export const NBD_GATHER_BYTES = 32 * KiB
+export const NBD_OUTPUT_BLOCK_BYTES = 256 * KiB
+/** Output blocks kept for the next answers, in the process. */
+export const NBD_SPARE_BLOCKS = 16
+/** Longest unix socket path that the kernel takes. */
+export const UNIX_PATH_BYTES = 107
+// NBD client.
+export const NBD_CLIENT_IN_FLIGHT = 1024
+export const NBD_CLIENT_TIMEOUT_MS = 60_000
+export const NBD_CLIENT_SWEEP_MS = 500
+export const NBD_CLIENT_CONNECT_TIMEOUT_MS = 15_000
+/** Answers to one option, and descriptors of one block status. */
+export const NBD_CLIENT_OPTION_REPLIES = 8192
+export const NBD_CLIENT_DESCRIPTORS = 65_536
+
+// Storage (node/storage).
+
+/** All journal segments together; a small file system or capacity gets an eighth of itself. */
+export const MAX_JOURNAL_BYTES = 128 * MiB
+export const MIN_JOURNAL_BYTES = 4 * MiB
+/** Segments that a full journal consists of. */
+export const JOURNAL_SEGMENTS = 4
+/** What one append takes along; a single larger change goes alone. */
+export const JOURNAL_BATCH_BYTES = 4 * MiB
+/** Data of changes in memory until they are in their chunk files; beyond it changes wait ... */
+export const MAX_OVERLAY_BYTES = 64 * MiB
+/** ... and beyond this many waiting bytes they are answered BUSY. */
+export const MAX_WAITING_BYTES = 256 * MiB
+/** Unsynced bytes (journal and bypass) that start a background sync at once. */
+export const MAX_UNSYNCED_BYTES = 16 * MiB
+/** Longest time a change stays unsynced in the background. */
+export const SYNC_DELAY_MS = 300
+/** How long an idle store waits before it marks its last sync in the journal. */
+export const SYNC_MARK_DELAY_MS = 1000
+/** Overlay bytes, or age of its oldest change, at which changes are applied to chunk files. */
+export const APPLY_BYTES = 16 * MiB
+export const APPLY_DELAY_MS = 1000
+export const APPLY_BATCH_BYTES = 16 * MiB
+/** Changes that one apply batch takes. */
+export const APPLY_BATCH_CHANGES = 16_384
+/** Chunks worked on at once by the applier and by a checkpoint; writes in flight per chunk. */
+export const APPLY_PARALLEL_CHUNKS = 4
+export const APPLY_PARALLEL_WRITES = 16
+/** Longest time between the first applied change and its checkpoint. */
+export const CHECKPOINT_DELAY_MS = 10_000
+/** Wait before background work that met a full disk is tried again. */
+export const STORAGE_RETRY_MS = 250
+/** Writes at least this long into untouched blocks go past the journal. */
+export const BYPASS_BYTES = 64 * KiB
+/** Checksum tables kept in memory, in blocks (5 bytes each). */
+export const MAX_CACHED_TABLE_BLOCKS = 16 * 1024 * 1024
+/** Chunk files open at once. */
+export const MAX_OPEN_CHUNK_FILES = 256
+/** How old the polled free space of the file system may get. */
+export const SPACE_POLL_MS = 1000
+/** Kept free for tables and heads; a small file system keeps an eighth of itself, at most this. */
+export const MAX_RESERVE_BYTES = 64 * MiB
+/** Removed shards that are remembered. */
+export const MAX_TOMBSTONES = 10_000
+/** A manifest, a table or any other small checked file, read as a whole. */
+export const MAX_SEALED_BYTES = 64 * MiB
