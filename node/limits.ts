@@ -1,5 +1,5 @@
 /** Every bound of node/, by area. Bytes, milliseconds, or a count. */
-import { MiB } from '../protocols/limits.ts'
+import { KiB, MiB } from '../protocols/limits.ts'
 
 // Shard server (node/shard).
 /** Requests and bytes of data handed to the store and not answered, over all volumes. */
@@ -58,7 +58,7 @@ export const MAX_INVITE_MS = 30 * 24 * 3_600_000
 /** A unix socket's path: sun_path less its terminator. */
 export const MAX_SOCKET_PATH_BYTES = 107
 
-// -- host, streams, rpc and members
+// Host, streams, rpc and members (node/host, node/stream, node/rpc, node/members).
 
 /** A stream's writer is told to wait above this, and to go on below half of it. */
 export const WRITE_HIGH_MARK_BYTES = MiB
@@ -190,3 +190,29 @@ export const MAX_RESERVE_BYTES = 64 * MiB
 export const MAX_TOMBSTONES = 10_000
 /** A manifest, a table or any other small checked file, read as a whole. */
 export const MAX_SEALED_BYTES = 64 * MiB
+
+// Gateway (node/gateway).
+/** A node that does not answer for so long fails the requests that wait for it. */
+export const DEFAULT_IO_TIMEOUT_MS = 30_000
+/** A request whose node answers others but never settles this one fails after so many time-outs. */
+export const IO_AGE_FACTOR = 4
+/** A holder that no shard has heard for so long is taken for gone. */
+export const DEFAULT_HOLDER_TIMEOUT_MS = 30_000
+export const DEFAULT_ATTACH_TIMEOUT_MS = 30_000
+/** Changes kept for replay and changes in flight, of one attachment; at half a flush is begun. */
+export const REPLAY_BYTES = 64 * MiB
+/** What a change costs of it beside its data. */
+export const REPLAY_ENTRY_BYTES = 512
+/** Requests of one link that are sent and not answered. */
+export const LINK_IN_FLIGHT = 1024
+export const LINK_KEEP_ALIVE_MS = 3_000
+/** A connection on which something is asked and nothing heard for so long is made anew. */
+export const LINK_RESET_MS = 10_000
+export const LINK_DIAL_TIMEOUT_MS = 10_000
+export const LINK_BACK_OFF_MIN_MS = 25
+export const LINK_BACK_OFF_MAX_MS = 2_000
+/** How long a request that met no chunk, or a moved one, waits before it asks again. */
+export const REROUTE_PAUSE_MS = 250
+export const GATEWAY_CALL_TIMEOUT_MS = 10_000
+/** Most bytes that one block-status request looks at. */
+export const STATUS_SPAN_BYTES = 256 * MiB

@@ -45,3 +45,15 @@ export const MAX_GRANTED_RUNS = 4096
 // Attach (protocols/attach).
 /** Shards that one attach follows, those named by released and receiving runs included. */
 export const MAX_ATTACH_NODES = 1024
+
+/** NBD (nbd/). What the specification lets every client send: 32 MiB of payload, 4,096 of name. */
+export const NBD_MAX_PAYLOAD_BYTES = 32 * MiB
+export const NBD_MAX_STRING_BYTES = 4096
+/** Longest body of one handshake option; its names, queries and lists have to fit. */
+export const NBD_MAX_OPTION_BYTES = 16 * KiB
+/** Options of one handshake: far above what a client needs to look at every export. */
+export const NBD_MAX_OPTIONS = 4096
+/** Descriptors in one block status answer; a client asks on from where it ends. */
+export const NBD_MAX_STATUS_DESCRIPTORS = 4096
+/** Longest answer to an option, and longest chunk without data, that our client accepts. */
+export const NBD_MAX_REPLY_BYTES = 64 * KiB

@@ -1,0 +1,174 @@
+/**
+ * One request is applied: admission, run, range and checksums are checked and the store is called
+ * in one synchronous step, so nothing can be granted to somebody else in between. The answer leaves
+ * when the store has settled.
+ *
+ * Invariants: what reaches the store lies inside a run held at exactly the request's epoch; data
+ * reaches it only with matching checksums; each request that begins settles once, and is answered
+ * once or, if its stream was closed, not at all.
+ */
+import { assert } from '../../protocols/assert.ts'
+import { firstBadBlock } from '../../protocols/checksum.ts'
+import { messageOf } from '../../protocols/fault.ts'
+import { compareEpochs } from '../../protocols/ids.ts'
+import { BLOCK_BYTES } from '../../protocols/limits.ts'
+import { findReleased, findRun } from '../../protocols/shard-control/runs.ts'
+import type { Answer, Request } from '../../protocols/shard-io/messages.ts'
+import { Flag, Op, Status } from '../../protocols/shard-io/messages.ts'
+import { columnBytes } from '../../protocols/stripe/map.ts'
+import type { Clock, Log } from '../ports.ts'
+import type { ChunkStore, ReadResult } from '../storage/types.ts'
+import {
+  faultAnswer,
+  mapAnswer,
+  movedAnswer,
+  plainAnswer,
+  readAnswer,
+  staleAnswer
+} from './answers.ts'
+import type { Connection } from './connection.ts'
+import { bytesOf } from './connection.ts'
+import type { Scheduler } from './scheduler.ts'
+import type { ShardVolume } from './volume.ts'
+
+export interface ApplierOptions {
+  readonly store: ChunkStore
+  readonly clock: Clock
+  readonly log: Log
+  readonly scheduler: () => Scheduler
+  /** The connection broke a rule that only a faulty peer breaks. */
+  readonly violation: (connection: Connection, what: string) => void
+}
+
+const REPORT_INTERVAL_MS = 1000
+
+/** What a store call resolves with. */
+type Outcome = ReadResult | Uint32Array | undefined
+
+export class Applier {
+  readonly #options: ApplierOptions
+
+  constructor(options: ApplierOptions) {
+    this.#options = options
+  }
+
+  apply(connection: Connection, request: Request): void {
+    const { volume } = connection
+    assert(volume !== undefined, 'an open connection has a volume')
+    if (!volume.begins(connection.number)) {
+      connection.answer(staleAnswer(request, volume.greatest.counter))
+      return
+    }
+    const scheduler = this.#options.scheduler()
+    const bytes = bytesOf(request)
+    scheduler.began(bytes)
+    const settle = (answer: Answer | undefined): void => {
+      scheduler.settled(bytes)
+      if (answer !== undefined) connection.answer(answer)
+      volume.settled(connection.number)
+      scheduler.pump()
+    }
+    let started: Promise<Outcome> | Answer
+    try {
+      started = this.#start(connection, volume, request)
+    } catch (error) {
+      settle(this.#fail(volume, request, error))
+      return
+    }
+    if (started instanceof Promise) {
+      started
+        .then(outcome => this.#succeed(volume, request, outcome))
+        .then(settle, (error: unknown) => settle(this.#fail(volume, request, error)))
+    } else settle(started)
+  }
+
+  /** The store's promise, or the answer of a request that must not or need not reach it. */
+  #start(connection: Connection, volume: ShardVolume, request: Request): Promise<Outcome> | Answer {
+    const { record } = volume
+    if (record === undefined) return plainAnswer(request, Status.noChunk)
+    const { op, chunk, offsetBytes, lengthBytes } = request
+    if (op === Op.flush) return this.#options.store.flush() as Promise<undefined>
+    // A read of nothing is the holder's sign of life.
+    if (op === Op.read && lengthBytes === 0) return plainAnswer(request, Status.ok)
+    const run = findRun(volume.index, chunk)
+    if (run === undefined || compareEpochs(run.epoch, request.epoch) !== 0) {
+      const released = run === undefined ? findReleased(record.released, chunk) : undefined
+      if (released !== undefined) return movedAnswer(request, released.to)
+      return plainAnswer(request, Status.noChunk)
+    }
+    if (offsetBytes + lengthBytes > columnBytes(record.spec, chunk.column)) {
+      this.#options.violation(connection, 'a range beyond the end of its chunk')
+      return plainAnswer(request, Status.ioError)
+    }
+    if (lengthBytes === 0) return plainAnswer(request, Status.ok)
+    if (op === Op.write && firstBadBlock(request.data, request.crcs) !== -1) {
+      return plainAnswer(request, Status.badChecksum)
+    }
+    return this.#call(request)
+  }
+
+  #call(request: Request): Promise<Outcome> {
+    const { store } = this.#options
+    const { op, chunk, offsetBytes, lengthBytes } = request
+    if (op === Op.read) return store.read(chunk, offsetBytes, lengthBytes)
+    if (op === Op.map) return store.map(chunk, offsetBytes, lengthBytes)
+    const change = this.#change(request) as Promise<undefined>
+    // Durable before the answer; the flush covers the change because that resolved before it.
+    const isForced = (request.flags & Flag.fua) !== 0
+    return isForced ? change.then(() => store.flush() as Promise<undefined>) : change
+  }
+
+  #change(request: Request): Promise<void> {
+    const { store } = this.#options
+    const { op, chunk, offsetBytes, lengthBytes } = request
+    if (op === Op.write) return store.write(chunk, offsetBytes, request.data, request.crcs)
+    if (op === Op.zero && (request.flags & Flag.allocate) !== 0) {
+      return store.zero(chunk, offsetBytes, lengthBytes)
+    }
+    assert(op === Op.trim || op === Op.zero, 'every other operation has its own call')
+    return store.trim(chunk, offsetBytes, lengthBytes)
+  }
+
+  #succeed(volume: ShardVolume, request: Request, outcome: Outcome): Answer {
+    const { counters } = volume
+    switch (request.op) {
+      case Op.read: {
+        assert(outcome !== undefined && 'data' in outcome, 'a read resolves with data')
+        assert(outcome.data.length === request.lengthBytes, 'a read resolves with all it asked')
+        assert(outcome.crcs.length * BLOCK_BYTES === outcome.data.length, 'one checksum per block')
+        counters.readOperations += 1
+        counters.readBytes += request.lengthBytes
+        return readAnswer(request, outcome)
+      }
+      case Op.map:
+        assert(outcome instanceof Uint32Array, 'a map resolves with runs')
+        return mapAnswer(request, outcome)
+      case Op.flush:
+        counters.flushes += 1
+        return plainAnswer(request, Status.ok)
+      default:
+        counters.writeOperations += 1
+        counters.writtenBytes += request.op === Op.write ? request.lengthBytes : 0
+        return plainAnswer(request, Status.ok)
+    }
+  }
+
+  /** A failed store closes the streams: the gateway sends again to its next incarnation. */
+  #fail(volume: ShardVolume, request: Request, error: unknown): Answer | undefined {
+    if (this.#options.store.failure !== undefined) return undefined
+    this.#report(volume, request, error)
+    return faultAnswer(request, error)
+  }
+
+  /** One line a second and volume, however many requests of it fail. */
+  #report(volume: ShardVolume, request: Request, error: unknown): void {
+    const nowMs = this.#options.clock.monotonicMs()
+    if (nowMs - volume.reportedAtMs < REPORT_INTERVAL_MS) return
+    volume.reportedAtMs = nowMs
+    const { op, chunk, offsetBytes, lengthBytes } = request
+    this.#options.log.warn(
+      { op, chunk, offsetBytes, lengthBytes, error: messageOf(error) },
+      'a request failed'
+    )
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * Grants: what one shard may do with a control call, decided from its durable head alone. The
+ * driver (node/shard) makes `save` and `remove` durable, then raises its admission, then answers.
+ *
+ *   absent --create--> held, free --open--> held by T --detach--> held, free --remove--> removed
+ *                          |                  | open of a greater token: held by T' > T
+ *                          |__________________|__ remove under a token >= the shard's --> removed
+ *
+ * Invariants: a decision never lowers the token, the size, or the set of runs; a call under a
+ * smaller token changes nothing; every call may be repeated, with the same outcome.
+ */
+import type { NodeId, Run, Token, VolumeSpec } from '../ids.ts'
+import { compareEpochs, compareTokens } from '../ids.ts'
+import { shapeProblem } from '../stripe/map.ts'
+import type { ControlAnswer, ControlRequest, Holder } from './messages.ts'
+import type { ReleasedRun } from './runs.ts'
+import { joinRuns, runsProblem, sameRuns } from './runs.ts'
+
+/** What a shard durably knows of itself. */
+export interface ShardHead {
+  readonly spec: VolumeSpec
+  readonly sizeBytes: number
+  readonly token: Token
+  readonly holder: Holder | undefined
+  readonly runs: readonly Run[]
+  readonly released: readonly ReleasedRun[]
+  readonly receiving: ReadonlyArray<{ readonly run: Run; readonly from: NodeId }>
+}
+
+/** What the store knows about the volume of the call. */
+export interface Known {
+  readonly head: ShardHead | undefined
+  /** Token of the remembered removal. */
+  readonly removedAt: Token | undefined
+  /** Bytes that can still be written on this node, and how many a new shard wants to see. */
+  readonly availableBytes: number
+  readonly wantedBytes: number
+}
+
+type Changing = Extract<ControlRequest, { call: 'create' | 'open' | 'grow' | 'detach' | 'remove' }>
+
+/**
+ * - answer: nothing changes
+ * - save: make `head` durable, then answer with the state (`done` for a detach)
+ * - keep: nothing needs to change, answer with the state (`done` for a detach)
+ * - remove: make the tombstone durable, then answer `done`
+ */
+export type Decision =
+  | { readonly do: 'answer'; readonly answer: ControlAnswer }
+  | { readonly do: 'save'; readonly head: ShardHead }
+  | { readonly do: 'keep' }
+  | { readonly do: 'remove'; readonly token: Token }
+
+export function decide(known: Known, request: Changing): Decision {
+  if (request.call === 'create') return decideCreate(known, request)
+  if (known.head === undefined) {
+    if (known.removedAt === undefined) return answer({ is: 'absent' })
+    if (request.call === 'remove') return answer({ is: 'done' })
+    return answer({ is: 'removed', token: known.removedAt })
+  }
+  const { head } = known
+  if (compareTokens(request.token, head.token) < 0) return answer(stale(head))
+  switch (request.call) {
+    case 'open':
+      return decideOpen(head, request)
+    case 'grow':
+      return decideGrow(head, request)
+    case 'detach':
+      return decideDetach(head, request)
+    case 'remove':
+      return { do: 'remove', token: request.token }
+  }
+}
+
+/** The refusal of a call under a smaller token. */
+export function stale(head: ShardHead): ControlAnswer {
+  return {
+    is: 'stale',
+    token: head.token,
+    ...(head.holder === undefined ? {} : { holder: head.holder })
+  }
+}
+
+function decideCreate(known: Known, request: Changing & { call: 'create' }): Decision {
+  const { spec, sizeBytes, runs, token } = request
+  if (known.removedAt !== undefined) return answer({ is: 'removed', token: known.removedAt })
+  const problem =
+    shapeProblem(spec) ?? runsProblem(spec, sizeBytes, runs) ?? epochProblem(token, runs)
+  if (problem !== undefined) return failed(problem)
+  const { head } = known
+  if (head !== undefined) {
+    if (compareTokens(token, head.token) < 0) return answer(stale(head))
+    const isSame =
+      compareTokens(token, head.token) === 0 &&
+      sameSpec(spec, head.spec) &&
+      sizeBytes === head.sizeBytes &&
+      sameRuns(runs, head.runs)
+    return isSame ? { do: 'keep' } : failed('the volume has a shard here already')
+  }
+  if (known.availableBytes < known.wantedBytes) {
+    return answer({ is: 'no-space', availableBytes: Math.max(0, known.availableBytes) })
+  }
+  const none = { holder: undefined, released: [], receiving: [] }
+  return { do: 'save', head: { spec, sizeBytes, token, runs, ...none } }
+}
+
+function decideOpen(head: ShardHead, request: Changing & { call: 'open' }): Decision {
+  const { token, holder } = request
+  const isRepeat = compareTokens(token, head.token) === 0 && sameHolder(holder, head.holder)
+  return isRepeat ? { do: 'keep' } : { do: 'save', head: { ...head, token, holder } }
+}
+
+function decideGrow(head: ShardHead, request: Changing & { call: 'grow' }): Decision {
+  const { token, sizeBytes } = request
+  if (compareTokens(token, head.token) > 0) return failed('the token was not granted here')
+  if (sizeBytes < head.sizeBytes) return failed('a volume only grows')
+  const runs = joinRuns(head.runs, request.runs)
+  // A shard may gain no run and still has to know the new size.
+  const problem = runsProblem(head.spec, sizeBytes, runs) ?? epochProblem(token, request.runs)
+  if (problem !== undefined) return failed(problem)
+  if (sizeBytes === head.sizeBytes && runs.length === head.runs.length) return { do: 'keep' }
+  return { do: 'save', head: { ...head, sizeBytes, runs } }
+}
+
+function decideDetach(head: ShardHead, request: Changing & { call: 'detach' }): Decision {
+  if (compareTokens(request.token, head.token) > 0) return failed('the token was not granted here')
+  if (head.holder === undefined) return { do: 'keep' }
+  return { do: 'save', head: { ...head, holder: undefined } }
+}
+
+/** Only the holder of a token mints epochs under it, so none is greater than the caller's. */
+function epochProblem(token: Token, runs: readonly Run[]): string | undefined {
+  const ceiling = { token, counter: Number.MAX_SAFE_INTEGER }
+  const isBeyond = runs.some(run => compareEpochs(run.epoch, ceiling) > 0)
+  return isBeyond ? 'a run has an epoch of a token that was not granted' : undefined
+}
+
+function sameHolder(a: Holder, b: Holder | undefined): boolean {
+  return b !== undefined && a.node === b.node && a.host === b.host && a.since === b.since
+}
+
+function sameSpec(a: VolumeSpec, b: VolumeSpec): boolean {
+  return (
+    a.id === b.id &&
+    a.extentBytes === b.extentBytes &&
+    a.stripeUnitBytes === b.stripeUnitBytes &&
+    a.columns === b.columns &&
+    a.copies === b.copies &&
+    a.generation === b.generation
+  )
+}
+
+function answer(given: ControlAnswer): Decision {
+  return { do: 'answer', answer: given }
+}
+
+function failed(why: string): Decision {
+  return answer({ is: 'failed', why })
+}
