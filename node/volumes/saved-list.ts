@@ -1,0 +1,51 @@
+/**
+ * The volumes that this gateway serves until it is told to detach them: a small list, durable as a
+ * whole, read once at the start.
+ */
+import { assert } from '../../protocols/assert.ts'
+import type { VolumeId } from '../../protocols/ids.ts'
+import { MAX_SAVED_ATTACHMENTS } from '../limits.ts'
+import type { AttachmentList, SavedAttachment } from './types.ts'
+
+export class SavedList {
+  readonly #entries: Map<VolumeId, SavedAttachment>
+  readonly #file: AttachmentList | undefined
+  #saving: Promise<void> = Promise.resolve()
+
+  private constructor(file: AttachmentList | undefined, entries: readonly SavedAttachment[]) {
+    this.#file = file
+    this.#entries = new Map(entries.map(entry => [entry.volume, entry]))
+  }
+
+  /** Without a file the list lasts as long as the process. */
+  static async open(file: AttachmentList | undefined): Promise<SavedList> {
+    return new SavedList(file, (await file?.load()) ?? [])
+  }
+
+  entries(): SavedAttachment[] {
+    return [...this.#entries.values()]
+  }
+
+  has(volume: VolumeId): boolean {
+    return this.#entries.has(volume)
+  }
+
+  /** Durable when it resolves. */
+  put(entry: SavedAttachment): Promise<void> {
+    assert(this.#entries.size < MAX_SAVED_ATTACHMENTS, 'the list of attachments is bounded')
+    this.#entries.set(entry.volume, entry)
+    return this.#save()
+  }
+
+  drop(volume: VolumeId): Promise<void> {
+    return this.#entries.delete(volume) ? this.#save() : this.#saving
+  }
+
+  #save(): Promise<void> {
+    const file = this.#file
+    if (file === undefined) return Promise.resolve()
+    const saved = this.#saving.catch(() => undefined).then(() => file.save(this.entries()))
+    this.#saving = saved
+    return saved
+  }
+}
