@@ -4,6 +4,7 @@
  * First says which tests this machine leaves out, by name, with the one line that would install
  * what they need; never installs anything itself. Ends with one plain line for CI:
  * `N passed, N failed, N skipped`. With SHOAL_TEST_ALL=1 a test left out is a failure.
+ * `--packages` only lists the Debian packages that all tests together want.
  * Further arguments go to vitest: `npm test -- test/unit`, `npm test -- -t 'title'`.
  */
 import { spawn } from 'node:child_process'
@@ -11,11 +12,15 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { isNeed, missing, packagesOf } from '../dist/test/support/process-packages.js'
+import { everyPackage, isNeed, missing, packagesOf } from '../dist/test/support/process-packages.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const all = process.env.SHOAL_TEST_ALL === '1'
 
+if (process.argv[2] === '--packages') {
+  console.log(everyPackage().join('\n'))
+  process.exit(0)
+}
 const leftOut = findLeftOut(join(root, 'test'))
 announce(leftOut)
 if (all && leftOut.length > 0) process.exit(1)

@@ -55,6 +55,11 @@ export class Checker {
     this.#flushed = new Uint32Array(blocks)
   }
 
+  /** Over all blocks. */
+  get acknowledgedWrites(): number {
+    return this.#acknowledged.reduce((sum, generation) => sum + generation, 0)
+  }
+
   async write(disk: CheckedDisk, block: number, options = { fua: false }): Promise<void> {
     const generation = (this.#issued[block] ?? 0) + 1
     this.#issued[block] = generation

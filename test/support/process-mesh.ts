@@ -130,7 +130,8 @@ export class ProcessMesh {
       await mesh.converged()
       return mesh
     } catch (error) {
-      await mesh.close(error)
+      mesh.report()
+      await mesh.close()
       throw error
     }
   }
@@ -192,9 +193,12 @@ export class ProcessMesh {
     this.#cleanups.unshift(cleanup)
   }
 
-  /** With an error: prints what every node logged. */
-  async close(error?: unknown): Promise<void> {
-    if (error !== undefined) console.error(this.nodes.map(node => node.tail()).join('\n'))
+  /** Prints what every node logged. */
+  report(): void {
+    console.error(this.nodes.map(node => node.tail()).join('\n'))
+  }
+
+  async close(): Promise<void> {
     for (const node of this.nodes) {
       node.thaw()
       await node.kill()
@@ -213,10 +217,11 @@ export async function withMesh(
   try {
     await body(mesh)
   } catch (error) {
-    await mesh.close(error)
+    mesh.report()
     throw error
+  } finally {
+    await mesh.close()
   }
-  await mesh.close()
 }
 
 export async function statusNodes(node: ProcessNode): Promise<StatusNode[]> {
