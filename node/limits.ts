@@ -45,6 +45,8 @@ export const TRANSFER_MAP_BYTES = 256 * 1024 * 1024
 /** How long a failed re-attach at the start of the daemon waits before the next attempt. */
 export const RESTORE_RETRY_MS = 5_000
 export const MAX_SAVED_ATTACHMENTS = 10_000
+/** How long a stopping control socket lets answers leave. */
+export const CONTROL_CLOSE_MS = 500
 /** Bytes of one JSON request to the control socket. */
 export const MAX_CONTROL_BODY_BYTES = 64 * 1024
 /** Progress lines of one import or export are at least this far apart. */
@@ -68,7 +70,7 @@ export const READ_HIGH_MARK_BYTES = MiB
 export const STREAM_WINDOW_BYTES = 2 * MiB
 export const STREAM_READ_BUFFER_BYTES = 4 * MiB
 /** Streams of one protocol on one connection, each way. */
-export const MAX_STREAMS_PER_PROTOCOL = 512
+export const MAX_STREAMS_PER_PROTOCOL = 1024
 /** Streams of all protocols on one connection, each way. */
 export const MAX_STREAMS_PER_CONNECTION = 2048
 export const MAX_CONNECTIONS = 1024
@@ -88,13 +90,16 @@ export const FULL_MESH_MEMBERS = 64
 export const PARTIAL_MESH_PEERS = 24
 export const MAX_KNOWN_PEERS = 4096
 export const REDIAL_TICK_MS = 500
+export const MAX_DIALS_PER_TICK = 16
 export const REDIAL_MIN_MS = 500
 export const REDIAL_MAX_MS = 15_000
 export const PING_INTERVAL_MS = 5_000
 export const PING_TIMEOUT_MS = 10_000
-/** A connection on which nothing answered for so long is dead (a busy disk is not enough). */
-export const CONNECTION_SILENCE_MS = 45_000
+/** A connection on which so many pings in a row went unanswered is dead; a busy disk is not. */
+export const DEAD_AFTER_PINGS = 3
+/** One published message, and one frame of gossip with several of them. */
 export const MAX_GOSSIP_BYTES = MiB
+export const MAX_GOSSIP_FRAME_BYTES = 8 * MiB
 export const MAX_GOSSIP_OUTBOUND_BYTES = 16 * MiB
 export const RPC_TIMEOUT_MS = 10_000
 /** Calls of one peer that are being answered; more are cut off. */
@@ -116,8 +121,6 @@ export const NBD_MAX_DESCRIPTION_BYTES = 1024
 export const NBD_PREFERRED_BLOCK_BYTES = 4 * KiB
 /** From accept to the first request, TLS included. */
 export const NBD_HANDSHAKE_TIMEOUT_MS = 15_000
-/** Answers to options that a client may leave unread before its options wait. */
-export const NBD_HANDSHAKE_OUTPUT_BYTES = 64 * KiB
 /** For a client that said goodbye to take its last answers. */
 export const NBD_LINGER_MS = 30_000
 export const NBD_TCP_KEEPALIVE_MS = 30_000

@@ -1,0 +1,117 @@
+/**
+ * The documents that the control API answers: plain JSON, described in docs/control-api.md. Sizes in
+ * bytes, times in wall milliseconds since 1970, durations in milliseconds.
+ */
+import type { Role } from '../../crdt/types.ts'
+import type { Incarnation, NodeId, Token, VolumeId } from '../../protocols/ids.ts'
+import type { Load } from '../../protocols/node-status/messages.ts'
+import type { ExportPoint } from '../volumes/types.ts'
+
+export interface SelfDocument {
+  readonly id: NodeId
+  readonly name: string
+  readonly region: string
+  readonly host: string
+  readonly role: Role
+  readonly mesh: string
+  readonly dir: string
+  readonly version: string
+  readonly pid: number
+  readonly startedAt: number
+  readonly addresses: readonly string[]
+  readonly certificateExpiresAt: number
+}
+
+export interface NodeDocument {
+  readonly id: NodeId
+  readonly name: string
+  readonly host: string
+  readonly role: Role
+  readonly version: string
+  readonly isSelf: boolean
+  readonly isConnected: boolean
+  /** Absent if it never was, or is connected now. */
+  readonly lastSeenAt?: number
+  readonly roundTripMs?: number
+  readonly incarnation: Incarnation
+  readonly capacityBytes: number
+  /** The rest is absent while the node cannot be asked. */
+  readonly usedBytes?: number
+  readonly availableBytes?: number
+  readonly shardCount?: number
+  readonly uptimeMs?: number
+  readonly load?: Load
+}
+
+/**
+ * - attached: a gateway serves it
+ * - free: nobody does
+ * - unknown: its document is not here, or the gateway that had it cannot be asked
+ */
+export type VolumeState = 'attached' | 'free' | 'unknown'
+
+export interface VolumeSummary {
+  readonly id: VolumeId
+  readonly name: string
+  readonly state: VolumeState
+  /** Absent while the volume's document cannot be had. */
+  readonly sizeBytes?: number
+  readonly columns?: number
+  readonly stripeUnitBytes?: number
+  /** On the nodes that answered. */
+  readonly allocatedBytes: number
+  readonly load: Load
+  /** Where it is attached, or was last. */
+  readonly host?: string
+  readonly node?: NodeId
+  readonly since?: number
+  /** Nodes with shards of it that are not connected. */
+  readonly missingNodes: readonly string[]
+}
+
+export interface StatusDocument {
+  readonly mesh: string
+  readonly problems: readonly string[]
+  readonly self: SelfDocument
+  readonly capacityBytes: number
+  readonly usedBytes: number
+  readonly availableBytes: number
+  readonly load: Load
+  readonly regions: ReadonlyArray<{
+    readonly name: string
+    readonly nodes: readonly NodeDocument[]
+  }>
+  readonly volumes: readonly VolumeSummary[]
+  readonly map: {
+    readonly documents: number
+    readonly bytes: number
+    readonly lastSyncAgoMs?: number
+  }
+}
+
+export interface ShardDocument {
+  readonly node: NodeId
+  readonly name: string
+  readonly region: string
+  /** What the shard answered, or why not, in words. */
+  readonly state: 'held' | 'absent' | 'removed' | 'unreachable'
+  readonly why?: string
+  readonly columns: readonly number[]
+  readonly allocatedBytes?: number
+  readonly token?: Token
+  readonly incarnation?: Incarnation
+  readonly holderHost?: string
+  readonly holderSilentMs?: number
+}
+
+export interface VolumeDocument extends VolumeSummary {
+  readonly createdAt: number
+  readonly extentBytes: number
+  readonly copies: number
+  readonly generation: number
+  readonly expectedIops?: number
+  readonly near?: string
+  readonly shards: readonly ShardDocument[]
+  /** Where NBD clients of this host find it. */
+  readonly export?: ExportPoint & { readonly connections: number }
+}

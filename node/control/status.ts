@@ -1,0 +1,174 @@
+/** The status of the mesh as this node sees it: problems first, in words. */
+import type { NodeEntry } from '../../crdt/types.ts'
+import { formatSize } from '../../protocols/layout/sizes.ts'
+import { askNodes, liveNodes, type Statuses } from '../volumes/candidates.ts'
+import type { DaemonContext } from './context.ts'
+import type { NodeDocument, SelfDocument, StatusDocument, VolumeSummary } from './documents.ts'
+import { addLoads } from './rates.ts'
+import { summarizeVolumes } from './volume-documents.ts'
+
+/** A node with less of its capacity left is named among the problems. */
+const NEARLY_FULL_SHARE = 0.05
+
+export async function meshStatus(context: DaemonContext): Promise<StatusDocument> {
+  const statuses = await askNodes(context)
+  const volumes = await summarizeVolumes(context, statuses)
+  const nodes = liveNodes(context.map.mesh())
+  const stores = [...statuses.values()].flatMap(status => status.store ?? [])
+  const sum = (pick: (store: (typeof stores)[number]) => number) =>
+    stores.reduce((total, store) => total + pick(store), 0)
+  const { documents, bytes, lastSyncAgoMs } = context.map.stats()
+  return {
+    mesh: context.self.mesh,
+    problems: problemsOf(context, { statuses, volumes, nodes }),
+    self: describeSelf(context),
+    capacityBytes: sum(store => store.capacityBytes),
+    usedBytes: sum(store => store.usedBytes),
+    availableBytes: sum(store => store.availableBytes),
+    load: addLoads([...statuses.values()].map(status => status.load)),
+    regions: byRegion(nodes, node => describeNode(context, statuses, node)),
+    volumes,
+    map: { documents, bytes, ...(lastSyncAgoMs === undefined ? {} : { lastSyncAgoMs }) }
+  }
+}
+
+export function describeSelf(context: DaemonContext): SelfDocument {
+  const { self } = context
+  const { role, expiresAt } = context.members.certificate()
+  return {
+    id: self.id,
+    name: self.name,
+    region: self.region,
+    host: self.host,
+    role,
+    mesh: self.mesh,
+    dir: self.dir,
+    version: self.version,
+    pid: process.pid,
+    startedAt: self.startedAt,
+    addresses: self.addresses(),
+    certificateExpiresAt: expiresAt
+  }
+}
+
+function byRegion(
+  nodes: readonly NodeEntry[],
+  describe: (node: NodeEntry) => NodeDocument
+): StatusDocument['regions'] {
+  const regions = new Map<string, NodeDocument[]>()
+  const sorted = [...nodes].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
+  for (const node of sorted) {
+    const list = regions.get(node.region) ?? []
+    list.push(describe(node))
+    regions.set(node.region, list)
+  }
+  return [...regions]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, list]) => ({ name, nodes: list }))
+}
+
+function describeNode(context: DaemonContext, statuses: Statuses, node: NodeEntry): NodeDocument {
+  const isSelf = node.id === context.self.id
+  const status = statuses.get(node.id)
+  const isConnected = isSelf || context.network.peers().includes(node.id)
+  const lastSeenAt = isConnected ? undefined : context.lastSeen(node.id)
+  const roundTripMs = isSelf ? undefined : context.network.roundTripMs(node.id)
+  return {
+    id: node.id,
+    name: node.name,
+    host: node.host,
+    role: node.role,
+    version: node.version,
+    isSelf,
+    isConnected,
+    ...(lastSeenAt === undefined ? {} : { lastSeenAt }),
+    ...(roundTripMs === undefined ? {} : { roundTripMs }),
+    incarnation: status?.store?.incarnation ?? node.incarnation,
+    capacityBytes: status?.store?.capacityBytes ?? node.capacityBytes,
+    ...(status === undefined
+      ? {}
+      : {
+          usedBytes: status.store?.usedBytes ?? 0,
+          availableBytes: status.store?.availableBytes ?? 0,
+          shardCount: status.shardCount,
+          uptimeMs: status.uptimeMs,
+          load: status.load
+        })
+  }
+}
+
+interface Seen {
+  readonly statuses: Statuses
+  readonly volumes: readonly VolumeSummary[]
+  readonly nodes: readonly NodeEntry[]
+}
+
+function problemsOf(context: DaemonContext, seen: Seen): string[] {
+  return [
+    ...ownProblems(context, seen),
+    ...seen.volumes.flatMap(volumeProblems),
+    ...ambiguousNames(context),
+    ...seen.nodes.flatMap(node => nodeProblems(context, seen.statuses, node)),
+    ...[...context.map.stats().badUpdates].map(
+      ([peer, count]) => `${count} bad updates of the map came from ${peer} and were dropped`
+    )
+  ]
+}
+
+/** Those of this node stand first, without its name. */
+function ownProblems(context: DaemonContext, seen: Seen): readonly string[] {
+  return seen.statuses.get(context.self.id)?.problems ?? context.problems()
+}
+
+function volumeProblems(volume: VolumeSummary): string[] {
+  if (volume.missingNodes.length === 0) return []
+  const nodes = volume.missingNodes.join(', ')
+  return [`volume ${volume.name} cannot be fully read or written: no answer from ${nodes}`]
+}
+
+function ambiguousNames(context: DaemonContext): string[] {
+  return [...context.map.mesh().ambiguousNames].map(
+    ([name, ids]) =>
+      `${ids.length} volumes are named ${name} (${ids.join(', ')}): rename all but one by id ` +
+      'with `shoal volume rename`'
+  )
+}
+
+function nodeProblems(context: DaemonContext, statuses: Statuses, node: NodeEntry): string[] {
+  if (node.id === context.self.id) return storeProblems(node, statuses)
+  const status = statuses.get(node.id)
+  if (status === undefined) return [silentNode(context, node)]
+  const own = status.problems.map(problem => `node ${node.name}: ${problem}`)
+  return [...own, ...storeProblems(node, statuses)]
+}
+
+function silentNode(context: DaemonContext, node: NodeEntry): string {
+  if (context.network.peers().includes(node.id)) {
+    return `node ${node.name} (${node.region}) is connected and does not answer`
+  }
+  const seenAt = context.lastSeen(node.id)
+  const seen =
+    seenAt === undefined
+      ? 'not seen since this daemon started'
+      : `last seen ${ago(context.clock.now() - seenAt)} ago`
+  return `node ${node.name} (${node.region}) is not connected, ${seen}`
+}
+
+function storeProblems(node: NodeEntry, statuses: Statuses): string[] {
+  const store = statuses.get(node.id)?.store
+  if (store === undefined) return []
+  if (store.failure !== undefined) {
+    return [`the store of node ${node.name} stopped: ${store.failure}; restart that daemon`]
+  }
+  if (store.availableBytes >= store.capacityBytes * NEARLY_FULL_SHARE) return []
+  return [`node ${node.name} is nearly full: ${formatSize(store.availableBytes)} left`]
+}
+
+export function ago(durationMs: number): string {
+  const seconds = Math.max(0, Math.round(durationMs / 1000))
+  if (seconds < 120) return `${seconds} s`
+  const minutes = Math.round(seconds / 60)
+  if (minutes < 120) return `${minutes} min`
+  const hours = Math.round(minutes / 60)
+  return hours < 48 ? `${hours} h` : `${Math.round(hours / 24)} days`
+}
