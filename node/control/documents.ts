@@ -25,11 +25,13 @@ export interface SelfDocument {
 export interface NodeDocument {
   readonly id: NodeId
   readonly name: string
+  readonly region: string
   readonly host: string
   readonly role: Role
   readonly version: string
+  /** The node that answers. */
   readonly isSelf: boolean
-  readonly isConnected: boolean
+  readonly connected: boolean
   /** Absent if it never was, or is connected now. */
   readonly lastSeenAt?: number
   readonly roundTripMs?: number
@@ -77,10 +79,8 @@ export interface StatusDocument {
   readonly usedBytes: number
   readonly availableBytes: number
   readonly load: Load
-  readonly regions: ReadonlyArray<{
-    readonly name: string
-    readonly nodes: readonly NodeDocument[]
-  }>
+  /** Sorted by region, then by name. */
+  readonly nodes: readonly NodeDocument[]
   readonly volumes: readonly VolumeSummary[]
   readonly map: {
     readonly documents: number

@@ -26,7 +26,7 @@ export async function meshStatus(context: DaemonContext): Promise<StatusDocument
     usedBytes: sum(store => store.usedBytes),
     availableBytes: sum(store => store.availableBytes),
     load: addLoads([...statuses.values()].map(status => status.load)),
-    regions: byRegion(nodes, node => describeNode(context, statuses, node)),
+    nodes: nodes.map(node => describeNode(context, statuses, node)).sort(byRegionAndName),
     volumes,
     map: { documents, bytes, ...(lastSyncAgoMs === undefined ? {} : { lastSyncAgoMs }) }
   }
@@ -51,36 +51,26 @@ export function describeSelf(context: DaemonContext): SelfDocument {
   }
 }
 
-function byRegion(
-  nodes: readonly NodeEntry[],
-  describe: (node: NodeEntry) => NodeDocument
-): StatusDocument['regions'] {
-  const regions = new Map<string, NodeDocument[]>()
-  const sorted = [...nodes].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
-  for (const node of sorted) {
-    const list = regions.get(node.region) ?? []
-    list.push(describe(node))
-    regions.set(node.region, list)
-  }
-  return [...regions]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, list]) => ({ name, nodes: list }))
+function byRegionAndName(a: NodeDocument, b: NodeDocument): number {
+  if (a.region !== b.region) return a.region < b.region ? -1 : 1
+  return a.name < b.name ? -1 : a.name > b.name ? 1 : 0
 }
 
 function describeNode(context: DaemonContext, statuses: Statuses, node: NodeEntry): NodeDocument {
   const isSelf = node.id === context.self.id
   const status = statuses.get(node.id)
-  const isConnected = isSelf || context.network.peers().includes(node.id)
-  const lastSeenAt = isConnected ? undefined : context.lastSeen(node.id)
+  const connected = isSelf || context.network.peers().includes(node.id)
+  const lastSeenAt = connected ? undefined : context.lastSeen(node.id)
   const roundTripMs = isSelf ? undefined : context.network.roundTripMs(node.id)
   return {
     id: node.id,
     name: node.name,
+    region: node.region,
     host: node.host,
     role: node.role,
     version: node.version,
     isSelf,
-    isConnected,
+    connected,
     ...(lastSeenAt === undefined ? {} : { lastSeenAt }),
     ...(roundTripMs === undefined ? {} : { roundTripMs }),
     incarnation: status?.store?.incarnation ?? node.incarnation,

@@ -76,7 +76,9 @@ export function volumeRoutes(context: DaemonContext, volumes: Volumes): Hono {
     return c.json({ ...removed, pending })
   })
   routes.post('/v1/volumes/:volume/attach', async c => {
-    return c.json(await volumes.attach(idOf(c), await readBody(c, attachSchema)))
+    const id = idOf(c)
+    const { point, ...attached } = await volumes.attach(id, await readBody(c, attachSchema))
+    return c.json({ ...attached, ...point })
   })
   routes.post('/v1/volumes/:volume/detach', async c => {
     const id = idOf(c)
