@@ -219,3 +219,31 @@ export const REROUTE_PAUSE_MS = 250
 export const GATEWAY_CALL_TIMEOUT_MS = 10_000
 /** Most bytes that one block-status request looks at. */
 export const STATUS_SPAN_BYTES = 256 * MiB
+
+// Map (node/map).
+/** One record of the map log: a whole document at most. */
+export const MAX_MAP_RECORD_BYTES = 32 * MiB
+/** The log is replaced by a snapshot above this, and above so many times its last snapshot. */
+export const MAP_LOG_MIN_BYTES = 4 * MiB
+export const MAP_LOG_GROWTH = 3
+export const MAX_MAP_LOG_BYTES = 512 * MiB
+export const MAP_LOG_RETRY_MS = 1_000
+/** Between two syncs with a random peer: this much, and up to as much again. */
+export const MAP_SYNC_INTERVAL_MS = 15_000
+/** After a connection was made, or a gap was seen in what a peer gossiped: at most this. */
+export const MAP_SYNC_SOON_MS = 250
+export const MAP_CALL_TIMEOUT_MS = 30_000
+/** Peers that are synced with at once, and that wait for it. */
+export const MAP_SYNCS_RUNNING = 4
+export const MAP_SYNCS_WAITING = 256
+/** Peers whose last list of heads is remembered, and whose bad updates are counted by name. */
+export const MAP_PEERS_REMEMBERED = 1_024
+/** Peers asked at once for a document that is not here. */
+export const MAP_FETCH_PARALLEL = 8
+export const MAP_FETCH_TIMEOUT_MS = 10_000
+/** Documents of volumes that one node keeps. */
+export const MAX_MAP_DOCUMENTS = 65_535
+/** How often the time of agreement is noted, and how soon a node with nothing to lose is current. */
+export const MAP_AGREED_INTERVAL_MS = 3_600_000
+/** A tombstone is kept for so long: longer than any certificate lives. */
+export const TOMBSTONE_RETENTION_MS = 400 * 24 * 3_600_000

@@ -56,6 +56,8 @@ export type Fault =
   | { code: 'IO_ERROR' }
   | { code: 'OUT_OF_RANGE' }
   | { code: 'FENCED'; by: string }
+  // What an NBD server answered our client: EIO, ENOSPC, ... (node/nbd/client.ts).
+  | { code: 'NBD_ERROR'; error: string }
 
 export type FaultCode = Fault['code']
 
