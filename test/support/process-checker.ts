@@ -15,7 +15,7 @@ import type { SeededRandom } from './process-random.ts'
 /** The part of a disk that the checker needs; the project's NBD client is one. */
 export interface CheckedDisk {
   read: (offsetBytes: number, lengthBytes: number) => Promise<Uint8Array>
-  write: (offsetBytes: number, data: Uint8Array, options: { fua: boolean }) => Promise<void>
+  write: (offsetBytes: number, data: Uint8Array, options?: { fua?: boolean }) => Promise<void>
   flush: () => Promise<void>
 }
 
@@ -46,6 +46,8 @@ export class Checker {
   readonly #acknowledged: Uint32Array
   readonly #flushed: Uint32Array
   readonly #busy = new Set<number>()
+  /** Operations of `load` that succeeded so far. */
+  completed = 0
 
   constructor(seed: number, blocks: number) {
     this.#seed = seed >>> 0
@@ -58,6 +60,11 @@ export class Checker {
   /** Over all blocks. */
   get acknowledgedWrites(): number {
     return this.#acknowledged.reduce((sum, generation) => sum + generation, 0)
+  }
+
+  /** The bytes of the newest write of a block. */
+  newest(block: number): Buffer {
+    return this.#content(block, this.#issued[block] ?? 0)
   }
 
   async write(disk: CheckedDisk, block: number, options = { fua: false }): Promise<void> {
@@ -117,6 +124,7 @@ export class Checker {
         try {
           await this.#step(disk, load, turn)
           operations++
+          this.completed++
         } catch (error) {
           if (error instanceof WrongData) throw error
           errors.push(error instanceof Error ? error.message : String(error))

@@ -9,6 +9,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SHOAL, shoal, shoalJson } from './process-cli.ts'
+import { connectedNames, statusOf } from './process-control.ts'
 import { Child, type Outcome, type SpawnOptions, until } from './process-spawn.ts'
 
 export interface NodePlan {
@@ -18,13 +19,6 @@ export interface NodePlan {
   readonly capacity: string
   /** Where its data directory is; inside the mesh's directory by default. */
   readonly dir?: string
-}
-
-export interface StatusNode {
-  readonly id: string
-  readonly name: string
-  readonly region: string
-  readonly connected: boolean
 }
 
 /** Three storage nodes in three regions, and a gateway. */
@@ -77,7 +71,7 @@ export class ProcessNode {
       `${this.name} is up`,
       async () => {
         if (child.outcome) throw new Error(`${this.name} ended at its start\n${child.tail()}`)
-        return (await shoal(this.dir, ['status', '--json'])).code === 0
+        return (await statusOf(this.dir))?.self.pid === child.pid
       },
       UP_MS
     )
@@ -174,8 +168,8 @@ export class ProcessMesh {
       await until(
         `${node.name} sees ${names.join(', ')}`,
         async () => {
-          const seen = (await statusNodes(node)).filter(other => other.connected)
-          return names.every(name => seen.some(other => other.name === name))
+          const seen = await connectedNames(node.dir)
+          return names.every(name => seen.includes(name))
         },
         CONVERGE_MS
       )
@@ -224,13 +218,14 @@ export async function withMesh(
   }
 }
 
-export async function statusNodes(node: ProcessNode): Promise<StatusNode[]> {
-  return (await node.json<{ nodes: StatusNode[] }>('status')).nodes
-}
-
 /** `volume attach`; the NBD URI. */
 export async function attach(node: ProcessNode, name: string, ...options: string[]) {
-  return (await node.json<{ uri: string }>('volume', 'attach', name, ...options)).uri
+  const attached = await node.json<Attached>('volume', 'attach', name, ...options)
+  return attached.point.uri
+}
+
+interface Attached {
+  point: { uri: string }
 }
 
 const LISTEN = ['--listen', '/ip4/127.0.0.1/tcp/0']

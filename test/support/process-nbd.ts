@@ -1,7 +1,16 @@
-/** The project's own NBD client as tests use it: one connection, checked disk operations. */
-import type { CheckedDisk } from './process-checker.ts'
+/** The project's own NBD client as tests use it: one connection to the disk that a URI names. */
+import { connectNbd, type NbdClient } from '../../node/nbd/client.ts'
 
-export interface NbdDisk extends CheckedDisk {
-  readonly sizeBytes: number
-  close: () => Promise<void>
+export type NbdDisk = NbdClient
+
+/** Longer than a restart of a node takes: what a VM would do, too. */
+const TIMEOUT_MS = 60_000
+
+/** `nbd+unix:///NAME?socket=PATH`, as `volume attach` prints it. */
+export function connectDisk(uri: string): Promise<NbdDisk> {
+  const { pathname, searchParams } = new URL(uri)
+  const socketPath = searchParams.get('socket')
+  if (socketPath === null) throw new Error(`not a unix socket: ${uri}`)
+  const exportName = decodeURIComponent(pathname.slice(1))
+  return connectNbd({ socketPath, exportName, timeoutMs: TIMEOUT_MS })
 }
