@@ -9,6 +9,7 @@
 import { assert } from '../../protocols/assert.ts'
 import { isFault, messageOf } from '../../protocols/fault.ts'
 import type { VolumeId } from '../../protocols/ids.ts'
+import { compareTokens } from '../../protocols/ids.ts'
 import { MAX_WAITING_OPENS } from '../../protocols/limits.ts'
 import type { Decision } from '../../protocols/shard-control/grants.ts'
 import { decide, stale } from '../../protocols/shard-control/grants.ts'
@@ -78,7 +79,9 @@ export class ControlDesk {
     if (request.call !== 'open') return this.#state(done)
     // Outside the turn: a later call may raise the token while this one waits for older requests.
     if (done.waitingOpens >= MAX_WAITING_OPENS) return failed(BUSY)
-    return (await done.open(request.token)) ? this.#state(done) : this.#stale(done)
+    const isGranted = await done.open(request.token)
+    const isPresent = compareTokens(done.greatest, request.token) === 0
+    return isGranted && isPresent ? this.#state(done) : this.#stale(done)
   }
 
   /** The volume as the call left it, or the answer of a call that is over. */

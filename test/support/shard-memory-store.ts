@@ -77,7 +77,7 @@ export class MemoryChunkStore implements ChunkStore {
   readonly #medium: MemoryMedium
   readonly #listeners: Array<(error: Error) => void> = []
   readonly #faults: Array<{ call: string; code: FaultCode }> = []
-  #held: Array<() => void> | undefined
+  #held: Array<{ call: keyof ChunkStore; settle: () => void }> | undefined
   /** Names of the calls, in their order, while someone records them. */
   calls: string[] | undefined
 
@@ -97,7 +97,14 @@ export class MemoryChunkStore implements ChunkStore {
   release(count?: number): void {
     const held = this.#held ?? []
     if (count === undefined) this.#held = undefined
-    for (const settle of held.splice(0, count ?? held.length)) settle()
+    for (const { settle } of held.splice(0, count ?? held.length)) settle()
+  }
+
+  /** Settles the held calls of one name, and holds the others on. */
+  releaseOnly(call: keyof ChunkStore): void {
+    const held = this.#held ?? []
+    this.#held = held.filter(one => one.call !== call)
+    for (const one of held) if (one.call === call) one.settle()
   }
 
   get heldCalls(): number {
@@ -286,7 +293,7 @@ export class MemoryChunkStore implements ChunkStore {
         }
       }
       if (this.#held === undefined) queueMicrotask(settle)
-      else this.#held.push(settle)
+      else this.#held.push({ call, settle })
     })
   }
 
