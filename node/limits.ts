@@ -222,7 +222,7 @@ export const STATUS_SPAN_BYTES = 256 * MiB
 
 // Map (node/map).
 /** One record of the map log: a whole document at most. */
-export const MAX_MAP_RECORD_BYTES = 32 * MiB
+export const MAX_MAP_RECORD_BYTES = 40 * MiB
 /** The log is replaced by a snapshot above this, and above so many times its last snapshot. */
 export const MAP_LOG_MIN_BYTES = 4 * MiB
 export const MAP_LOG_GROWTH = 3
