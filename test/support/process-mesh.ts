@@ -132,6 +132,18 @@ export class ProcessMesh {
 
   /** Made by `init` if it is the first, else by an invite of the first and `join`; then up. */
   async add(plan: NodePlan, options: SpawnOptions = {}): Promise<ProcessNode> {
+    const node = await this.#make(plan)
+    this.nodes.push(node)
+    await node.up(options)
+    return node
+  }
+
+  /** A member that is never up; its data directory. */
+  async joinOnly(plan: NodePlan): Promise<string> {
+    return (await this.#make(plan)).dir
+  }
+
+  async #make(plan: NodePlan): Promise<ProcessNode> {
     const node = new ProcessNode(plan, plan.dir ?? join(this.dir, plan.name))
     const { name, region, capacity } = plan
     const words = ['--name', name, '--region', region, '--capacity', capacity]
@@ -140,8 +152,6 @@ export class ProcessMesh {
       const token = await this.invite()
       await shoalJson(node.dir, ['join', token, ...words, '--new-region'], { timeoutMs: JOIN_MS })
     }
-    this.nodes.push(node)
-    await node.up(options)
     return node
   }
 

@@ -16,6 +16,8 @@ export interface Import {
   readonly target: string
   readonly own: boolean
   readonly typeOnly: boolean
+  /** The names between braces, as the module exports them. */
+  readonly names: readonly string[]
 }
 
 export function readModules(root: string, folders: readonly string[]): Module[] {
@@ -34,12 +36,13 @@ function readModule(root: string, path: string): Module {
 
 function importsOf(path: string, text: string): Import[] {
   const statement =
-    /^(?:import|export)\s+(type\s)?(?:[^'"`;]*?\sfrom\s+)?['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)/gm
-  return [...text.matchAll(statement)].map(([, type, fixed, dynamic]) => {
+    /^(?:import|export)\s+(type\s)?(?:([^'"`;]*?)\sfrom\s+)?['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)/gm
+  return [...text.matchAll(statement)].map(([, type, clause, fixed, dynamic]) => {
     const specifier = fixed ?? dynamic ?? ''
     const own = specifier.startsWith('.')
     const target = own ? normalize(join(dirname(path), specifier)) : specifier
-    return { target, own, typeOnly: type !== undefined }
+    const names = [...(clause ?? '').matchAll(/[{,]\s*(?:type\s+)?([\w$]+)/g)].map(m => m[1] ?? '')
+    return { target, own, typeOnly: type !== undefined, names }
   })
 }
 
