@@ -54,9 +54,6 @@ export const PROGRESS_INTERVAL_MS = 250
 /** The window over which status measures rates, and how often it looks. */
 export const RATE_INTERVAL_MS = 1_000
 export const RATE_SAMPLES = 5
-/** Life of an invite unless the operator says otherwise, and the longest one. */
-export const DEFAULT_INVITE_MS = 24 * 3_600_000
-export const MAX_INVITE_MS = 30 * 24 * 3_600_000
 /** A unix socket's path: sun_path less its terminator. */
 export const MAX_SOCKET_PATH_BYTES = 107
 

@@ -1,9 +1,10 @@
 /** Invite, revoke and leave: the routes, and the checks that no data is lost by them. */
 import { Hono } from 'hono'
 import { z } from 'zod'
+import { DEFAULT_INVITE_MS, MAX_INVITE_MS } from '../../protocols/admission/limits.ts'
 import { ShoalError } from '../../protocols/fault.ts'
 import type { NodeId } from '../../protocols/ids.ts'
-import { DEFAULT_INVITE_MS, MAX_INVITE_MS, MAX_PARALLEL_CALLS } from '../limits.ts'
+import { MAX_PARALLEL_CALLS } from '../limits.ts'
 import { liveNodes } from '../volumes/candidates.ts'
 import { mapConcurrently } from '../volumes/concurrency.ts'
 import { resolveNode, volumeName } from '../volumes/names.ts'

@@ -1,0 +1,76 @@
+/** Options that several commands share, and how their values are read. */
+import { homedir, hostname } from 'node:os'
+import { join, resolve } from 'node:path'
+import type { Command } from 'commander'
+import { ShoalError } from '../protocols/fault.ts'
+import { parseBytes } from '../protocols/layout/sizes.ts'
+import { MAX_NAME_CHARS } from '../protocols/limits.ts'
+import { Client } from './client.ts'
+import type { Io } from './io.ts'
+
+export interface Common {
+  readonly json: boolean
+  /** Absolute. */
+  readonly dir: string
+  readonly client: Client
+}
+
+/** --json and --dir, wherever on the line they stood. */
+export function commonOptions(command: Command, io: Io): Common {
+  const options = command.optsWithGlobals<{ json?: boolean; dir?: string }>()
+  const dir = resolve(options.dir ?? defaultDir(io))
+  return { json: options.json === true, dir, client: new Client(dir) }
+}
+
+function defaultDir(io: Io): string {
+  const fromEnvironment = io.env.SHOAL_DIR
+  if (fromEnvironment !== undefined && fromEnvironment !== '') return fromEnvironment
+  return process.geteuid?.() === 0 ? '/var/lib/shoal' : join(homedir(), '.shoal')
+}
+
+/** This machine's name as a name of Shoal. */
+export function hostName(): string {
+  const name = hostname()
+    .toLowerCase()
+    .replace(/[^a-z0-9._-]+/g, '-')
+    .replace(/\.{2,}/g, '.')
+    .replace(/^[^a-z0-9]+/, '')
+    .slice(0, MAX_NAME_CHARS)
+  return name === '' ? 'localhost' : name
+}
+
+/** Bytes that a node may use; 0 for a gateway that holds no data. */
+export function parseCapacity(text: string): number {
+  return text === '0' ? 0 : parseBytes(text, 'capacity')
+}
+
+export function parseCount(text: string, field: string, example: number): number {
+  if (/^[0-9]{1,9}$/.test(text) && Number(text) >= 1) return Number(text)
+  throw badOption(field, `--${field} must be a whole number from 1 up, for example ${example}`)
+}
+
+const DURATION = /^([0-9]{1,9})(ms|s|m|h|d)$/
+const UNIT_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000
+}
+
+/** `30s`, `15m`, `24h`, `7d` as milliseconds. */
+export function parseDuration(text: string, field: string): number {
+  const match = DURATION.exec(text)
+  const ms = Number(match?.[1]) * (UNIT_MS[match?.[2] ?? ''] ?? Number.NaN)
+  if (ms > 0) return ms
+  throw badOption(field, `--${field} must be a number with ms, s, m, h or d, for example 24h`)
+}
+
+export function badOption(field: string, message: string): ShoalError {
+  return new ShoalError({ code: 'BAD_INPUT', field }, message)
+}
+
+/** Several values of one option, as commander collects them. */
+export function collect(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value]
+}

@@ -1,0 +1,73 @@
+/** How results and errors look: tables for people, one JSON document for programs. */
+import { isFault, messageOf } from '../protocols/fault.ts'
+import { formatSize } from '../protocols/layout/sizes.ts'
+import type { Load } from '../protocols/node-status/messages.ts'
+import type { Io } from './io.ts'
+
+const MAX_LINE_CHARS = 2000
+
+/** Columns are as wide as their widest cell; the last one is not padded. */
+export function table(head: readonly string[], rows: ReadonlyArray<readonly string[]>): string {
+  const all = [head, ...rows].map(row => row.map(clean))
+  const widths = head.map((_, column) => Math.max(...all.map(row => row[column]?.length ?? 0)))
+  return all
+    .map(row => {
+      return row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd()
+    })
+    .join('\n')
+}
+
+/** Without control characters: what a node or a person named cannot move the cursor. */
+export function clean(text: string): string {
+  return [...text]
+    .map(character => {
+      const code = character.codePointAt(0) ?? 0
+      return code < 0x20 || (code >= 0x7f && code < 0xa0) ? '?' : character
+    })
+    .join('')
+}
+
+/** The result: as JSON, or in words. */
+export function report(io: Io, json: boolean, document: object, words: () => string): void {
+  io.out(json ? JSON.stringify(document) : words())
+}
+
+export interface ErrorObject {
+  readonly code: string
+  readonly message: string
+}
+
+export function errorObject(error: unknown): ErrorObject {
+  const message = messageOf(error)
+  return { ...(isFault(error) ? error.fault : { code: 'INTERNAL' }), message }
+}
+
+/** One clear line on stderr; with --json the error object on stdout too. */
+export function reportError(io: Io, json: boolean, error: ErrorObject): void {
+  const lines = error.message.split('\n').map(line => clean(line).slice(0, MAX_LINE_CHARS))
+  io.err(`shoal: ${lines.join('\n')}\n`)
+  if (json) io.out(JSON.stringify({ error }))
+}
+
+export function size(bytes: number | undefined): string {
+  return bytes === undefined ? '-' : formatSize(bytes)
+}
+
+/** `1200/s 30 MiB/s`, or `idle`. */
+export function loadText(load: Load | undefined): string {
+  if (load === undefined) return '-'
+  const iops = load.readIops + load.writeIops
+  const bytes = load.readBytesPerSecond + load.writtenBytesPerSecond
+  return iops === 0 && bytes === 0 ? 'idle' : `${iops}/s ${formatSize(bytes)}/s`
+}
+
+export function dateText(wallMs: number): string {
+  return new Date(wallMs).toISOString().replace(/\.\d+Z$/, 'Z')
+}
+
+export function plural(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`
+}
