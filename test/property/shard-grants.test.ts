@@ -1,0 +1,147 @@
+// Goal: whatever calls arrive in whatever order, a shard's token and size never fall, it never drops
+// a run, a call under a smaller token changes nothing, and a repeated call changes nothing more.
+// Method: random calls are decided and saved one after the other; each decision is compared with
+// the head before it. Run look-ups are compared with a search through all runs.
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { compareTokens, type Run } from '../../protocols/ids.ts'
+import { MiB } from '../../protocols/limits.ts'
+import {
+  type Decision,
+  decide,
+  type Known,
+  type ShardHead
+} from '../../protocols/shard-control/grants.ts'
+import {
+  findReleased,
+  findRun,
+  indexRuns,
+  joinRuns,
+  runsProblem
+} from '../../protocols/shard-control/runs.ts'
+import {
+  createCall,
+  GATEWAY,
+  holder,
+  run,
+  SHARD_NODE,
+  spec,
+  token,
+  volumeId
+} from '../support/shard-harness.ts'
+
+const V = volumeId(1)
+const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
+const ROOM = { availableBytes: 1e9, wantedBytes: 1 }
+
+const someToken = fc.record({ counter: fc.nat(4), attach: fc.nat(2) })
+const someRun = fc
+  .record({ from: fc.nat(7), length: fc.integer({ min: 1, max: 4 }), column: fc.nat(2) })
+  .map(({ from, length, column }) => run(from, from + length, column))
+const someCall = fc
+  .record({
+    call: fc.constantFrom('create', 'open', 'open', 'grow', 'grow', 'detach', 'remove'),
+    under: someToken,
+    extents: fc.integer({ min: 1, max: 12 }),
+    runs: fc.array(someRun, { maxLength: 3 }),
+    since: fc.nat(2)
+  })
+  .map(({ call, under, extents, runs, since }) => {
+    const granted = token(under.counter, under.attach)
+    const sizeBytes = extents * MiB
+    switch (call) {
+      case 'create':
+        return { call: 'create', token: granted, spec: spec(V), sizeBytes, runs } as const
+      case 'open':
+        return { call: 'open', volume: V, token: granted, holder: holder(since) } as const
+      case 'grow':
+        return { call: 'grow', volume: V, token: granted, sizeBytes, runs } as const
+      default:
+        return { call, volume: V, token: granted } as const
+    }
+  })
+
+function carryOut(known: Known, decision: Decision): Known {
+  if (decision.do === 'save') return { ...known, head: decision.head }
+  if (decision.do === 'remove') return { ...known, head: undefined, removedAt: decision.token }
+  return known
+}
+
+function expectNothingLost(before: ShardHead, after: ShardHead): void {
+  expect(compareTokens(after.token, before.token)).toBeGreaterThanOrEqual(0)
+  expect(after.sizeBytes).toBeGreaterThanOrEqual(before.sizeBytes)
+  expect(joinRuns(after.runs, before.runs)).toEqual(after.runs)
+  expect(runsProblem(after.spec, after.sizeBytes, after.runs)).toBeUndefined()
+}
+
+describe(`grants (SEED=${SEED})`, () => {
+  it('never lose a token, a size or a run, and never depend on a repetition', () => {
+    fc.assert(
+      fc.property(fc.array(someCall, { maxLength: 30 }), calls => {
+        const created = decide({ head: undefined, removedAt: undefined, ...ROOM }, createCall(V))
+        let known = carryOut({ head: undefined, removedAt: undefined, ...ROOM }, created)
+        for (const call of calls) {
+          const before = known
+          const decision = decide(known, call)
+          known = carryOut(known, decision)
+          if (before.head === undefined) {
+            expect(decision.do).toBe('answer')
+            continue
+          }
+          if (compareTokens(call.token, before.head.token) < 0) expect(known).toBe(before)
+          if (known.head === undefined) expect(call.call).toBe('remove')
+          else expectNothingLost(before.head, known.head)
+          const again = decide(known, call)
+          expect(again.do === 'keep' || again.do === 'answer').toBe(true)
+          if (decision.do === 'save' && call.call !== 'remove') expect(again.do).toBe('keep')
+        }
+      }),
+      { seed: SEED, numRuns: 1000 }
+    )
+  })
+
+  it('find the run of a chunk exactly where one covers it', () => {
+    const chunk = fc.record({ extent: fc.nat(14), column: fc.nat(3) })
+    fc.assert(
+      fc.property(fc.array(someRun, { maxLength: 12 }), fc.array(chunk), (candidates, chunks) => {
+        const runs: Run[] = []
+        for (const candidate of candidates) {
+          const isFree = runsProblem(wideSpec, 16 * MiB, [...runs, candidate]) === undefined
+          if (isFree) runs.push(candidate)
+        }
+        const index = indexRuns(runs)
+        for (const { extent, column } of chunks) {
+          const where = { extent, column, generation: 1, replica: 0 }
+          const expected = runs.find(
+            held => held.column === column && held.from <= extent && extent < held.to
+          )
+          expect(findRun(index, where)).toBe(expected)
+          expect(findRun(index, { ...where, generation: 2 })).toBeUndefined()
+          expect(findRun(index, { ...where, replica: 1 })).toBeUndefined()
+        }
+      }),
+      { seed: SEED, numRuns: 500 }
+    )
+  })
+
+  it('name the latest place to which a chunk went', () => {
+    const at = (counter: number) => ({ token: token(1), counter })
+    const released = [
+      { run: run(0, 4, 0, at(3)), to: GATEWAY },
+      { run: run(2, 6, 0, at(5)), to: SHARD_NODE },
+      { run: run(2, 3, 0, at(4)), to: GATEWAY }
+    ]
+    const where = { extent: 2, generation: 1, column: 0, replica: 0 }
+    expect(findReleased(released, where)?.to).toBe(SHARD_NODE)
+    expect(findReleased(released, { ...where, extent: 1 })?.to).toBe(GATEWAY)
+    expect(findReleased(released, { ...where, extent: 6 })).toBeUndefined()
+  })
+
+  it('join runs without repeating any, and refuse an index of runs that overlap', () => {
+    const held = [run(0, 4), run(0, 4, 1)]
+    expect(joinRuns(held, [run(0, 4), run(4, 5)])).toEqual([...held, run(4, 5)])
+    expect(() => indexRuns([run(0, 4), run(3, 5)])).toThrow('broken invariant')
+  })
+})
+
+const wideSpec = spec(V, 4)
