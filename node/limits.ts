@@ -146,9 +146,10 @@ export const NBD_CLIENT_DESCRIPTORS = 65_536
 
 // Storage (node/storage).
 
-/** All journal segments together; a small file system or capacity gets an eighth of itself. */
+/** All journal segments together; a small file system or capacity gets an eighth of itself.
+ *  The least holds a few of the largest records. */
 export const MAX_JOURNAL_BYTES = 128 * MiB
-export const MIN_JOURNAL_BYTES = 4 * MiB
+export const MIN_JOURNAL_BYTES = 16 * MiB
 /** Segments that a full journal consists of. */
 export const JOURNAL_SEGMENTS = 4
 /** What one append takes along; a single larger change goes alone. */
@@ -238,9 +239,24 @@ export const MAP_PEERS_REMEMBERED = 1_024
 /** Peers asked at once for a document that is not here. */
 export const MAP_FETCH_PARALLEL = 8
 export const MAP_FETCH_TIMEOUT_MS = 10_000
+/** What one start announced, remembered in case its documents must be discarded. */
+export const MAX_MAP_SESSION_RECORDS = 4_096
 /** Documents of volumes that one node keeps. */
 export const MAX_MAP_DOCUMENTS = 65_535
 /** How often the time of agreement is noted, and how soon a node with nothing to lose is current. */
 export const MAP_AGREED_INTERVAL_MS = 3_600_000
 /** A tombstone is kept for so long: longer than any certificate lives. */
 export const TOMBSTONE_RETENTION_MS = 400 * 24 * 3_600_000
+/** Time between two looks at what waits on an attachment. */
+export const GATEWAY_SWEEP_MS = 500
+
+// Daemon (node/daemon.ts and beside it).
+/** Peers are written for the next start at most this often. */
+export const KNOWN_PEERS_SAVE_MS = 2_000
+/** How often the daemon looks whether its addresses changed. */
+export const ADDRESS_CHECK_MS = 15_000
+/** An unrenewed certificate this close to its end is a problem to show. */
+export const CERTIFICATE_WARNING_MS = 14 * 24 * 3_600_000
+export const LOW_SPACE_FRACTION = 0.05
+/** How long a leaving node lets the news of it spread. */
+export const LEAVE_SPREAD_MS = 1_000

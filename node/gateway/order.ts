@@ -76,6 +76,15 @@ export class Order {
     }
   }
 
+  /** Entries that have not started. */
+  waiting(): Set<Ordered> {
+    const waiting = new Set<Ordered>()
+    for (const entries of this.#granules.values()) {
+      for (const entry of entries) if (!entry.hasStarted) waiting.add(entry)
+    }
+    return waiting
+  }
+
   get isEmpty(): boolean {
     return this.#granules.size === 0
   }

@@ -265,10 +265,8 @@ function describe(
   volume: VolumeId,
   states: ReadonlyMap<NodeId, ShardState>
 ): Omit<Granted, 'token'> | string {
-  let sizeBytes = 0
   let spec: VolumeSpec | undefined
   for (const [node, state] of states) {
-    sizeBytes = Math.max(sizeBytes, state.sizeBytes)
     spec ??= state.spec
     if (!sameSpec(spec, state.spec)) return `the shard on ${node} describes another layout`
   }
@@ -276,8 +274,26 @@ function describe(
   if (spec.id !== volume) return 'the shards describe another volume'
   const problem = shapeProblem(spec)
   if (problem !== undefined) return problem
+  return { spec, ...sized(spec, states) }
+}
+
+/**
+ * The greatest size that some shard durably holds and all together cover. A growth that reached
+ * only some shards was never announced: the volume is then as large as before it.
+ */
+function sized(
+  spec: VolumeSpec,
+  states: ReadonlyMap<NodeId, ShardState>
+): { sizeBytes: number; placement: Placement } {
   const holdings = [...states].map(([node, state]) => ({ node, runs: state.runs }))
-  return { spec, sizeBytes, placement: placementOf(spec, sizeBytes, holdings) }
+  const sizes = [...new Set([...states.values()].map(state => state.sizeBytes))]
+  sizes.sort((a, b) => b - a)
+  const greatest = sizes[0] ?? 0
+  for (const sizeBytes of sizes) {
+    const placement = placementOf(spec, sizeBytes, holdings)
+    if (placement.gaps.length === 0) return { sizeBytes, placement }
+  }
+  return { sizeBytes: greatest, placement: placementOf(spec, greatest, holdings) }
 }
 
 function sameSpec(a: VolumeSpec, b: VolumeSpec): boolean {

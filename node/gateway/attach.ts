@@ -1,0 +1,152 @@
+/**
+ * Drives the machine of protocols/attach: its queries and opens are calls of shard-control, its
+ * flushes go over the links on which the volume will be served.
+ *
+ * Invariants: a promise that resolves has a serving attachment; one that rejects leaves no link and
+ * no timer behind.
+ */
+import {
+  type AttachEffect,
+  type AttachEvent,
+  type AttachState,
+  type Attempt,
+  type Granted,
+  start,
+  step
+} from '../../protocols/attach/machine.ts'
+import { messageOf, ShoalError } from '../../protocols/fault.ts'
+import type { NodeId } from '../../protocols/ids.ts'
+import type { ControlRequest, Holder } from '../../protocols/shard-control/messages.ts'
+import { LINK_BACK_OFF_MAX_MS, LINK_BACK_OFF_MIN_MS } from '../limits.ts'
+import type { Clock, Random, Timer } from '../ports.ts'
+import type { VolumeAttachment } from './attachment.ts'
+import type { ShardCalls } from './shard-calls.ts'
+
+export interface AttachOptions {
+  readonly attempt: Attempt
+  /** The shards that the map names. */
+  readonly nodes: readonly NodeId[]
+  readonly holder: Holder
+  readonly timeoutMs: number
+  readonly clock: Clock
+  readonly random: Random
+  readonly calls: ShardCalls
+  /** Makes the attachment once all shards granted; it serves nobody before the flushes ended. */
+  readonly make: (granted: Granted) => VolumeAttachment
+}
+
+/** Throws VOLUME_ATTACHED, UNREACHABLE naming the node, NOT_FOUND, NO_CHUNK, CONFLICT, FENCED. */
+export function attachVolume(options: AttachOptions): Promise<VolumeAttachment> {
+  return new Promise((resolve, reject) => new AttachRun(options, resolve, reject).begin())
+}
+
+class AttachRun {
+  readonly #options: AttachOptions
+  readonly #resolve: (attachment: VolumeAttachment) => void
+  readonly #reject: (error: Error) => void
+  #state: AttachState | undefined
+  #attachment: VolumeAttachment | undefined
+  readonly #retries = new Map<NodeId, { timer: Timer; count: number }>()
+  #deadline: Timer | undefined
+
+  constructor(
+    options: AttachOptions,
+    resolve: (attachment: VolumeAttachment) => void,
+    reject: (error: Error) => void
+  ) {
+    this.#options = options
+    this.#resolve = resolve
+    this.#reject = reject
+  }
+
+  begin(): void {
+    const { attempt, nodes, timeoutMs, clock } = this.#options
+    this.#deadline = clock.after(timeoutMs, () => {
+      this.#dispatch({ type: 'timeout', afterMs: timeoutMs })
+    })
+    const { state, effects } = start(attempt, nodes)
+    this.#state = state
+    this.#perform(effects)
+  }
+
+  #dispatch(event: AttachEvent): void {
+    if (this.#state === undefined) return
+    const { state, effects } = step(this.#state, event)
+    this.#state = state
+    this.#perform(effects)
+  }
+
+  #perform(effects: readonly AttachEffect[]): void {
+    for (const effect of effects) {
+      switch (effect.type) {
+        case 'query':
+          void this.#call(effect.node, { call: 'query', volume: this.#options.attempt.volume })
+          break
+        case 'open':
+          void this.#open(effect.node, effect.token)
+          break
+        case 'flush':
+          void this.#flush(effect.node, effect.granted)
+          break
+        case 'retry':
+          this.#retry(effect.node)
+          break
+        case 'serve':
+          this.#end()
+          if (this.#attachment !== undefined) this.#resolve(this.#attachment)
+          break
+        case 'refuse':
+          this.#end()
+          this.#attachment?.abandon('the attach failed')
+          this.#reject(new ShoalError(effect.fault, effect.why))
+          break
+      }
+    }
+  }
+
+  #open(node: NodeId, token: Granted['token']): Promise<void> {
+    const { attempt, holder } = this.#options
+    return this.#call(node, { call: 'open', volume: attempt.volume, token, holder })
+  }
+
+  async #call(node: NodeId, request: ControlRequest): Promise<void> {
+    try {
+      const answer = await this.#options.calls(node, request)
+      this.#dispatch({ type: 'answer', node, answer })
+    } catch (error) {
+      this.#dispatch({ type: 'missing', node, why: messageOf(error) })
+    }
+  }
+
+  async #flush(node: NodeId, granted: Granted): Promise<void> {
+    if (this.#attachment === undefined) {
+      this.#attachment = this.#options.make(granted)
+      this.#attachment.onState(state => {
+        if (state === 'fenced') this.#dispatch({ type: 'stale' })
+      })
+    }
+    try {
+      await this.#attachment.flushShard(node)
+      this.#dispatch({ type: 'flushed', node })
+    } catch (error) {
+      this.#dispatch({ type: 'missing', node, why: messageOf(error) })
+    }
+  }
+
+  #retry(node: NodeId): void {
+    const { clock, random } = this.#options
+    const count = (this.#retries.get(node)?.count ?? 0) + 1
+    const pauseMs = Math.min(LINK_BACK_OFF_MAX_MS / 2, LINK_BACK_OFF_MIN_MS * 2 ** count)
+    const timer = clock.after(pauseMs * (0.5 + random.fraction()), () => {
+      this.#dispatch({ type: 'again', node })
+    })
+    this.#retries.get(node)?.timer.cancel()
+    this.#retries.set(node, { timer, count: Math.min(count, 16) })
+  }
+
+  #end(): void {
+    this.#state = undefined
+    this.#deadline?.cancel()
+    for (const { timer } of this.#retries.values()) timer.cancel()
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * Changes of an attachment: cut along the stripe map, ordered per block, merged where they cover
+ * only part of a block, bounded by the replay budget, and sent.
+ *
+ *   |<- block ->|           |           |
+ *   |     [edge |   body    |   body    | edge]     |   edges are merged with what is there
+ *
+ * Invariants: body and edges cover exactly the range (trim: only whole blocks inside it); per block
+ * the changes are applied in the order of the calls.
+ */
+import { blockChecksums } from '../../protocols/checksum.ts'
+import { ShoalError } from '../../protocols/fault.ts'
+import { BLOCK_BYTES, MAX_IO_BYTES } from '../../protocols/limits.ts'
+import { Op } from '../../protocols/shard-io/messages.ts'
+import { columnRanges, locate, type Place, split } from '../../protocols/stripe/map.ts'
+import { Budget } from './budget.ts'
+import { Change, type ChangeOwner, type Merge } from './change.ts'
+import { ChangeJob, type JobOwner } from './job.ts'
+import type { Links } from './links.ts'
+import { Order } from './order.ts'
+import { ReadRequest } from './read-request.ts'
+import { NO_CRCS, NO_DATA } from './request.ts'
+
+const ZEROES = new Uint8Array(BLOCK_BYTES)
+
+export class Changes implements ChangeOwner {
+  readonly #links: Links
+  readonly #owner: JobOwner
+  readonly #order = new Order()
+  readonly #budget: Budget
+  #hasFlushFailed = false
+
+  constructor(links: Links, owner: JobOwner) {
+    this.#links = links
+    this.#owner = owner
+    this.#budget = new Budget(links.options.replayBytes, {
+      admitted: change => change.link.submit(change),
+      isHigh: () => this.#flushSoon()
+    })
+  }
+
+  /** Writes `data`, or does `op` (trim, zero) to the range if there is none. */
+  change(
+    op: Op,
+    flags: number,
+    offset: number,
+    length: number,
+    data: Uint8Array | undefined
+  ): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const job = new ChangeJob(this.#owner, resolve, reject)
+      try {
+        this.#cut(job, op, flags, offset, length, data)
+      } catch (error) {
+        job.add()
+        job.partEnded(error as Error)
+      }
+      job.complete()
+    })
+  }
+
+  freed(bytes: number): void {
+    this.#budget.give(bytes)
+  }
+
+  changeStarted(change: Change): void {
+    if (change.merge === undefined) {
+      this.#budget.admit(change)
+      return
+    }
+    const { chunk, epoch, offsetBytes, startedAt, link } = change
+    const sink = {
+      partDone: (_index: number, block: Uint8Array) => {
+        change.mergeInto(block)
+        this.#budget.admit(change)
+      },
+      partFailed: (error: Error) => change.failed(error, false)
+    }
+    const read = new ReadRequest(chunk, epoch, offsetBytes, BLOCK_BYTES, startedAt, sink, 0)
+    read.link = link
+    link.submit(read)
+  }
+
+  changeApplied(change: Change): void {
+    change.link.buffer.push(change)
+    this.#order.leave(change)
+  }
+
+  changeDropped(change: Change): void {
+    if (change.isAdmitted) this.#budget.give(change.costBytes)
+    this.#order.leave(change)
+  }
+
+  sweep(nowMs: number): void {
+    this.#hasFlushFailed = false
+    if (this.#budget.isHigh) this.#flushSoon()
+    const { ioTimeoutMs } = this.#links.options
+    const error = new ShoalError(
+      { code: 'TIMEOUT', afterMs: ioTimeoutMs },
+      'an earlier change, or room for replay, was not to be had in time'
+    )
+    const late = this.#budget.extract(change => nowMs - change.startedAt > ioTimeoutMs)
+    for (const entry of this.#order.waiting()) {
+      const change = entry as Change
+      if (change.link.isTooOld(change, nowMs)) late.push(change)
+    }
+    for (const change of late) change.failed(error, false)
+  }
+
+  /** Fails everything that is not on a link. */
+  stop(reason: Error): void {
+    for (const entry of this.#order.waiting()) (entry as Change).failed(reason, false)
+    for (const change of this.#budget.extract(() => true)) change.failed(reason, false)
+  }
+
+  #cut(
+    job: ChangeJob,
+    op: Op,
+    flags: number,
+    offset: number,
+    length: number,
+    data: Uint8Array | undefined
+  ): void {
+    const end = offset + length
+    const from = Math.ceil(offset / BLOCK_BYTES) * BLOCK_BYTES
+    const to = Math.floor(end / BLOCK_BYTES) * BLOCK_BYTES
+    const hasEdges = op !== Op.trim
+    if (from > to) {
+      if (hasEdges) this.#edge(job, flags, offset, data ?? ZEROES.subarray(0, length))
+      return
+    }
+    if (hasEdges && offset < from) {
+      const bytes = from - offset
+      this.#edge(job, flags, offset, data?.subarray(0, bytes) ?? ZEROES.subarray(0, bytes))
+    }
+    if (from < to && data !== undefined) {
+      this.#writeBody(job, flags, from, data.subarray(from - offset, to - offset))
+    } else if (from < to) {
+      this.#wipeBody(job, op, flags, from, to - from)
+    }
+    if (hasEdges && to < end) {
+      this.#edge(job, flags, to, data?.subarray(to - offset) ?? ZEROES.subarray(0, end - to))
+    }
+  }
+
+  /** Part of one block: read it in its turn, and write it whole. */
+  #edge(job: ChangeJob, flags: number, offset: number, bytes: Uint8Array): void {
+    const block = Math.floor(offset / BLOCK_BYTES) * BLOCK_BYTES
+    const place = locate(this.#links.layout.spec, block)
+    const merge = { skipBytes: offset - block, bytes }
+    this.#enter(job, Op.write, flags, place, BLOCK_BYTES, NO_DATA, merge)
+  }
+
+  #writeBody(job: ChangeJob, flags: number, offset: number, data: Uint8Array): void {
+    const { spec, sizeBytes } = this.#links.layout
+    for (const piece of split(spec, sizeBytes, offset, data.length)) {
+      const skip = piece.volumeOffset - offset
+      for (let at = 0; at < piece.length; at += MAX_IO_BYTES) {
+        const length = Math.min(MAX_IO_BYTES, piece.length - at)
+        const { extent, column, chunkOffset } = piece
+        const place = { extent, column, chunkOffset: chunkOffset + at }
+        const bytes = data.subarray(skip + at, skip + at + length)
+        this.#enter(job, Op.write, flags, place, length, bytes, undefined)
+      }
+    }
+  }
+
+  #wipeBody(job: ChangeJob, op: Op, flags: number, offset: number, length: number): void {
+    const { spec, sizeBytes } = this.#links.layout
+    for (const range of columnRanges(spec, sizeBytes, offset, length)) {
+      for (let at = 0; at < range.length; at += MAX_IO_BYTES) {
+        const { extent, column, chunkOffset } = range
+        const place = { extent, column, chunkOffset: chunkOffset + at }
+        const bytes = Math.min(MAX_IO_BYTES, range.length - at)
+        this.#enter(job, op, flags, place, bytes, NO_DATA, undefined)
+      }
+    }
+  }
+
+  #enter(
+    job: ChangeJob,
+    op: Op,
+    flags: number,
+    place: Place,
+    lengthBytes: number,
+    data: Uint8Array,
+    merge: Merge | undefined
+  ): void {
+    const { extent, column, chunkOffset } = place
+    const { layout, clock } = this.#links
+    const segment = layout.segment(extent, column)
+    const change = new Change({
+      owner: this,
+      job,
+      link: this.#links.of(segment),
+      op,
+      flags,
+      chunk: layout.chunk(extent, column),
+      epoch: segment.epoch,
+      address: layout.address(extent, column, chunkOffset),
+      offsetBytes: chunkOffset,
+      lengthBytes,
+      crcs: data.length === 0 ? NO_CRCS : blockChecksums(data),
+      data,
+      merge,
+      startedAt: clock.monotonicMs()
+    })
+    this.#order.enter(change)
+  }
+
+  /** Makes room: flushes, in the background, every shard that has something to forget. */
+  #flushSoon(): void {
+    if (this.#hasFlushFailed) return
+    for (const link of this.#links.all()) {
+      if (link.buffer.length === 0 || link.flusher.isFlushing) continue
+      link.flusher.flush().catch(() => {
+        this.#hasFlushFailed = true // until the next sweep
+      })
+    }
+  }
+}

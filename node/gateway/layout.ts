@@ -1,0 +1,42 @@
+/**
+ * Where the chunks of an attached volume are, for the data path: the stripe map, and the table of
+ * placement that the shards themselves confirmed. Replaced as a whole when the volume grows.
+ */
+
+import { type Placement, type Segment, segmentAt } from '../../protocols/attach/placement.ts'
+import { ShoalError } from '../../protocols/fault.ts'
+import type { ChunkKey, VolumeSpec } from '../../protocols/ids.ts'
+import { columnBytes } from '../../protocols/stripe/map.ts'
+
+export class Layout {
+  readonly spec: VolumeSpec
+  readonly sizeBytes: number
+  readonly placement: Placement
+  readonly #chunkBytes: number
+
+  constructor(spec: VolumeSpec, sizeBytes: number, placement: Placement) {
+    this.spec = spec
+    this.sizeBytes = sizeBytes
+    this.placement = placement
+    this.#chunkBytes = columnBytes(spec, 0)
+  }
+
+  /** Who holds the chunk, at which epoch. Throws NO_CHUNK. */
+  segment(extent: number, column: number): Segment {
+    const segments = this.placement.columns[column]
+    const segment = segments === undefined ? undefined : segmentAt(segments, extent)
+    if (segment !== undefined) return segment
+    const message = `no shard is known to hold column ${column} of extent ${extent}`
+    throw new ShoalError({ code: 'NO_CHUNK' }, message)
+  }
+
+  /** The chunks of the volume laid end to end: a number for every byte, growing along a chunk. */
+  address(extent: number, column: number, chunkOffset: number): number {
+    return (extent * this.spec.columns + column) * this.#chunkBytes + chunkOffset
+  }
+
+  chunk(extent: number, column: number): ChunkKey {
+    const { id: volume, generation } = this.spec
+    return { volume, extent, generation, column, replica: 0 }
+  }
+}

@@ -1,0 +1,35 @@
+/** What a link asks of the attachment that it belongs to. */
+import type { NodeId, Token, VolumeId } from '../../protocols/ids.ts'
+import type { Clock, Log, Random } from '../ports.ts'
+import type { ChannelListener, ShardChannel } from './channel.ts'
+import type { LinkRequest } from './request.ts'
+import type { ShardLink } from './shard-link.ts'
+
+export interface IoOptions {
+  /** A node that is silent for so long fails what waits for it. */
+  readonly ioTimeoutMs: number
+  readonly linkResetMs: number
+  readonly keepAliveMs: number
+  /** Bound of the changes kept for replay and in flight. */
+  readonly replayBytes: number
+}
+
+export interface LinkContext {
+  readonly volume: VolumeId
+  readonly token: Token
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly options: IoOptions
+  /** A new connection to the shard on `node`. */
+  open: (node: NodeId, listener: ChannelListener) => Promise<ShardChannel>
+  /** A shard knows a greater token: everything must stop. */
+  fence: (node: NodeId) => void
+  staleReason: () => Error
+  /** Why the links were stopped. */
+  stopReason: () => Error
+  /** The shard does not hold the chunk: submit the request again, where the chunk is now. */
+  reroute: (request: LinkRequest, link: ShardLink) => void
+  /** A flush made room in the budget for replay. */
+  freed: (bytes: number) => void
+}

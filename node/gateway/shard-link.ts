@@ -1,0 +1,396 @@
+/**
+ * The link of one attachment to one shard: it survives the streams and the starts of the node.
+ *
+ *   down --back-off--> dialling --> greeting --same incarnation, or nothing to replay--> open
+ *    ^                                  \__new incarnation--> replaying --whole buffer--> /
+ *    |_________ stream lost, silent too long, replay refused ____________________________/
+ *   any --stop (fenced, detached)--> stopped
+ *
+ * Invariants:
+ * - nothing but hello is sent before hello is answered, and nothing but the replay, reads included,
+ *   before a new incarnation has the whole buffer;
+ * - unanswered requests are sent again in their order, under a greater session; one that was given
+ *   up is not, and is `expired` only when a later hello was answered: by then the shard has applied
+ *   or discarded it;
+ * - a flush frees what was answered before it was sent, if it is answered on that same connection,
+ *   which speaks for one incarnation;
+ * - a request that was answered with an error is never sent again.
+ */
+import { assert } from '../../protocols/assert.ts'
+import { messageOf, ShoalError } from '../../protocols/fault.ts'
+import type { Incarnation, NodeId } from '../../protocols/ids.ts'
+import { sameIncarnation } from '../../protocols/ids.ts'
+import { type Answer, Op, Status } from '../../protocols/shard-io/messages.ts'
+import {
+  IO_AGE_FACTOR,
+  LINK_BACK_OFF_MAX_MS,
+  LINK_BACK_OFF_MIN_MS,
+  LINK_IN_FLIGHT,
+  REROUTE_PAUSE_MS
+} from '../limits.ts'
+import type { Timer } from '../ports.ts'
+import type { Change } from './change.ts'
+import type { ShardChannel } from './channel.ts'
+import { faultOf } from './faults.ts'
+import { Flusher } from './flusher.ts'
+import type { LinkContext } from './link-context.ts'
+import { helloRequest, pingRequest } from './link-requests.ts'
+import { Queue } from './queue.ts'
+import { Replay } from './replay.ts'
+import { ReplayBuffer } from './replay-buffer.ts'
+import type { LinkRequest } from './request.ts'
+
+export type LinkPhase = 'down' | 'dialling' | 'greeting' | 'replaying' | 'open' | 'stopped'
+
+export class ShardLink {
+  readonly node: NodeId
+  readonly buffer = new ReplayBuffer<Change>()
+  readonly flusher: Flusher
+  readonly #context: LinkContext
+  #phase: LinkPhase = 'down'
+  #channel: ShardChannel | undefined
+  /** Counts the connections, so that what an older one still says is not heard. */
+  #dials = 0
+  #session = 0
+  /** The greatest session whose hello was answered: what was sent under a smaller one is settled. */
+  #greetedSession = 0
+  /** The incarnation that has every change of the buffer. */
+  #restored: Incarnation | undefined
+  #replay: Replay | undefined
+  readonly #unsentReplay = new Queue<LinkRequest>()
+  #isBlocked = false
+  #nextRequestId = 1
+  readonly #inFlight = new Map<number, LinkRequest>()
+  readonly #unsent = new Queue<LinkRequest>()
+  /** Told BUSY, or to look elsewhere: asked again after a pause. */
+  readonly #paused = new Map<LinkRequest, Timer>()
+  /** Given up, and possibly still to be applied. */
+  #doomed: LinkRequest[] = []
+  #failures = 0
+  #backOff: Timer | undefined
+  #heardAt: number
+  #greetedAt = 0
+  #isPinged = false
+
+  constructor(node: NodeId, context: LinkContext) {
+    this.node = node
+    this.#context = context
+    this.#heardAt = context.clock.monotonicMs()
+    this.flusher = new Flusher(this, context)
+  }
+
+  get phase(): LinkPhase {
+    return this.#phase
+  }
+
+  /** Monotonic ms of the last answer of any kind. */
+  get heardAt(): number {
+    return this.#heardAt
+  }
+
+  get waiting(): number {
+    return this.#inFlight.size + this.#unsent.length + this.#paused.size
+  }
+
+  /** Sends the request now or when it may be sent. */
+  submit(request: LinkRequest): void {
+    if (this.#phase === 'stopped') {
+      request.failed(this.#context.stopReason(), false)
+    } else if (this.#phase === 'open' && !this.#isFull() && this.#unsent.length === 0) {
+      this.#send(request)
+    } else {
+      this.#unsent.push(request)
+      this.connect()
+    }
+  }
+
+  /** Starts to connect, if nothing is under way. */
+  connect(): void {
+    if (this.#phase === 'down' && this.#backOff === undefined) void this.#dial()
+  }
+
+  /** The node has come (back) into sight: no use in waiting longer. */
+  wake(): void {
+    if (this.#backOff === undefined) return
+    this.#backOff.cancel()
+    this.#backOff = undefined
+    this.connect()
+  }
+
+  /** Ends the link; whatever waits fails with `reason`. */
+  stop(reason: Error): void {
+    if (this.#phase === 'stopped') return
+    this.#disconnect(reason)
+    this.#phase = 'stopped'
+    const waiting = this.#unsent.extract(() => true)
+    for (const [request, timer] of this.#paused) {
+      timer.cancel()
+      waiting.push(request)
+    }
+    this.#paused.clear()
+    const doomed = this.#doomed
+    this.#doomed = []
+    for (const request of waiting) request.failed(reason, false)
+    for (const request of doomed) request.expired?.()
+  }
+
+  /** Gives up what waited too long; resets a silent connection; keeps an idle one alive. */
+  sweep(nowMs: number): void {
+    if (this.#phase === 'stopped') return
+    this.#expire(nowMs)
+    if (this.#channel === undefined) {
+      this.connect()
+      return
+    }
+    const { linkResetMs, keepAliveMs } = this.#context.options
+    const quietMs = nowMs - Math.max(this.#heardAt, this.#greetedAt)
+    if (this.#inFlight.size > 0 && quietMs > linkResetMs) {
+      this.#reset(new ShoalError({ code: 'TIMEOUT', afterMs: linkResetMs }, 'no answer'))
+    } else if (this.#phase === 'open' && quietMs >= keepAliveMs && !this.#isPinged) {
+      this.#isPinged = true
+      this.submit(pingRequest(this.#context, nowMs))
+    }
+  }
+
+  isTooOld(request: { readonly startedAt: number }, nowMs: number): boolean {
+    const { ioTimeoutMs } = this.#context.options
+    const silentMs = nowMs - Math.max(request.startedAt, this.#heardAt)
+    return silentMs > ioTimeoutMs || nowMs - request.startedAt > ioTimeoutMs * IO_AGE_FACTOR
+  }
+
+  async #dial(): Promise<void> {
+    const dial = ++this.#dials
+    this.#phase = 'dialling'
+    const isCurrent = (): boolean => dial === this.#dials
+    try {
+      const channel = await this.#context.open(this.node, {
+        answered: answer => isCurrent() && this.#answered(answer),
+        drained: () => isCurrent() && this.#drained(),
+        closed: reason => isCurrent() && this.#reset(reason)
+      })
+      if (!isCurrent()) return channel.close(new ShoalError({ code: 'CLOSED' }, 'not needed'))
+      this.#channel = channel
+      this.#greet()
+    } catch (error) {
+      if (isCurrent()) this.#reset(error as Error)
+    }
+  }
+
+  #greet(): void {
+    this.#phase = 'greeting'
+    this.#isBlocked = false
+    this.#isPinged = false
+    this.#greetedAt = this.#context.clock.monotonicMs()
+    this.#session++
+    const hello = helloRequest(this.#context, this.#greetedAt)
+    hello.answered = answer => this.#greeted(answer)
+    this.#send(hello)
+  }
+
+  #greeted(answer: Answer): void {
+    const { incarnation } = answer
+    assert(incarnation !== undefined, 'an answered hello names the incarnation')
+    this.#greetedSession = this.#session
+    const doomed = this.#doomed
+    this.#doomed = []
+    for (const request of doomed) request.expired?.()
+    if (this.#phase !== 'greeting') return
+    const isRestored = this.#restored !== undefined && sameIncarnation(this.#restored, incarnation)
+    if (isRestored || this.buffer.length === 0) {
+      this.#open(incarnation)
+      return
+    }
+    this.#context.log.info(
+      { node: this.node, changes: this.buffer.length, incarnation: incarnation.number },
+      'the shard restarted: replaying what it may have forgotten'
+    )
+    this.#phase = 'replaying'
+    this.#replay = new Replay(this.buffer.entries(), this.#greetedAt, {
+      send: request => {
+        this.#unsentReplay.push(request)
+        this.#pump()
+      },
+      done: () => this.#open(incarnation),
+      refused: error => this.#reset(error)
+    })
+    this.#replay.start()
+  }
+
+  #open(incarnation: Incarnation): void {
+    this.#restored = incarnation
+    this.#replay = undefined
+    this.#phase = 'open'
+    this.#failures = 0
+    this.#pump()
+  }
+
+  #send(request: LinkRequest): void {
+    assert(this.#channel !== undefined, 'requests are sent on a connection')
+    const requestId = this.#nextRequestId
+    this.#nextRequestId = requestId === 0xffff_ffff ? 1 : requestId + 1
+    request.sentSession = this.#session
+    request.sending?.()
+    this.#inFlight.set(requestId, request)
+    const { chunk, epoch, op, flags, offsetBytes, lengthBytes, crcs, data } = request
+    const hasRoom = this.#channel.send({
+      op,
+      flags,
+      requestId,
+      token: this.#context.token,
+      chunk,
+      epoch,
+      offsetBytes,
+      lengthBytes,
+      crcs,
+      data,
+      session: op === Op.hello ? this.#session : 0
+    })
+    if (!hasRoom) this.#isBlocked = true
+  }
+
+  #isFull(): boolean {
+    return this.#isBlocked || this.#inFlight.size >= LINK_IN_FLIGHT
+  }
+
+  #pump(): void {
+    const queue = this.#phase === 'replaying' ? this.#unsentReplay : this.#unsent
+    const { phase } = this
+    if (phase !== 'open' && phase !== 'replaying') return
+    while (!this.#isFull() && this.#phase === phase) {
+      const request = queue.take()
+      if (request === undefined) return
+      this.#send(request)
+    }
+  }
+
+  #drained(): void {
+    this.#isBlocked = false
+    this.#pump()
+  }
+
+  #answered(answer: Answer): void {
+    this.#heardAt = this.#context.clock.monotonicMs()
+    this.#isPinged = false
+    const request = this.#inFlight.get(answer.requestId)
+    if (request === undefined) return // given up meanwhile
+    if (answer.op !== request.op) {
+      const problem = 'an answer to another operation'
+      this.#reset(new ShoalError({ code: 'BAD_MESSAGE', protocol: 'shard-io' }, problem))
+      return
+    }
+    this.#inFlight.delete(answer.requestId)
+    request.sentSession = 0
+    if (answer.status === Status.ok) request.answered(answer)
+    else this.#refused(request, answer)
+    if (this.#unsent.length > 0 || this.#phase === 'replaying') this.#pump()
+  }
+
+  #refused(request: LinkRequest, answer: Answer): void {
+    switch (answer.status) {
+      case Status.staleToken:
+        request.failed(this.#context.staleReason(), false)
+        this.#context.fence(this.node)
+        return
+      case Status.busy:
+        this.#pause(request, answer.retryAfterMs, false)
+        return
+      case Status.noChunk:
+      case Status.moved:
+        if (this.#phase !== 'open' || this.#hasAskedLongEnough(request)) break
+        this.#pause(request, REROUTE_PAUSE_MS, true)
+        return
+      default:
+        break
+    }
+    if (request.op === Op.hello) this.#reset(faultOf(answer, this.node))
+    else request.failed(faultOf(answer, this.node), false)
+  }
+
+  /** Asks again after a pause; keeps its place in the order of its blocks, not of the link. */
+  #pause(request: LinkRequest, pauseMs: number, isLost: boolean): void {
+    const { clock, random } = this.#context
+    const replay = this.#replay
+    const again = (): void => {
+      this.#paused.delete(request)
+      if (request.op === Op.hello) this.#reset(new ShoalError({ code: 'CLOSED' }, 'busy'))
+      else if (isLost) this.#context.reroute(request, this)
+      else if (replay === undefined) this.submit(request)
+      else if (replay === this.#replay) {
+        this.#unsentReplay.push(request)
+        this.#pump()
+      }
+    }
+    const jittered = Math.max(1, pauseMs) * (0.75 + random.fraction() / 2)
+    this.#paused.set(request, clock.after(jittered, again))
+  }
+
+  #reset(reason: Error): void {
+    if (this.#phase === 'stopped') return
+    this.#disconnect(reason)
+    const { clock, random, log } = this.#context
+    const backOffMs = Math.min(LINK_BACK_OFF_MAX_MS, LINK_BACK_OFF_MIN_MS * 2 ** this.#failures)
+    this.#failures = Math.min(this.#failures + 1, 16)
+    log.debug({ node: this.node, why: messageOf(reason) }, 'connection to the shard lost')
+    this.#backOff = clock.after(backOffMs * (0.5 + random.fraction()), () => {
+      this.#backOff = undefined
+      this.connect()
+    })
+  }
+
+  /** Ends the connection; its unanswered requests go back to the front, in their order. */
+  #disconnect(reason: Error): void {
+    this.#dials++
+    this.#phase = 'down'
+    this.#backOff?.cancel()
+    this.#backOff = undefined
+    const channel = this.#channel
+    this.#channel = undefined
+    channel?.close(reason)
+    this.#replay?.cancel()
+    this.#replay = undefined
+    this.#unsentReplay.extract(() => true)
+    const unanswered = [...this.#inFlight.values()].filter(isKept)
+    this.#inFlight.clear()
+    this.#unsent.putFirst(unanswered)
+  }
+
+  #expire(nowMs: number): void {
+    const isOld = (request: LinkRequest): boolean =>
+      isKept(request) && this.isTooOld(request, nowMs)
+    const old = this.#unsent.extract(isOld)
+    for (const [requestId, request] of this.#inFlight) {
+      if (!isOld(request)) continue
+      this.#inFlight.delete(requestId)
+      old.push(request)
+    }
+    for (const [request, timer] of this.#paused) {
+      if (!isOld(request)) continue
+      timer.cancel()
+      this.#paused.delete(request)
+      old.push(request)
+    }
+    if (old.length === 0) return
+    const { ioTimeoutMs } = this.#context.options
+    const error = new ShoalError(
+      { code: 'TIMEOUT', afterMs: ioTimeoutMs },
+      `the shard on ${this.node} did not answer in time`
+    )
+    for (const request of old) {
+      const wasSent = request.sentSession !== 0 && request.sentSession >= this.#greetedSession
+      const mayStillApply = wasSent && request.expired !== undefined
+      if (mayStillApply) this.#doomed.push(request)
+      request.failed(error, mayStillApply)
+    }
+    // A greater session settles at the shard what was given up here.
+    if (this.#doomed.length > 0 && this.#phase === 'open') this.#reset(error)
+  }
+
+  #hasAskedLongEnough(request: LinkRequest): boolean {
+    return this.#heardAt - request.startedAt > this.#context.options.ioTimeoutMs
+  }
+}
+
+/** Hellos, pings and replays belong to their connection; everything else outlives it. */
+function isKept(request: LinkRequest): boolean {
+  return request.isOfConnection !== true
+}
