@@ -83,9 +83,9 @@ export class ClaimSet<R> {
 
   /**
    * Applies an update that `judge` (validate.ts) found good against this very state; `added` are
-   * its decoded records by key. Returns whether the document changed.
+   * its decoded records by key. Returns what of it took effect, or undefined.
    */
-  apply(update: Uint8Array, added: ReadonlyMap<string, R>): boolean {
+  apply(update: Uint8Array, added: ReadonlyMap<string, R>): Uint8Array | undefined {
     this.#captured = undefined
     const observer = (event: Y.YMapEvent<unknown>) => this.#observe(event.keysChanged, added)
     this.#map.observe(observer)
@@ -93,7 +93,7 @@ export class ClaimSet<R> {
     this.#map.unobserve(observer)
     assert(this.#doc.store.pendingStructs === null, 'a judged update leaves nothing pending')
     assert(this.#doc.store.pendingDs === null, 'a judged update leaves no delete pending')
-    return this.#finish() !== undefined
+    return this.#finish()
   }
 
   has(key: string): boolean {
@@ -226,9 +226,8 @@ export class ClaimSet<R> {
 
   #insert(claim: Claim<R>): void {
     const name = this.rules.group(claim.record)
-    let members = this.#groups.get(name)
-    if (members === undefined) this.#groups.set(name, (members = new Map()))
-    members.set(claim.key, claim.record)
+    const members = this.#groups.get(name) ?? new Map<string, R>()
+    this.#groups.set(name, members.set(claim.key, claim.record))
     this.#groupOf.set(claim.key, name)
     this.#liveDigest = (this.#liveDigest + xxh64(claim.key)) & DIGEST_MASK
   }
@@ -257,4 +256,10 @@ export class ClaimSet<R> {
 export function claimKey<R>(rules: Rules<R>, record: R, bytes: Uint8Array): string {
   const hash = xxh64(bytes).toString(16).padStart(16, '0')
   return `${rules.group(record)}/${rules.version(record)}/${hash}`
+}
+
+/** Several updates of one document, each continuing the one before, as one. */
+export function joinUpdates(updates: readonly Uint8Array[]): Uint8Array {
+  const [only] = updates
+  return only !== undefined && updates.length === 1 ? only : Y.mergeUpdates([...updates])
 }

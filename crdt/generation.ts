@@ -12,8 +12,8 @@
  */
 import { assert } from '../protocols/assert.ts'
 import type { Nonce } from '../protocols/ids.ts'
-import { isNonce } from '../protocols/ids.ts'
-import { ClaimSet } from './claim-set.ts'
+import { isNonce, ZERO_NONCE } from '../protocols/ids.ts'
+import type { ClaimSet } from './claim-set.ts'
 import { MAX_GENERATION, REWRITE_BYTES, REWRITE_FACTOR } from './limits.ts'
 import type { MeshRecord } from './mesh-document.ts'
 
@@ -21,6 +21,9 @@ export interface Generation {
   readonly number: number
   readonly id: Nonce
 }
+
+/** Where every document begins on every node: empty, and so the same for all of them. */
+export const FIRST_GENERATION: Generation = { number: 1, id: ZERO_NONCE }
 
 /** Negative, zero or positive; the greater generation is adopted. */
 export function compareGenerations(a: Generation, b: Generation): number {
@@ -49,16 +52,15 @@ export function nextGeneration(generation: Generation, id: Nonce): Generation {
   return { number: generation.number + 1, id }
 }
 
-/** A fresh document that says what `from` says, but for what `keeps` lets go. */
+/** Makes `fresh`, an empty document, say what `from` says, but for what `keeps` lets go. */
 export function rewrite<R>(
   from: ClaimSet<R>,
-  clientId: number,
+  fresh: ClaimSet<R>,
   keeps: (record: R) => boolean = () => true
 ): ClaimSet<R> {
-  assert(clientId !== from.clientId, 'a rewritten document has a client id of its own')
-  const fresh = new ClaimSet(from.rules, { clientId })
-  const kept = [...from.claims()].map(claim => claim.record).filter(keeps)
-  fresh.add(kept)
+  assert(fresh.liveCount === 0, 'a rewritten document starts empty')
+  assert(fresh.clientId !== from.clientId, 'a rewritten document has a client id of its own')
+  mergeInto(fresh, from, keeps)
   return fresh
 }
 

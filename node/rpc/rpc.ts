@@ -4,7 +4,8 @@
  *   caller   -- varint length, CBOR request, end -->   served
  *   caller   <- varint length, CBOR answer, end ---    served
  *
- * Invariants: nothing longer than MAX_CONTROL_MESSAGE_BYTES is gathered; what does not decode or
+ * Invariants: nothing longer than MAX_CONTROL_MESSAGE_BYTES (or the
+ * protocol's own bound) is gathered; what does not decode or
  * does not fit its schema is refused by closing the stream, and counted; a handler's exception ends
  * its stream and is logged, and nothing else; a call to ourselves takes the same encoding and
  * schemas as any other, without the network.
@@ -19,7 +20,7 @@ import { MAX_CONTROL_MESSAGE_BYTES } from '../../protocols/limits.ts'
 import { MAX_RPC_INBOUND_PER_PEER, RPC_TIMEOUT_MS } from '../limits.ts'
 import type { ByteStream, Clock, Log, Network } from '../ports.ts'
 import { duplex } from '../stream/duplex.ts'
-import type { Rpc } from './types.ts'
+import type { Rpc, RpcLimits } from './types.ts'
 
 export interface RpcOptions {
   readonly network: Network
@@ -56,12 +57,14 @@ export class RpcNode implements Rpc {
   serve<Q, A>(
     protocol: string,
     schema: z.ZodType<Q>,
-    handler: (from: NodeId, request: Q) => Promise<A>
+    handler: (from: NodeId, request: Q) => Promise<A>,
+    limits: RpcLimits = {}
   ): void {
+    const framing = framingOf(protocol, limits)
     const served: Served = async (from, bytes) =>
-      encodeMessage(protocol, await handler(from, decodeMessage(protocol, schema, bytes)))
+      encodeMessage(framing, await handler(from, decodeMessage(protocol, schema, bytes)))
     this.#served.set(protocol, served)
-    this.#network.handle(protocol, stream => void this.#answer(protocol, served, stream))
+    this.#network.handle(protocol, stream => void this.#answer(framing, served, stream))
   }
 
   async call<Q, A>(
@@ -69,12 +72,15 @@ export class RpcNode implements Rpc {
     protocol: string,
     request: Q,
     schema: z.ZodType<A>,
-    options: { timeoutMs?: number } = {}
+    options: RpcLimits & { timeoutMs?: number } = {}
   ): Promise<A> {
     const timeoutMs = options.timeoutMs ?? RPC_TIMEOUT_MS
-    const bytes = encodeMessage(protocol, request)
-    const exchange = peer === this.#network.self ? this.#local : this.#remote
-    const answer = await exchange.call(this, peer, protocol, bytes, timeoutMs)
+    const framing = framingOf(protocol, options)
+    const bytes = encodeMessage(framing, request)
+    const answer =
+      peer === this.#network.self
+        ? await this.#local(peer, protocol, bytes, timeoutMs)
+        : await this.#remote(peer, framing, bytes, timeoutMs)
     return decodeMessage(protocol, schema, answer)
   }
 
@@ -103,10 +109,11 @@ export class RpcNode implements Rpc {
 
   async #remote(
     peer: NodeId,
-    protocol: string,
+    framing: Framing,
     request: Uint8Array,
     timeoutMs: number
   ): Promise<Uint8Array> {
+    const { protocol } = framing
     const startMs = this.#clock.monotonicMs()
     const stream = await this.#network.open(peer, protocol, { timeoutMs })
     const leftMs = Math.max(0, timeoutMs - (this.#clock.monotonicMs() - startMs))
@@ -116,7 +123,7 @@ export class RpcNode implements Rpc {
       stream.abort(new Error('no answer in time'))
     })
     try {
-      return await exchange(protocol, stream, request)
+      return await exchange(framing, stream, request)
     } catch (cause) {
       stream.abort(new Error('the call failed'))
       if (isLate) throw timedOut(peer, protocol, timeoutMs)
@@ -126,7 +133,7 @@ export class RpcNode implements Rpc {
     }
   }
 
-  async #answer(protocol: string, served: Served, stream: ByteStream): Promise<void> {
+  async #answer(framing: Framing, served: Served, stream: ByteStream): Promise<void> {
     const { peer } = stream
     const active = this.#inbound.get(peer) ?? 0
     if (active >= MAX_RPC_INBOUND_PER_PEER) {
@@ -140,14 +147,14 @@ export class RpcNode implements Rpc {
     const giveUp = (): void => stream.abort(new Error('the caller is too slow'))
     let timer = this.#clock.after(RPC_TIMEOUT_MS, giveUp)
     try {
-      await serveOne(protocol, stream, async request => {
+      await serveOne(framing, stream, async request => {
         timer.cancel()
         const answer = await served(peer, request)
         timer = this.#clock.after(RPC_TIMEOUT_MS, giveUp)
         return answer
       })
     } catch (error) {
-      this.#reportFailure(peer, protocol, error)
+      this.#reportFailure(peer, framing.protocol, error)
       stream.abort(new Error('the call failed'))
     } finally {
       timer.cancel()
@@ -175,11 +182,21 @@ const FRAMING_ERRORS: ReadonlySet<string> = new Set([
   'UnexpectedEOFError'
 ])
 
+/** A protocol and the longest message that it has. */
+interface Framing {
+  readonly protocol: string
+  readonly maxBytes: number
+}
+
+function framingOf(protocol: string, limits: RpcLimits): Framing {
+  return { protocol, maxBytes: limits.maxBytes ?? MAX_CONTROL_MESSAGE_BYTES }
+}
+
 type Chunks = AsyncGenerator<Uint8Array, void, unknown>
 
 /** Sends the request and ends our side, then gives the one answer. */
 async function exchange(
-  protocol: string,
+  framing: Framing,
   stream: ByteStream,
   request: Uint8Array
 ): Promise<Uint8Array> {
@@ -187,29 +204,30 @@ async function exchange(
     [request],
     source => lp.encode(source),
     duplex(stream),
-    (source: Chunks) => first(protocol, source)
+    (source: Chunks) => first(framing, source)
   )
   if (answer === undefined) throw new Error('closed without an answer')
   return answer
 }
 
 async function serveOne(
-  protocol: string,
+  framing: Framing,
   stream: ByteStream,
   serve: (request: Uint8Array) => Promise<Uint8Array>
 ): Promise<void> {
   const { source, sink } = duplex(stream)
-  const request = await first(protocol, source)
-  if (request === undefined) throw badMessage(protocol, 'no request')
+  const request = await first(framing, source)
+  if (request === undefined) throw badMessage(framing.protocol, 'no request')
   const answer = await serve(request)
   await pipe([answer], parts => lp.encode(parts), sink)
 }
 
 /** The one message of `source`, which must end after it. */
-async function first(protocol: string, source: Chunks): Promise<Uint8Array | undefined> {
+async function first(framing: Framing, source: Chunks): Promise<Uint8Array | undefined> {
+  const { protocol, maxBytes } = framing
   let message: Uint8Array | undefined
   try {
-    const messages = lp.decode(source, { maxDataLength: MAX_CONTROL_MESSAGE_BYTES })
+    const messages = lp.decode(source, { maxDataLength: maxBytes })
     for await (const bytes of messages) {
       if (message !== undefined) throw badMessage(protocol, 'more than one message')
       message = bytes.subarray()
@@ -222,9 +240,9 @@ async function first(protocol: string, source: Chunks): Promise<Uint8Array | und
   return message
 }
 
-function encodeMessage(protocol: string, value: unknown): Uint8Array {
+function encodeMessage({ protocol, maxBytes }: Framing, value: unknown): Uint8Array {
   const bytes = encodeCbor(value)
-  if (bytes.length <= MAX_CONTROL_MESSAGE_BYTES) return bytes
+  if (bytes.length <= maxBytes) return bytes
   throw new ShoalError(
     { code: 'LIMIT', limit: 'MAX_CONTROL_MESSAGE_BYTES' },
     `a message of ${bytes.length} bytes on ${protocol} is too long`

@@ -3,6 +3,11 @@
 import type { z } from 'zod'
 import type { NodeId } from '../../protocols/ids.ts'
 
+export interface RpcLimits {
+  /** Longest message of this protocol, either way; MAX_CONTROL_MESSAGE_BYTES unless told. */
+  readonly maxBytes?: number
+}
+
 export interface Rpc {
   /**
    * Answers every request of `protocol` that decodes; others are refused and counted. `handler`
@@ -11,7 +16,8 @@ export interface Rpc {
   serve: <Q, A>(
     protocol: string,
     request: z.ZodType<Q>,
-    handler: (from: NodeId, request: Q) => Promise<A>
+    handler: (from: NodeId, request: Q) => Promise<A>,
+    options?: RpcLimits
   ) => void
   /** Throws ShoalError UNREACHABLE, TIMEOUT, CLOSED or BAD_MESSAGE. `peer` may be ourselves. */
   call: <Q, A>(
@@ -19,6 +25,6 @@ export interface Rpc {
     protocol: string,
     request: Q,
     answer: z.ZodType<A>,
-    options?: { timeoutMs?: number }
+    options?: RpcLimits & { timeoutMs?: number }
   ) => Promise<A>
 }

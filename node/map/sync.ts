@@ -1,0 +1,270 @@
+/**
+ * Sync with one peer at a time: compare one digest over all of its documents, then bring each
+ * document that differs to the same state (protocols/map-sync/PROTOCOL.md).
+ *
+ * Invariants: one sync per peer at a time, a bounded number at once; a node that was away gives up
+ * its documents before it takes any from one that was not; nothing a peer sends is believed before
+ * the replica judged it.
+ */
+import { xxh64 } from '@node-rs/xxhash'
+import { compareGenerations } from '../../crdt/generation.ts'
+import { readStep, STEP_ONE_OF_NOTHING } from '../../crdt/sync-steps.ts'
+import { assert } from '../../protocols/assert.ts'
+import { isFault, messageOf } from '../../protocols/fault.ts'
+import type { NodeId, Nonce } from '../../protocols/ids.ts'
+import { isNonce } from '../../protocols/ids.ts'
+import { MAX_MAP_MESSAGE_BYTES } from '../../protocols/limits.ts'
+import type {
+  DocumentName,
+  Head,
+  Standing,
+  SyncAnswer,
+  SyncRequest
+} from '../../protocols/map-sync/messages.ts'
+import {
+  MAP_SYNC_PROTOCOL,
+  syncAnswerSchema,
+  syncRequestSchema
+} from '../../protocols/map-sync/messages.ts'
+import { MAP_CALL_TIMEOUT_MS, MAP_PEERS_REMEMBERED } from '../limits.ts'
+import type { Log } from '../ports.ts'
+import type { Rpc } from '../rpc/types.ts'
+import type { Documents } from './documents.ts'
+import type { Received } from './replica.ts'
+
+export interface SyncOptions {
+  readonly rpc: Rpc
+  readonly log: Log
+  readonly documents: Documents
+  readonly standing: () => Standing
+  /** Whether the document of this volume belongs here. */
+  readonly wants: (document: DocumentName) => boolean
+  /** Ours are too old to be merged with the mesh's: forget them. */
+  readonly discard: () => void
+  /** A peer of this standing and we agree on everything. */
+  readonly onAgreed: (standing: Standing) => void
+  readonly onBad: (from: NodeId, why: string) => void
+  /** We lack something that this peer has. */
+  readonly soon: (peer: NodeId) => void
+}
+
+interface SeenHeads {
+  readonly digest: Nonce
+  readonly heads: readonly Head[]
+}
+
+const CALL = { timeoutMs: MAP_CALL_TIMEOUT_MS, maxBytes: MAX_MAP_MESSAGE_BYTES }
+
+export class Sync {
+  readonly #options: SyncOptions
+  readonly #seen = new Map<NodeId, SeenHeads>()
+
+  constructor(options: SyncOptions) {
+    this.#options = options
+    const serve = async (from: NodeId, request: SyncRequest) => this.#answer(from, request)
+    options.rpc.serve(MAP_SYNC_PROTOCOL, syncRequestSchema, serve, CALL)
+  }
+
+  /** Brings all documents that both sides keep, or that we lack, to the same state. */
+  async syncWith(peer: NodeId): Promise<void> {
+    const { documents, standing, discard, onAgreed, wants } = this.#options
+    const theirs = await this.#askHeads(peer)
+    if (theirs === undefined) return
+    // A node that was away comes to us by itself, after it gave up what it has.
+    if (standing() === 'current' && theirs.standing === 'away') return
+    if (standing() === 'away' && theirs.standing === 'current') discard()
+    let agreed = true
+    for (const head of theirs.heads) {
+      const { document } = head
+      if (documents.get(document) === undefined && !wants(document)) continue
+      if (!this.#isSame(head)) agreed = (await this.syncDocument(peer, document)) && agreed
+    }
+    if (agreed) onAgreed(theirs.standing)
+  }
+
+  /** Brings one document to the same state here and there; false if the peer does not have it. */
+  async syncDocument(peer: NodeId, document: DocumentName): Promise<boolean> {
+    const { documents } = this.#options
+    const ours = documents.get(document)
+    const answer = await this.#pull(peer, document, ours === undefined)
+    if (answer.is === 'steps') return this.#take(peer, document, answer, ours === undefined)
+    if (answer.is !== 'other') return false
+    const replica = documents.get(document)
+    if (replica === undefined) return false
+    if (compareGenerations(answer.generation, replica.generation) < 0) {
+      return this.#push(peer, document, STEP_ONE_OF_NOTHING)
+    }
+    const whole = await this.#pull(peer, document, true)
+    return whole.is === 'steps' && this.#take(peer, document, whole, true)
+  }
+
+  /** Peers that had the document when we last heard. */
+  keepers(document: DocumentName): NodeId[] {
+    const keepers: NodeId[] = []
+    for (const [peer, { heads }] of this.#seen) {
+      if (heads.some(head => head.document === document)) keepers.push(peer)
+    }
+    return keepers
+  }
+
+  forget(peer: NodeId): void {
+    this.#seen.delete(peer)
+  }
+
+  async #askHeads(
+    peer: NodeId
+  ): Promise<{ heads: readonly Head[]; standing: Standing } | undefined> {
+    const seen = this.#seen.get(peer)
+    const standing = this.#options.standing()
+    const request = { ask: 'heads', standing } as const
+    const answer = await this.#call(peer, seen ? { ...request, seen: seen.digest } : request)
+    if (answer.is !== 'heads') return undefined
+    const heads = answer.heads ?? (answer.digest === seen?.digest ? seen.heads : undefined)
+    if (heads === undefined) return undefined
+    this.#seen.delete(peer)
+    if (this.#seen.size >= MAP_PEERS_REMEMBERED) this.#seen.clear()
+    this.#seen.set(peer, { digest: answer.digest, heads })
+    return { heads, standing: answer.standing }
+  }
+
+  #pull(peer: NodeId, document: DocumentName, whole: boolean): Promise<SyncAnswer> {
+    const replica = whole ? undefined : this.#options.documents.get(document)
+    if (replica === undefined) {
+      return this.#call(peer, { ask: 'pull', document, step: STEP_ONE_OF_NOTHING })
+    }
+    const { generation } = replica
+    return this.#call(peer, { ask: 'pull', document, generation, step: replica.stepOne() })
+  }
+
+  async #take(
+    peer: NodeId,
+    document: DocumentName,
+    answer: Extract<SyncAnswer, { is: 'steps' }>,
+    whole: boolean
+  ): Promise<boolean> {
+    const read = readStep(answer.step)
+    if (read?.step !== 2) return this.#isBad(peer, 'a step 2 that cannot be read')
+    const received = this.#receive(document, answer.generation, read.update, whole)
+    if (received === undefined) return false
+    if (received.is === 'bad') return this.#isBad(peer, received.why)
+    if (received.is !== 'applied' && received.is !== 'known') return false
+    if (this.#options.documents.get(document)?.head().digest === answer.digest) return true
+    return this.#push(peer, document, answer.want)
+  }
+
+  /** Sends what a peer with that step 1 lacks. */
+  async #push(peer: NodeId, document: DocumentName, want: Uint8Array): Promise<boolean> {
+    const replica = this.#options.documents.get(document)
+    if (replica === undefined) return false
+    const step = replica.stepTwoFor(want)
+    if (step === undefined) return this.#isBad(peer, 'a step 1 that cannot be read')
+    const { generation } = replica
+    const answer = await this.#call(peer, { ask: 'push', document, generation, step })
+    return answer.is === 'done'
+  }
+
+  #answer(from: NodeId, request: SyncRequest): SyncAnswer {
+    if (request.ask === 'heads') return this.#answerHeads(from, request)
+    return request.ask === 'pull'
+      ? this.#answerPull(from, request)
+      : this.#answerPush(from, request)
+  }
+
+  #answerHeads(from: NodeId, request: Extract<SyncRequest, { ask: 'heads' }>): SyncAnswer {
+    const { documents, standing, soon } = this.#options
+    if (standing() === 'away' && request.standing === 'current') soon(from)
+    const heads = documents.heads()
+    const digest = digestOf(heads)
+    const answer = { is: 'heads', digest, standing: standing() } as const
+    return request.seen === digest ? answer : { ...answer, heads }
+  }
+
+  #answerPull(from: NodeId, request: Extract<SyncRequest, { ask: 'pull' }>): SyncAnswer {
+    const replica = this.#options.documents.get(request.document)
+    if (replica === undefined) return { is: 'absent' }
+    const { generation } = replica
+    if (request.generation !== undefined) {
+      const order = compareGenerations(generation, request.generation)
+      if (order < 0) this.#options.soon(from)
+      if (order !== 0) return { is: 'other', generation }
+    }
+    const step = replica.stepTwoFor(request.step)
+    if (step === undefined) {
+      this.#isBad(from, 'a step 1 that cannot be read')
+      return { is: 'refused', why: 'not a step 1' }
+    }
+    const { digest } = replica.head()
+    return { is: 'steps', generation, digest, step, want: replica.stepOne() }
+  }
+
+  #answerPush(from: NodeId, request: Extract<SyncRequest, { ask: 'push' }>): SyncAnswer {
+    const { documents, wants, soon } = this.#options
+    const { document, generation } = request
+    if (documents.get(document) === undefined && !wants(document)) return { is: 'absent' }
+    const read = readStep(request.step)
+    if (read?.step !== 2) {
+      this.#isBad(from, 'a step 2 that cannot be read')
+      return { is: 'refused', why: 'not a step 2' }
+    }
+    const received = this.#receive(document, generation, read.update, true)
+    const kept = documents.get(document)
+    if (received === undefined || kept === undefined) return { is: 'absent' }
+    if (received.is === 'older') return { is: 'other', generation: kept.generation }
+    if (received.is === 'bad') {
+      this.#isBad(from, received.why)
+      return { is: 'refused', why: received.why }
+    }
+    if (received.is === 'applied' || received.is === 'known') return { is: 'done' }
+    soon(from)
+    return { is: 'refused', why: 'something before it is missing' }
+  }
+
+  /** Takes an update into the document, which is kept from now on; undefined if it must not be. */
+  #receive(
+    document: DocumentName,
+    generation: Head['generation'],
+    update: Uint8Array,
+    whole: boolean
+  ): Received | undefined {
+    const { documents } = this.#options
+    const isNew = documents.get(document) === undefined
+    if (document !== 'mesh' && documents.isDeleted(document)) return undefined
+    const replica = document === 'mesh' ? documents.mesh : documents.keep(document)
+    const received = whole
+      ? replica.receiveWhole(generation, update)
+      : replica.receive(generation, update)
+    const isIn = received.is === 'applied' || received.is === 'known'
+    if (isNew && !isIn && document !== 'mesh') documents.drop(document)
+    return received
+  }
+
+  #isSame(head: Head): boolean {
+    const ours = this.#options.documents.get(head.document)?.head()
+    if (ours === undefined) return false
+    return ours.digest === head.digest && compareGenerations(ours.generation, head.generation) === 0
+  }
+
+  #isBad(peer: NodeId, why: string): false {
+    this.#options.onBad(peer, why)
+    return false
+  }
+
+  async #call(peer: NodeId, request: SyncRequest): Promise<SyncAnswer> {
+    try {
+      return await this.#options.rpc.call(peer, MAP_SYNC_PROTOCOL, request, syncAnswerSchema, CALL)
+    } catch (error) {
+      if (isFault(error, 'BAD_MESSAGE')) this.#options.onBad(peer, messageOf(error))
+      throw error
+    }
+  }
+}
+
+function digestOf(heads: readonly Head[]): Nonce {
+  const lines = heads.map(
+    ({ document, generation, digest }) =>
+      `${document} ${generation.number} ${generation.id} ${digest}`
+  )
+  const digest = xxh64(lines.sort().join('\n')).toString(16).padStart(16, '0')
+  assert(isNonce(digest), 'a digest is 16 hex digits')
+  return digest
+}
