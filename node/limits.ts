@@ -8,6 +8,9 @@ export const SHARD_IN_FLIGHT_BYTES = 32 * MiB
 /** What one stream may have queued before its sender has to wait; half of it restarts it. */
 export const STREAM_QUEUE_REQUESTS = 512
 export const STREAM_QUEUE_BYTES = 8 * MiB
+/** All streams together: with many of them, each may queue less, but always this much. */
+export const SHARD_QUEUE_BYTES = 256 * MiB
+export const MIN_STREAM_QUEUE_BYTES = 64 * KiB
 /** Beyond this many times those marks a local connection answers BUSY. */
 export const LOCAL_QUEUE_FACTOR = 4
 export const LOCAL_BUSY_RETRY_MS = 5

@@ -1,0 +1,272 @@
+/**
+ * A running node: one of each part, wired. What depends on what:
+ *
+ *   data directory (lock, binding) -> identity -> store -> members -> host -> rpc -> map
+ *   store -> shard server ;  map, shard server -> gateway -> NBD exports ;  all -> control API
+ *
+ * Invariants: nothing is served before the directory is locked and the store has recovered; what
+ * was started is stopped in the opposite order, also when the start fails half way; an expired node
+ * attaches nothing anew.
+ */
+import { mkdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { messageOf } from '../protocols/fault.ts'
+import type { Incarnation } from '../protocols/ids.ts'
+import { announcer, leave, refuseIfLeft } from './announcer.ts'
+import { systemClock, systemRandom } from './clock.ts'
+import { lastSeen, memberOperations, selfInfo, whileCertified } from './context-parts.ts'
+import type { DaemonContext } from './control/context.ts'
+import { type Control, startControl } from './control/server.ts'
+import { openDataDirectory } from './data-directory.ts'
+import { openExports } from './exports.ts'
+import { followMap } from './follow-map.ts'
+import { createGateway } from './gateway/gateway.ts'
+import { createHost, type Host } from './host/host.ts'
+import { ADDRESS_CHECK_MS } from './limits.ts'
+import { createMap } from './map/map.ts'
+import { type Identity, loadIdentity, loadPeers } from './members/identity.ts'
+import { createMembers, type Members } from './members/members.ts'
+import { MeshKnowledge } from './mesh-knowledge.ts'
+import { createNbdServer } from './nbd/server.ts'
+import type { Clock, Disk, Log, Random } from './ports.ts'
+import { problemsOf } from './problems.ts'
+import { createRpc } from './rpc/rpc.ts'
+import type { Rpc } from './rpc/types.ts'
+import { createShardServer } from './shard/server.ts'
+import type { ShardServer } from './shard/types.ts'
+import { continueAfter, countStart } from './start-count.ts'
+import { openDisk } from './storage/real-disk.ts'
+import { openStore } from './storage/store.ts'
+import type { ChunkStore } from './storage/types.ts'
+import { openAttachmentFile } from './volumes/attachment-file.ts'
+
+export interface DaemonOptions {
+  readonly dir: string
+  readonly log: Log
+  /** The operator says that this copy of the data is the newest there is. */
+  readonly rebind?: boolean
+  /** The operator accepts that a damaged journal has lost data. */
+  readonly acceptLoss?: boolean
+  /** The daemon wants to stop: someone asked over the control socket, or the node has left. */
+  readonly onShutdown?: (reason: string) => void
+  readonly clock?: Clock
+  readonly random?: Random
+}
+
+export interface Daemon {
+  readonly context: DaemonContext
+  readonly control: Control
+  stop: () => Promise<void>
+}
+
+/** Throws ShoalError DATA_DIR, PORT_TAKEN or BAD_INPUT, and then has left nothing running. */
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  const cleanups: Cleanup[] = []
+  try {
+    return await start(options, cleanups)
+  } catch (error) {
+    await cleanUp(cleanups, options.log)
+    throw error
+  }
+}
+
+type Cleanup = () => unknown
+
+async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemon> {
+  const { log, clock = systemClock, random = systemRandom } = options
+  const dir = resolve(options.dir)
+  const directory = openDataDirectory(dir, { rebind: options.rebind ?? false })
+  cleanups.push(() => directory.release())
+  refuseIfLeft(dir)
+  const identity = await loadIdentity(dir)
+  const base = { dir, identity, clock, random, log }
+
+  const storage = await openStorage(options, base, cleanups)
+  const mesh = await openMesh(base, cleanups)
+  const { host, rpc, members, knowledge } = mesh
+  const shards = storage.store && createShards(storage.store, host, rpc, base)
+  cleanups.push(() => shards?.close())
+  const map = await createMap({
+    disk: diskAt(join(dir, 'map')),
+    network: host,
+    rpc,
+    clock,
+    random,
+    log,
+    hostsVolume: id => storage.store?.shard(id) !== undefined
+  })
+  cleanups.push(() => map.close())
+  const gateway = createGateway({
+    network: host,
+    rpc,
+    map,
+    localShard: shards,
+    clock,
+    random,
+    log,
+    self: { id: identity.id, host: identity.host }
+  })
+  cleanups.push(() => gateway.close())
+
+  await host.start()
+  const announce = announcer(identity, host, map, storage.incarnation)
+  followMap({
+    ...mesh,
+    self: identity.id,
+    incarnation: storage.incarnation,
+    map,
+    shards,
+    log,
+    onCopy: last => {
+      if (options.rebind === true) void continueFrom(options, storage, random, last)
+    }
+  })
+  announce()
+  cleanups.push(repeat(clock, ADDRESS_CHECK_MS, announce))
+
+  const nbd = createNbdServer({ clock, log })
+  cleanups.push(() => nbd.close())
+  const context: DaemonContext = {
+    self: selfInfo(dir, identity, clock, host),
+    clock,
+    random,
+    log,
+    network: host,
+    rpc,
+    map,
+    gateway: whileCertified(gateway, members),
+    store: storage.store,
+    members: memberOperations(members, map),
+    exports: await openExports(dir, nbd),
+    savedAttachments: openAttachmentFile(dir),
+    shardCounters: () => shards?.stats().shards ?? [],
+    problems: () =>
+      problemsOf({
+        now: () => clock.now(),
+        certificateExpiresAt: () => members.identity().certificate.expiresAt,
+        store: storage.store,
+        shards,
+        mapStats: () => map.stats(),
+        mesh: () => map.mesh(),
+        knownPeers: () => knowledge.peers().length,
+        connectedPeers: () => host.peers().length
+      }),
+    lastSeen: lastSeen(host, clock),
+    leave: () => leave(dir, clock, announce, map),
+    shutdown: reason => options.onShutdown?.(reason)
+  }
+  const control = await startControl(context)
+  cleanups.push(() => control.close())
+  log.info({ node: identity.id, name: identity.name, addresses: host.addresses() }, 'serving')
+  return { context, control, stop: () => cleanUp(cleanups, log) }
+}
+
+interface Base {
+  readonly dir: string
+  readonly identity: Identity
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+}
+
+interface Storage {
+  readonly disk: Disk
+  readonly store: ChunkStore | undefined
+  readonly incarnation: Incarnation
+}
+
+interface Mesh {
+  readonly members: Members
+  readonly knowledge: MeshKnowledge
+  readonly host: Host
+  readonly rpc: Rpc
+}
+
+// -- the parts
+
+async function openStorage(
+  options: DaemonOptions,
+  { dir, identity, clock, random, log }: Base,
+  cleanups: Cleanup[]
+): Promise<Storage> {
+  const disk = diskAt(join(dir, 'store'))
+  const { capacityBytes } = identity
+  if (capacityBytes === 0) {
+    return { disk, store: undefined, incarnation: await countStart(disk, random, log) }
+  }
+  const acceptLoss = options.acceptLoss ?? false
+  const store = await openStore({ disk, clock, random, log, capacityBytes, acceptLoss })
+  cleanups.push(() => store.close())
+  return { disk, store, incarnation: store.incarnation }
+}
+
+async function openMesh(base: Base, cleanups: Cleanup[]): Promise<Mesh> {
+  const { dir, identity, clock, log } = base
+  // Knowledge, membership and host refer to each other: each asks only once all of them are there.
+  const knowledge: MeshKnowledge = new MeshKnowledge({
+    dir,
+    self: identity.id,
+    remembered: await loadPeers(dir),
+    isRevoked: peer => members.isRevoked(peer),
+    clock,
+    log
+  })
+  const members = await createMembers({
+    ...base,
+    knowledge: {
+      regions: () => [...new Set([identity.region, ...knowledge.regions()])],
+      isNameTaken: (name, peer) => knowledge.isNameTaken(name, peer) || name === identity.name,
+      peers: () => [{ id: identity.id, addresses: host.addresses() }, ...knowledge.peers()]
+    }
+  })
+  const { seed, listen, announce } = identity
+  const host: Host = await createHost({ ...base, seed, listen, announce, gate: members })
+  const rpc = createRpc({ network: host, clock, log })
+  members.attach(host, rpc)
+  cleanups.push(() => host.stop())
+  cleanups.push(() => members.stop())
+  cleanups.push(() => knowledge.save())
+  return { members, knowledge, host, rpc }
+}
+
+function createShards(store: ChunkStore, host: Host, rpc: Rpc, base: Base): ShardServer {
+  const { clock, log, identity } = base
+  return createShardServer({ store, network: host, rpc, clock, log, self: identity.id })
+}
+
+/** The operator's word: the next start of these bytes comes after all that the mesh knows. */
+async function continueFrom(
+  { log, onShutdown }: DaemonOptions,
+  { disk }: Storage,
+  random: Random,
+  last: number
+): Promise<void> {
+  await continueAfter(disk, random, log, last)
+  onShutdown?.('a newer start of this node was known to the mesh; it is noted now: start again')
+}
+
+// -- the end
+
+function diskAt(path: string): Disk {
+  mkdirSync(path, { recursive: true, mode: 0o700 })
+  return openDisk(path)
+}
+
+function repeat(clock: Clock, everyMs: number, task: () => void): Cleanup {
+  let timer = clock.after(everyMs, again)
+  function again(): void {
+    task()
+    timer = clock.after(everyMs, again)
+  }
+  return () => timer.cancel()
+}
+
+async function cleanUp(cleanups: Cleanup[], log: Log): Promise<void> {
+  for (const cleanup of cleanups.splice(0).reverse()) {
+    try {
+      await cleanup()
+    } catch (error) {
+      log.error({ error: messageOf(error) }, 'a part did not stop cleanly')
+    }
+  }
+}
