@@ -21,7 +21,7 @@ import {
 import type { ShardMap } from '../map/types.ts'
 import type { Clock, Log, Network, Random } from '../ports.ts'
 import type { Rpc } from '../rpc/types.ts'
-import type { ShardServer } from '../shard/types.ts'
+import type { LocalConnection } from '../shard/types.ts'
 import { attachVolume } from './attach.ts'
 import { VolumeAttachment } from './attachment.ts'
 import { type ChannelListener, localChannel, type ShardChannel, streamChannel } from './channel.ts'
@@ -43,8 +43,8 @@ export interface GatewayParts {
     ShardMap,
     'mesh' | 'volume' | 'fetchVolume' | 'announceHolder' | 'announceSize' | 'announceLayout'
   >
-  /** The shard server of this very node, if it has one. */
-  readonly localShard?: Pick<ShardServer, 'connectLocal'> | undefined
+  /** Connects to the shard server of this very node, if it has one. */
+  readonly localShard?: (() => LocalConnection) | undefined
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -172,7 +172,7 @@ class VolumeGateway implements Gateway {
   async #open(node: NodeId, listener: ChannelListener): Promise<ShardChannel> {
     const { self, localShard, network } = this.#parts
     if (node === self.id && localShard !== undefined) {
-      return localChannel(localShard.connectLocal(), listener)
+      return localChannel(localShard(), listener)
     }
     const timeoutMs = Math.min(LINK_DIAL_TIMEOUT_MS, this.#io.linkResetMs)
     return streamChannel(await network.open(node, SHARD_IO_PROTOCOL, { timeoutMs }), listener)

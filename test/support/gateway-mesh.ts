@@ -179,7 +179,7 @@ export class GatewayMesh {
       network,
       rpc,
       map: this.#map(),
-      localShard: on?.server,
+      localShard: on === undefined ? undefined : () => on.server.connectLocal(),
       clock,
       random,
       log: quietLog,
