@@ -38,6 +38,8 @@ export interface ApplierOptions {
   readonly scheduler: () => Scheduler
   /** The connection broke a rule that only a faulty peer breaks. */
   readonly violation: (connection: Connection, what: string) => void
+  /** A bug surfaced while the connection was answered. */
+  readonly failed: (connection: Connection, error: unknown) => void
 }
 
 const REPORT_INTERVAL_MS = 1000
@@ -64,8 +66,12 @@ export class Applier {
     scheduler.began(bytes)
     const settle = (answer: Answer | undefined): void => {
       scheduler.settled(bytes)
-      if (answer !== undefined) connection.answer(answer)
-      volume.settled(connection.number)
+      try {
+        volume.settled(connection.number)
+        if (answer !== undefined) connection.answer(answer)
+      } catch (error) {
+        this.#options.failed(connection, error)
+      }
       scheduler.pump()
     }
     let started: Promise<Outcome> | Answer
@@ -76,9 +82,11 @@ export class Applier {
       return
     }
     if (started instanceof Promise) {
-      started
-        .then(outcome => this.#succeed(volume, request, outcome))
-        .then(settle, (error: unknown) => settle(this.#fail(volume, request, error)))
+      // Neither throws: this promise has nobody behind it.
+      started.then(
+        outcome => settle(this.#succeed(volume, request, outcome)),
+        (error: unknown) => settle(this.#fail(volume, request, error))
+      )
     } else settle(started)
   }
 
@@ -129,7 +137,15 @@ export class Applier {
     return store.trim(chunk, offsetBytes, lengthBytes)
   }
 
-  #succeed(volume: ShardVolume, request: Request, outcome: Outcome): Answer {
+  #succeed(volume: ShardVolume, request: Request, outcome: Outcome): Answer | undefined {
+    try {
+      return this.#answerOf(volume, request, outcome)
+    } catch (error) {
+      return this.#fail(volume, request, error)
+    }
+  }
+
+  #answerOf(volume: ShardVolume, request: Request, outcome: Outcome): Answer {
     const { counters } = volume
     switch (request.op) {
       case Op.read: {

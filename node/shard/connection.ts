@@ -13,12 +13,7 @@ import type { NodeId, Token } from '../../protocols/ids.ts'
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
 import type { Answer, Request } from '../../protocols/shard-io/messages.ts'
 import { Op } from '../../protocols/shard-io/messages.ts'
-import {
-  MAX_REQUEST_COST,
-  REQUEST_COST,
-  STREAM_QUEUE_BYTES,
-  STREAM_QUEUE_REQUESTS
-} from '../limits.ts'
+import { MAX_REQUEST_COST, REQUEST_COST, STREAM_QUEUE_REQUESTS } from '../limits.ts'
 import type { ShardVolume } from './volume.ts'
 
 /** Where answers go. A ByteStream in production, a function call on the gateway's own node. */
@@ -30,6 +25,14 @@ export interface Sink {
   pause: () => void
   resume: () => void
   abort: (reason: Error) => void
+}
+
+/** What all connections share. */
+export interface ConnectionContext {
+  /** Bytes of data that one connection may have queued; less the more of them there are. */
+  readonly queueBytes: () => number
+  /** The connection's answers are taken again. */
+  readonly drained: (connection: Connection) => void
 }
 
 export type ConnectionState = 'new' | 'waiting' | 'open' | 'stale' | 'closed'
@@ -52,18 +55,13 @@ export class Connection {
   #queuedBytes = 0
   #isBlocked = false
   #isPaused = false
-  readonly #onDrained: (connection: Connection) => void
+  readonly #context: ConnectionContext
 
-  constructor(
-    number: number,
-    peer: NodeId,
-    sink: Sink,
-    onDrained: (connection: Connection) => void
-  ) {
+  constructor(number: number, peer: NodeId, sink: Sink, context: ConnectionContext) {
     this.number = number
     this.peer = peer
     this.sink = sink
-    this.#onDrained = onDrained
+    this.#context = context
   }
 
   get queued(): number {
@@ -79,7 +77,7 @@ export class Connection {
   isFarBeyond(factor: number): boolean {
     return (
       this.queued >= STREAM_QUEUE_REQUESTS * factor ||
-      this.#queuedBytes >= STREAM_QUEUE_BYTES * factor
+      this.#queuedBytes >= this.#context.queueBytes() * factor
     )
   }
 
@@ -129,7 +127,7 @@ export class Connection {
       () => {
         this.#isBlocked = false
         this.#balance()
-        this.#onDrained(this)
+        this.#context.drained(this)
       },
       () => {
         // The close of the stream is told on its own.

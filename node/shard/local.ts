@@ -39,7 +39,9 @@ class Local implements LocalConnection, Sink {
   send(request: Request): boolean {
     if (this.#isClosed) return true
     this.#inbox.push(request)
-    if (this.#inbox.length === 1) queueMicrotask(() => this.#deliver())
+    if (this.#inbox.length === 1) {
+      queueMicrotask(() => this.#reception.guard(this.#connection, () => this.#deliver()))
+    }
     return !this.#isPaused
   }
 

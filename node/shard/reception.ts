@@ -6,16 +6,22 @@
  * of order closes that connection, is counted against its peer, and touches nothing else.
  */
 import { assert } from '../../protocols/assert.ts'
+import { messageOf } from '../../protocols/fault.ts'
 import type { Incarnation, NodeId } from '../../protocols/ids.ts'
 import { compareTokens } from '../../protocols/ids.ts'
 import { MAX_WAITING_HELLOS } from '../../protocols/limits.ts'
 import type { Request } from '../../protocols/shard-io/messages.ts'
 import { Op, Status } from '../../protocols/shard-io/messages.ts'
 import type { AdmissionEffect } from '../../protocols/shard-io/session.ts'
-import { SHARD_VIOLATORS } from '../limits.ts'
+import {
+  MIN_STREAM_QUEUE_BYTES,
+  SHARD_QUEUE_BYTES,
+  SHARD_VIOLATORS,
+  STREAM_QUEUE_BYTES
+} from '../limits.ts'
 import type { Clock, Log } from '../ports.ts'
 import { plainAnswer, staleAnswer, welcomeAnswer } from './answers.ts'
-import type { Sink } from './connection.ts'
+import type { ConnectionContext, Sink } from './connection.ts'
 import { Connection } from './connection.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { ShardVolume } from './volume.ts'
@@ -36,6 +42,13 @@ export class Reception {
   readonly #options: ReceptionOptions
   readonly #connections = new Map<number, Connection>()
   readonly #hellos = new Map<Connection, Map<number, Request>>()
+  readonly #context: ConnectionContext = {
+    queueBytes: () => {
+      const share = Math.floor(SHARD_QUEUE_BYTES / Math.max(1, this.#connections.size))
+      return Math.min(STREAM_QUEUE_BYTES, Math.max(MIN_STREAM_QUEUE_BYTES, share))
+    },
+    drained: connection => this.#options.scheduler.offer(connection)
+  }
   #nextNumber = 1
 
   constructor(options: ReceptionOptions) {
@@ -59,9 +72,7 @@ export class Reception {
   connect(peer: NodeId, sink: Sink): Connection {
     const number = this.#nextNumber
     this.#nextNumber += 1
-    const connection = new Connection(number, peer, sink, drained =>
-      this.#options.scheduler.offer(drained)
-    )
+    const connection = new Connection(number, peer, sink, this.#context)
     this.#connections.set(number, connection)
     return connection
   }
@@ -95,6 +106,21 @@ export class Reception {
     }
     this.#options.log.warn({ peer: connection.peer, what }, 'shard-io: closing a faulty stream')
     this.abort(connection, new Error(what))
+  }
+
+  /** Runs `work` of this connection; should a bug of ours surface there, it ends only this one. */
+  guard(connection: Connection, work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      this.failed(connection, error)
+    }
+  }
+
+  failed(connection: Connection, error: unknown): void {
+    const { peer } = connection
+    this.#options.log.error({ peer, error: messageOf(error) }, 'shard-io: closing a stream')
+    this.abort(connection, error instanceof Error ? error : new Error(messageOf(error)))
   }
 
   abort(connection: Connection, reason: Error): void {

@@ -61,9 +61,16 @@ class Server implements ShardServer {
       clock,
       log,
       scheduler: () => this.#scheduler,
-      violation: (connection, what) => this.#reception.violation(connection, what)
+      violation: (connection, what) => this.#reception.violation(connection, what),
+      failed: (connection, error) => this.#reception.failed(connection, error)
     })
-    this.#scheduler = new Scheduler((connection, request) => applier.apply(connection, request))
+    this.#scheduler = new Scheduler((connection, request) => {
+      try {
+        applier.apply(connection, request)
+      } catch (error) {
+        this.#reception.failed(connection, error)
+      }
+    })
     this.#volumes = new Volumes(store, clock, (volume, effect) =>
       this.#reception.carryOut(volume, effect)
     )

@@ -36,14 +36,18 @@ export function serveStream(
   stream.onBytes(bytes => {
     // Bytes behind a violation are nobody's.
     if (connection.at === 'closed') return
-    reader.push(bytes)
-    reception.heard(connection)
-    scheduler.offer(connection)
+    reception.guard(connection, () => {
+      reader.push(bytes)
+      reception.heard(connection)
+      scheduler.offer(connection)
+    })
   })
   // A gateway that ends its side wants no more answers: it counts requests, not bytes.
   stream.onEnd(() => {
     reception.closed(connection)
-    void stream.end()
+    stream.end().catch(() => {
+      // It broke instead of ending: closed either way.
+    })
   })
   stream.onClose(() => {
     timer.cancel()
