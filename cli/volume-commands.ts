@@ -213,14 +213,19 @@ function addResize(volume: Command, io: Io): void {
     })
 }
 
-/** NBD tells no client of a new size: each has its own way to look again. */
+/**
+ * NBD tells no client of a new size. QEMU takes the size at each connect, and its block_resize then
+ * accepts exactly that one (its NBD driver refuses any other).
+ */
 function noticeLines(name: string, sizeBytes: number): string[] {
   return [
-    'New connections see the new size. What is connected now must be told:',
-    `  QEMU        in the monitor: block_resize DRIVE ${sizeBytes}B   (QEMU 9.1 or newer; older ` +
-      'ones see it after they reconnect or restart)',
-    `  libvirt     virsh blockresize DOMAIN vda ${sizeBytes}B`,
-    `  nbd-client  nbd-client -d /dev/nbd0, then the connect line of \`shoal volume attach ${name}\``,
+    'New connections see the new size. What is connected now has to connect again:',
+    `  QEMU        restart the VM; or, with reconnect-delay set on the drive, "yank" its connection` +
+      ` and then: block_resize DRIVE ${sizeBytes}B`,
+    `  libvirt     restart the domain; or the same yank, and then: virsh blockresize DOMAIN vda ` +
+      `${sizeBytes}B`,
+    `  nbd-client  nbd-client -d /dev/nbd0, and then the line that \`shoal volume attach ${name}\`` +
+      ' prints',
     'Then grow the partition and the file system inside (growpart, resize2fs, xfs_growfs).'
   ]
 }

@@ -37,6 +37,7 @@ export async function attachVolume(
   options: AttachOptions = {}
 ): Promise<Attached> {
   const name = volumeName(parts.map.mesh(), id)
+  checkExportName(parts, id, name)
   const attachment = await holdVolume(parts, id, options)
   try {
     const point = parts.exports.point(id) ?? (await parts.exports.add(id, name, attachment))
@@ -46,6 +47,18 @@ export async function attachVolume(
     await parts.exports.remove(id)
     await attachment.detach()
     throw error
+  }
+}
+
+/** A renamed volume keeps its export name until it is attached anew: its clients are connected. */
+function checkExportName(parts: VolumeParts, id: VolumeId, name: string): void {
+  for (const other of parts.gateway.attachments().keys()) {
+    if (other === id || parts.exports.point(other)?.exportName !== name) continue
+    const holder = volumeName(parts.map.mesh(), other)
+    throw new ShoalError(
+      { code: 'CONFLICT', what: name },
+      `volume ${holder} is still exported under its old name ${name} here: detach and attach it`
+    )
   }
 }
 

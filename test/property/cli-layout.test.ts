@@ -9,7 +9,7 @@ import { type Candidate, choosePlacement, hasRoom } from '../../protocols/layout
 import { BLOCK_BYTES, GiB, KiB, MAX_VOLUME_BYTES, TiB } from '../../protocols/limits.ts'
 import { shapeProblem } from '../../protocols/stripe/map.ts'
 
-const SEED = Number(process.env['SEED'] ?? Date.now() % 0x7fff_ffff)
+const SEED = Number(process.env.SEED ?? Date.now() % 0x7fff_ffff)
 console.log(`cli-layout: SEED=${SEED}`)
 const options = { seed: SEED, numRuns: 500 }
 

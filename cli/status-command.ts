@@ -1,0 +1,64 @@
+/** `shoal status`: problems first, then nodes by region, then volumes. */
+import type { Command } from 'commander'
+import type { NodeDocument, StatusDocument } from '../node/control/documents.ts'
+import type { Io } from './io.ts'
+import { commonOptions } from './options.ts'
+import { clean, loadText, plural, report, size, table } from './output.ts'
+import { examples, volumeTable } from './volume-commands.ts'
+
+export function addStatusCommand(program: Command, io: Io): void {
+  program
+    .command('status')
+    .summary('show the mesh: problems, nodes, volumes')
+    .addHelpText('after', examples('shoal status', 'shoal status --json | jq .problems'))
+    .action(async (_options: object, command: Command) => {
+      const { json, client } = commonOptions(command, io)
+      const status = await client.get<StatusDocument>('/v1/status')
+      report(io, json, status, () => statusText(status))
+    })
+}
+
+export function statusText(status: StatusDocument): string {
+  const { self } = status
+  const role = self.role === 'admin' ? ', admin' : ''
+  return [
+    `mesh ${status.mesh}, seen from ${self.name} (${self.region}${role})`,
+    `${size(status.usedBytes)} of ${size(status.capacityBytes)} used, load ${loadText(status.load)}`,
+    '',
+    problemText(status.problems),
+    '',
+    nodeTable(status.nodes),
+    '',
+    status.volumes.length === 0 ? 'no volumes' : volumeTable(status.volumes)
+  ].join('\n')
+}
+
+function problemText(problems: readonly string[]): string {
+  if (problems.length === 0) return 'no problems'
+  const lines = problems.map(problem => `  ! ${clean(problem)}`)
+  return [`${plural(problems.length, 'problem')}:`, ...lines].join('\n')
+}
+
+function nodeTable(nodes: readonly NodeDocument[]): string {
+  const rows = nodes.map(node => [
+    node.region,
+    node.isSelf ? `${node.name} (here)` : node.name,
+    node.host,
+    healthText(node),
+    node.capacityBytes === 0 ? 'gateway' : `${size(node.usedBytes)} of ${size(node.capacityBytes)}`,
+    node.shardCount === undefined ? '-' : String(node.shardCount),
+    loadText(node.load)
+  ])
+  return table(['REGION', 'NODE', 'HOST', 'HEALTH', 'USED', 'SHARDS', 'LOAD'], rows)
+}
+
+function healthText(node: NodeDocument): string {
+  if (!node.connected) {
+    const { lastSeenAt } = node
+    const seen = lastSeenAt === undefined ? '' : `, last seen ${new Date(lastSeenAt).toISOString()}`
+    return `not connected${seen}`
+  }
+  if (node.uptimeMs === undefined) return 'no answer'
+  const trip = node.roundTripMs === undefined ? '' : ` ${node.roundTripMs.toFixed(1)} ms`
+  return `up${trip}, start ${node.incarnation.number}`
+}
