@@ -30,7 +30,8 @@ export interface DiallerOptions {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
-  readonly dial: (addresses: Multiaddr[], signal: AbortSignal) => Promise<Connection>
+  /** Rejects with the ShoalError of the gate if admission turned us away. */
+  readonly dial: (peer: NodeId, at: Multiaddr[], signal: AbortSignal) => Promise<Connection>
   readonly isConnected: (peer: NodeId) => boolean
   readonly connectedCount: () => number
   readonly isWelcome: (peer: NodeId) => boolean
@@ -96,7 +97,7 @@ export class Dialler {
     }
     try {
       const stopping = AbortSignal.any([signal, this.#stopping.signal])
-      const connection = await this.#options.dial(target.addresses, stopping)
+      const connection = await this.#options.dial(peer, target.addresses, stopping)
       target.failures = 0
       target.lastError = undefined
       return connection
@@ -159,7 +160,10 @@ export class Dialler {
     try {
       await this.dial(peer, this.#stopping.signal)
     } catch (error) {
-      this.#options.log.debug({ peer, error: messageOf(error) }, 'a member could not be reached')
+      const { log } = this.#options
+      const fields = { peer, error: messageOf(error) }
+      if (!isFault(error)) log.debug(fields, 'a member could not be reached')
+      else if (target.failures === 1) log.warn(fields, 'a member did not let us in')
     } finally {
       target.isDialling = false
     }

@@ -12,6 +12,7 @@ import type { Message } from '@libp2p/gossipsub'
 import { TopicValidatorResult } from '@libp2p/gossipsub'
 import type { Connection, Stream } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import type { KnownPeer } from '../../protocols/admission/messages.ts'
 import { assert } from '../../protocols/assert.ts'
 import { isFault, messageOf, ShoalError } from '../../protocols/fault.ts'
@@ -105,7 +106,7 @@ class MeshHost implements Host {
     this.#dialler = new Dialler({
       ...options,
       self,
-      dial: (addresses, signal) => this.#running().dial(addresses, { signal }),
+      dial: (peer, addresses, signal) => this.#dialAt(peer, addresses, signal),
       isConnected: peer => this.#connection(peer) !== undefined,
       connectedCount: () => this.peers().length,
       isWelcome: peer => options.gate.standing(peer) !== 'revoked'
@@ -291,13 +292,21 @@ class MeshHost implements Host {
 
   async #dial(peer: NodeId, signal: AbortSignal): Promise<Connection> {
     if (peer === this.self) throw unreachable(peer, 'this is ourselves')
-    this.#refusals.delete(peer)
     try {
       return await this.#dialler.dial(peer, signal)
     } catch (error) {
-      const refused = this.#refusals.get(peer)
+      throw isFault(error, 'UNREACHABLE') || !isFault(error) ? error : unreachable(peer, error)
+    }
+  }
+
+  async #dialAt(peer: NodeId, at: Multiaddr[], signal: AbortSignal): Promise<Connection> {
+    this.#refusals.delete(peer)
+    try {
+      return await this.#running().dial(at, { signal })
+    } catch (error) {
+      throw this.#refusals.get(peer) ?? error
+    } finally {
       this.#refusals.delete(peer)
-      throw refused === undefined ? error : unreachable(peer, refused)
     }
   }
 

@@ -82,7 +82,9 @@ export function makeIdentity(
     throw new ShoalError({ code: 'BAD_SIGNATURE' }, 'the certificate is not one of this node')
   }
   const { name, region, role } = certificate
-  return { id, seed, key, mesh, chain, certificate, name, region, role, ...settings }
+  const { host, capacityBytes, listen, announce } = settings
+  const chosen = { host, capacityBytes, listen, announce }
+  return { id, seed, key, mesh, chain, certificate, name, region, role, ...chosen }
 }
 
 export async function hasIdentity(dir: string): Promise<boolean> {

@@ -40,6 +40,8 @@ export interface MeshKnowledge {
   readonly regions: () => readonly string[]
   /** Whether another node than `peer` has this name. */
   readonly isNameTaken: (name: string, peer: NodeId) => boolean
+  /** Whether the map has an entry of `peer`, even of one that left: then the map knows its name. */
+  readonly isKnown: (peer: NodeId) => boolean
   /** Members and where they are, nearest to the truth that is known here; ourselves included. */
   readonly peers: () => readonly KnownPeer[]
 }
@@ -48,6 +50,7 @@ export interface IssuerOptions {
   readonly identity: () => Identity
   readonly ledger: InviteLedger
   readonly knowledge: MeshKnowledge
+  readonly isRevoked: (peer: NodeId) => boolean
   readonly clock: Clock
   readonly random: Random
 }
@@ -159,9 +162,12 @@ export class Issuer {
   }
 
   #placeProblem(peer: NodeId, request: JoinRequest): Answer | undefined {
-    const { knowledge, ledger, identity } = this.#options
+    const { knowledge, ledger, identity, isRevoked } = this.#options
     const { name, region } = request
-    const others = [...ledger.entries()].filter(entry => entry.peer !== peer)
+    // Those who joined here and have not been up yet: nobody but this ledger knows of them.
+    const others = [...ledger.entries()].filter(
+      entry => entry.peer !== peer && !isRevoked(entry.peer) && !knowledge.isKnown(entry.peer)
+    )
     const isTaken = name === identity().name || others.some(entry => entry.name === name)
     if (isTaken || knowledge.isNameTaken(name, peer)) {
       return refusal({ code: 'NAME_TAKEN', name }, `a node named ${name} exists: choose another`)

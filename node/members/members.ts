@@ -64,7 +64,8 @@ export class Members implements Gate {
     this.#identity = options.identity
     this.#revocations = revocations
     const identity = (): Identity => this.#identity
-    this.#issuer = new Issuer({ ...options, identity, ledger })
+    const isRevoked = (peer: NodeId): boolean => this.isRevoked(peer)
+    this.#issuer = new Issuer({ ...options, identity, ledger, isRevoked })
   }
 
   /** Ties membership to the host that it guards; once, before the host starts. */

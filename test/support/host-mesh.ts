@@ -105,6 +105,7 @@ export class HostMesh {
       knowledge: {
         regions: () => [...running].map(member => member.identity.region),
         isNameTaken: () => false,
+        isKnown: () => false,
         peers: () =>
           [...running].map(member => ({
             id: member.identity.id,
