@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { shoal } from '../support/process-cli.ts'
 import { useMesh } from '../support/process-fixture.ts'
-import type { ProcessMesh } from '../support/process-mesh.ts'
+import { nodeWords, type ProcessMesh } from '../support/process-mesh.ts'
 import { type Outcome, runOk } from '../support/process-spawn.ts'
 
 const NAMES = [
@@ -101,7 +101,7 @@ describe('bad input', () => {
 
   it('a mesh without capacity makes no volume', async () => {
     const dir = join(mesh().dir, 'gateway-only')
-    const words = ['--name', 'g', '--region', 'eu-west', '--capacity', '0']
+    const words = nodeWords('g', 'eu-west', '0')
     const made = await shoal(dir, ['join', await mesh().invite(), ...words])
     expect(made.code).toBe(0)
     const refused = await cli('volume', 'create', 'huge', '--size', '64M', '--shards', '2')
@@ -110,14 +110,14 @@ describe('bad input', () => {
 
   it('a data directory of another mesh is not joined over', async () => {
     const dir = join(mesh().dir, 'foreign')
-    const words = ['--name', 'f', '--region', 'eu-west', '--capacity', '1G']
+    const words = nodeWords('f', 'eu-west', '1G')
     expect((await shoal(dir, ['init', ...words])).code).toBe(0)
     expectRefusal(await shoal(dir, ['join', await mesh().invite(), ...words]), 'join')
     expectRefusal(await shoal(dir, ['init', ...words]), 'init')
   })
 
   it('a data directory that another daemon uses is refused', async () => {
-    const refused = await shoal(mesh().first.dir, ['up', '--listen', ANY_PORT])
+    const refused = await shoal(mesh().first.dir, ['up'])
     expectRefusal(refused, 'in use')
     expect(refused.stderr).toMatch(/another daemon|in use/)
   })
@@ -125,7 +125,7 @@ describe('bad input', () => {
   it('a copied data directory is refused', async () => {
     const copy = join(mesh().dir, 'copy')
     cpSync(mesh().first.dir, copy, { recursive: true, filter: path => !/\.sock$/.test(path) })
-    const refused = await shoal(copy, ['up', '--listen', ANY_PORT])
+    const refused = await shoal(copy, ['up'])
     expectRefusal(refused, 'copy')
     expect(refused.stderr).toMatch(/copy|copied/)
   })
@@ -133,7 +133,7 @@ describe('bad input', () => {
   it('a data directory that may not be written is refused', async () => {
     const dir = join(mesh().dir, 'locked')
     await makeUnwritable(mesh(), dir)
-    const words = ['--name', 'l', '--region', 'eu-west', '--capacity', '1G']
+    const words = nodeWords('l', 'eu-west', '1G')
     const refused = await shoal(dir, ['init', ...words])
     expectRefusal(refused, 'not writable')
     expect(refused.stderr).toMatch(/writ|read-only/)
@@ -146,9 +146,10 @@ describe('bad input', () => {
     const address = server.address()
     const port = typeof address === 'object' && address !== null ? address.port : 0
     const dir = join(mesh().dir, 'port')
-    const words = ['--name', 'p', '--region', 'eu-west', '--capacity', '1G']
-    expect((await shoal(dir, ['init', ...words])).code).toBe(0)
-    const refused = await shoal(dir, ['up', '--listen', `/ip4/127.0.0.1/tcp/${port}`])
+    const listen = ['--listen', `/ip4/127.0.0.1/tcp/${port}`]
+    const words = ['init', '--name', 'p', ...listen, '--region', 'eu-west', '--capacity', '1G']
+    expect((await shoal(dir, words)).code).toBe(0)
+    const refused = await shoal(dir, ['up'])
     expectRefusal(refused, 'port')
     expect(refused.stderr).toContain(String(port))
     await new Promise(resolve => server.close(resolve))
@@ -180,8 +181,6 @@ describe('bad input', () => {
     expect((await cli('status')).code).toBe(0)
   })
 })
-
-const ANY_PORT = '/ip4/127.0.0.1/tcp/0'
 
 /** Root may write where no permission is set, but not to a file system that is read-only. */
 async function makeUnwritable(mesh: ProcessMesh, dir: string): Promise<void> {

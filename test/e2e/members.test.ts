@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { shoal } from '../support/process-cli.ts'
 import { connectedNames } from '../support/process-control.ts'
 import { useMesh } from '../support/process-fixture.ts'
-import { ProcessMesh } from '../support/process-mesh.ts'
+import { nodeWords, ProcessMesh } from '../support/process-mesh.ts'
 import { until } from '../support/process-spawn.ts'
 
 const REVOCATION_MS = 10_000
@@ -62,7 +62,7 @@ describe('members', () => {
   it('a region that nobody joined with needs --new-region', async () => {
     const token = await mesh().invite()
     const refused = await shoal(join(mesh().dir, 'typo'), [
-      ...['join', token, '--name', 'typo', '--region', 'eu-wset', '--capacity', '1G']
+      ...['join', token, ...nodeWords('typo', 'eu-wset', '1G')]
     ])
     expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/eu-west/) })
   })
@@ -88,4 +88,4 @@ describe('members', () => {
   })
 })
 
-const DEFAULTS = ['--name', 'fresh', '--region', 'eu-west', '--capacity', '1G']
+const DEFAULTS = nodeWords('fresh', 'eu-west', '1G')

@@ -67,9 +67,12 @@ describe('restarts', () => {
 
     const next = await connectDisk(await attach(mesh().node('spare'), 'orphan', '--take-over'))
     expect(await checker.checkAll(next, 'acknowledged')).toEqual([])
-    await next.close()
+    // The old gateway remembers what it had attached, and must not take it back.
     await mesh().node('gate').up()
     await mesh().converged()
+    await checker.writeAll(next)
+    expect(await checker.checkAll(next, 'acknowledged')).toEqual([])
+    await next.close()
   })
 
   it('a gateway stopped, taken over and continued is refused, and reads nothing old', async () => {

@@ -5,7 +5,7 @@
  * Invariants: states are waited for, never slept for; `close` ends every process and removes every
  * directory, whatever happened before; a failure is reported with the tail of every node's log.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SHOAL, shoal, shoalJson } from './process-cli.ts'
@@ -29,6 +29,8 @@ export const THREE_AND_GATEWAY: readonly NodePlan[] = [
   { name: 'gate', region: 'eu-west', capacity: '0' }
 ]
 
+/** Unit of st_blocks. */
+const DISK_SECTOR_BYTES = 512
 const UP_MS = 30_000
 const JOIN_MS = 30_000
 const CONVERGE_MS = 60_000
@@ -63,7 +65,7 @@ export class ProcessNode {
 
   /** `shoal up`, until its control API answers. */
   async up(options: SpawnOptions & { args?: readonly string[] } = {}): Promise<void> {
-    const args = [SHOAL, 'up', '--dir', this.dir, ...LISTEN, ...(options.args ?? [])]
+    const args = [SHOAL, 'up', '--dir', this.dir, ...(options.args ?? [])]
     const child = new Child(`node ${this.name}`, process.execPath, args, options)
     this.#child = child
     this.#logs.push(child)
@@ -100,6 +102,15 @@ export class ProcessNode {
 
   run(...args: string[]): Promise<Outcome> {
     return shoal(this.dir, args)
+  }
+
+  /** What its data directory takes on the disk, holes not counted. */
+  diskBytes(): number {
+    const names = readdirSync(this.dir, { recursive: true, encoding: 'utf8' })
+    return names.reduce((sum, name) => {
+      const found = statSync(join(this.dir, name), { throwIfNoEntry: false })
+      return sum + (found?.isFile() ? found.blocks * DISK_SECTOR_BYTES : 0)
+    }, 0)
   }
 
   tail(): string {
@@ -146,7 +157,7 @@ export class ProcessMesh {
   async #make(plan: NodePlan): Promise<ProcessNode> {
     const node = new ProcessNode(plan, plan.dir ?? join(this.dir, plan.name))
     const { name, region, capacity } = plan
-    const words = ['--name', name, '--region', region, '--capacity', capacity]
+    const words = nodeWords(name, region, capacity)
     if (this.nodes.length === 0) await shoalJson(node.dir, ['init', ...words])
     else {
       const token = await this.invite()
@@ -231,11 +242,17 @@ export async function withMesh(
 /** `volume attach`; the NBD URI. */
 export async function attach(node: ProcessNode, name: string, ...options: string[]) {
   const attached = await node.json<Attached>('volume', 'attach', name, ...options)
-  return attached.point.uri
+  return attached.uri
+}
+
+/** What `init` and `join` take; every node plays a host of its own. */
+export function nodeWords(name: string, region: string, capacity: string): string[] {
+  const listen = ['--listen', ANY_PORT]
+  return ['--name', name, '--host', name, ...listen, '--region', region, '--capacity', capacity]
 }
 
 interface Attached {
-  point: { uri: string }
+  uri: string
 }
 
-const LISTEN = ['--listen', '/ip4/127.0.0.1/tcp/0']
+const ANY_PORT = '/ip4/127.0.0.1/tcp/0'
