@@ -257,6 +257,8 @@ export class MemoryChunkStore implements ChunkStore {
 
   async close(): Promise<void> {
     await this.flush()
+    await this.flush() // covers what settled with the first
+    this.failure ??= new Error('the store is closed')
   }
 
   #change(
