@@ -21,6 +21,7 @@ import {
   DEFAULT_INVITE_MS,
   MAX_CHAIN_CERTIFICATES,
   MAX_INVITE_MS,
+  MAX_JOIN_PEERS,
   NODE_CERTIFICATE_MS
 } from '../../protocols/admission/limits.ts'
 import type { Answer, JoinRequest, KnownPeer } from '../../protocols/admission/messages.ts'
@@ -41,7 +42,7 @@ export interface MeshKnowledge {
   /** Whether another node than `peer` has this name. */
   readonly isNameTaken: (name: string, peer: NodeId) => boolean
   /** Whether the map has an entry of `peer`, even of one that left: then the map knows its name. */
-  readonly isKnown: (peer: NodeId) => boolean
+  readonly isKnown?: (peer: NodeId) => boolean
   /** Members and where they are, nearest to the truth that is known here; ourselves included. */
   readonly peers: () => readonly KnownPeer[]
 }
@@ -158,7 +159,12 @@ export class Issuer {
   }
 
   #joined(chain: Chain): Answer {
-    return { kind: 'joined', chain, peers: this.#options.knowledge.peers() }
+    const peers = this.#options.knowledge.peers().slice(0, MAX_JOIN_PEERS)
+    const bounded = peers.map(({ id, addresses }) => ({
+      id,
+      addresses: addresses.slice(0, MAX_ADDRESSES)
+    }))
+    return { kind: 'joined', chain, peers: bounded }
   }
 
   #placeProblem(peer: NodeId, request: JoinRequest): Answer | undefined {
@@ -166,7 +172,8 @@ export class Issuer {
     const { name, region } = request
     // Those who joined here and have not been up yet: nobody but this ledger knows of them.
     const others = [...ledger.entries()].filter(
-      entry => entry.peer !== peer && !isRevoked(entry.peer) && !knowledge.isKnown(entry.peer)
+      entry =>
+        entry.peer !== peer && !isRevoked(entry.peer) && knowledge.isKnown?.(entry.peer) !== true
     )
     const isTaken = name === identity().name || others.some(entry => entry.name === name)
     if (isTaken || knowledge.isNameTaken(name, peer)) {
