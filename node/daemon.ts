@@ -43,6 +43,11 @@ import { openAttachmentFile } from './volumes/attachment-file.ts'
 export interface DaemonOptions {
   readonly dir: string
   readonly log: Log
+  /** Instead of what `init` or `join` was told, for this start. */
+  readonly listen?: readonly string[]
+  readonly announce?: readonly string[]
+  /** How long I/O waits for a silent node. */
+  readonly ioTimeoutMs?: number
   /** The operator says that this copy of the data is the newest there is. */
   readonly rebind?: boolean
   /** The operator accepts that a damaged journal has lost data. */
@@ -82,7 +87,7 @@ async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemo
   const base = { dir, identity, clock, random, log }
 
   const storage = await openStorage(options, base, cleanups)
-  const mesh = await openMesh(base, cleanups)
+  const mesh = await openMesh(options, base, cleanups)
   const { host, rpc, members, knowledge } = mesh
   const shards = storage.store && createShards(storage.store, host, rpc, base)
   cleanups.push(() => shards?.close())
@@ -100,11 +105,12 @@ async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemo
     network: host,
     rpc,
     map,
-    localShard: shards,
+    localShard: shards && (() => shards.connectLocal()),
     clock,
     random,
     log,
-    self: { id: identity.id, host: identity.host }
+    self: { id: identity.id, host: identity.host },
+    options: options.ioTimeoutMs === undefined ? {} : { ioTimeoutMs: options.ioTimeoutMs }
   })
   cleanups.push(() => gateway.close())
 
@@ -200,7 +206,11 @@ async function openStorage(
   return { disk, store, incarnation: store.incarnation }
 }
 
-async function openMesh(base: Base, cleanups: Cleanup[]): Promise<Mesh> {
+async function openMesh(
+  options: DaemonOptions,
+  base: Base,
+  cleanups: Cleanup[]
+): Promise<Mesh> {
   const { dir, identity, clock, log } = base
   // Knowledge, membership and host refer to each other: each asks only once all of them are there.
   const knowledge: MeshKnowledge = new MeshKnowledge({
@@ -219,7 +229,8 @@ async function openMesh(base: Base, cleanups: Cleanup[]): Promise<Mesh> {
       peers: () => [{ id: identity.id, addresses: host.addresses() }, ...knowledge.peers()]
     }
   })
-  const { seed, listen, announce } = identity
+  const { seed } = identity
+  const { listen = identity.listen, announce = identity.announce } = options
   const host: Host = await createHost({ ...base, seed, listen, announce, gate: members })
   const rpc = createRpc({ network: host, clock, log })
   members.attach(host, rpc)
