@@ -3,7 +3,9 @@
 // Method: a real server on a memory mesh over the in-memory store; the store is held back where the
 // order of events matters.
 import { describe, expect, it } from 'vitest'
-import { STREAM_QUEUE_REQUESTS } from '../../node/limits.ts'
+import { systemClock } from '../../node/clock.ts'
+import { LOCAL_QUEUE_FACTOR, STREAM_QUEUE_REQUESTS } from '../../node/limits.ts'
+import type { Clock } from '../../node/ports.ts'
 import { blockChecksums } from '../../protocols/checksum.ts'
 import { BLOCK_BYTES, KiB } from '../../protocols/limits.ts'
 import { Flag, Op, Status } from '../../protocols/shard-io/messages.ts'
@@ -16,6 +18,7 @@ import {
   holder,
   type IoClient,
   request,
+  run,
   SHARD_NODE,
   token,
   until,
@@ -320,5 +323,65 @@ describe('bad peers and bad weather', () => {
     expect(isClosed).toBe(false)
     mesh.store.release()
     await closed
+  })
+
+  it('closes a stream that never says hello', async () => {
+    const tasks: Array<() => void> = []
+    const clock: Clock = {
+      ...systemClock,
+      after: (_delayMs, task) => {
+        tasks.push(task)
+        return { cancel: () => {} }
+      }
+    }
+    const mesh = harness({ clock })
+    const good = await greeted(mesh)
+    const silent = await mesh.connect(V)
+    await until(() => mesh.server.stats().streams === 2)
+    for (const task of tasks.splice(0)) task()
+    await silent.closed
+    expect((await good.ask(get())).status).toBe(Status.ok)
+  })
+
+  it('answers a local caller BUSY that does not wait, and keeps what it took', async () => {
+    const mesh = harness()
+    const client = await greeted(mesh, 'local')
+    mesh.store.hold()
+    const count = STREAM_QUEUE_REQUESTS * (LOCAL_QUEUE_FACTOR + 1)
+    const answers = Array.from({ length: count }, (_, i) => client.ask(put(1, i % 64)))
+    await until(() => client.answers.length > 1)
+    mesh.store.release()
+    const statuses = (await Promise.all(answers)).map(answer => answer.status)
+    expect(new Set(statuses)).toEqual(new Set([Status.ok, Status.busy]))
+    expect((await client.ask(get())).status).toBe(Status.ok)
+  })
+})
+
+describe('what was passed on', () => {
+  it('answers MOVED with the node that holds it now, unless it came back', async () => {
+    const store = new MemoryChunkStore()
+    const { spec, sizeBytes, token: first } = createCall(V)
+    const later = { token: FIRST_TOKEN, counter: 9 }
+    await store.saveShard({
+      spec,
+      sizeBytes,
+      token: first,
+      holder: undefined,
+      runs: [run(0, 2), run(3, 4, 0, later)],
+      released: [{ run: run(2, 4, 0, { token: FIRST_TOKEN, counter: 5 }), to: GATEWAY }],
+      receiving: []
+    })
+    const mesh = harness({ store })
+    const client = await mesh.connect(V, FIRST_TOKEN)
+    await client.hello(1)
+    const at = (extent: number) => ({
+      ...get(),
+      chunk: { ...request({ volume: V }).chunk, extent }
+    })
+    expect((await client.ask(at(1))).status).toBe(Status.ok)
+    const moved = await client.ask(at(2))
+    expect([moved.status, Buffer.from(moved.data).toString()]).toEqual([Status.moved, GATEWAY])
+    expect((await client.ask(at(3))).status).toBe(Status.noChunk)
+    expect((await client.ask({ ...at(3), epoch: later })).status).toBe(Status.ok)
   })
 })
