@@ -1,0 +1,118 @@
+/**
+ * One daemon of the demo: `shoal up` in a process of its own.
+ *
+ * Invariants: the child's stdin is a pipe from here that nobody else holds: whatever ends this
+ * process (kill -9 too) closes it, and the child stops; ctrl-C in the terminal does not reach the
+ * child, so that this process stops its children in the right order.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync, openSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const MAIN = fileURLToPath(new URL('./main.js', import.meta.url))
+const STOP_LIMIT_MS = 15_000
+const LOG_TAIL_CHARS = 2000
+const NO_PORT = 0
+
+export interface Place {
+  readonly name: string
+  readonly region: string
+  readonly capacity: string
+  readonly dir: string
+}
+
+export interface Running {
+  readonly place: Place
+  readonly pid: number
+  readonly socket: string
+  /** The TCP port it listens on, or 0 if that is unknown. */
+  readonly port: number
+  /** Resolves, with words, when the process has ended. */
+  readonly ended: Promise<string>
+  /** Lets it flush and stop; kills it if that takes too long. */
+  readonly stop: () => Promise<void>
+}
+
+/** Runs one command of the real CLI; its JSON document. Throws with its words. */
+export async function runShoal<T>(words: readonly string[]): Promise<T> {
+  const child = spawn(process.execPath, [MAIN, ...words, '--json'], {
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
+  const [stdout, stderr, code] = await Promise.all([
+    textOf(child.stdout),
+    textOf(child.stderr),
+    new Promise<number | null>(resolve => child.on('close', resolve))
+  ])
+  if (code !== 0) throw new Error(`shoal ${words[0] ?? ''}: ${stderr.trim()}`)
+  return JSON.parse(stdout) as T
+}
+
+/** Starts the daemon of `place`; resolves when it serves. Throws with the end of its log. */
+export async function startNode(place: Place, port: number): Promise<Running> {
+  const logFile = `${place.dir}.log`
+  const log = openSync(logFile, 'a', 0o600)
+  const listen = `/ip4/127.0.0.1/tcp/${port}`
+  const words = ['up', '--dir', place.dir, '--listen', listen, '--json', '--until-stdin-closes']
+  const child = spawn(process.execPath, [MAIN, ...words], {
+    stdio: ['pipe', 'pipe', log],
+    detached: true
+  })
+  closeSync(log)
+  // A child that is gone is found out by `ended`; a broken pipe says nothing more.
+  child.stdin?.on('error', () => undefined)
+  const ended = new Promise<string>(resolve => {
+    child.on('error', error => resolve(error.message))
+    child.on('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
+  })
+  const line = await Promise.race([firstLine(child), ended.then(() => undefined)])
+  if (line === undefined || child.pid === undefined) {
+    throw new Error(`node ${place.name} did not start:\n${tail(logFile)}`)
+  }
+  const { addresses } = JSON.parse(line) as { addresses: readonly string[] }
+  return {
+    place,
+    pid: child.pid,
+    socket: join(place.dir, 'control.sock'),
+    port: portOf(addresses),
+    ended,
+    stop: () => stop(child, ended)
+  }
+}
+
+async function stop(child: ChildProcess, ended: Promise<string>): Promise<void> {
+  child.stdin?.end()
+  child.kill('SIGTERM')
+  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_LIMIT_MS)
+  await ended
+  clearTimeout(timer)
+}
+
+function firstLine(child: ChildProcess): Promise<string> {
+  return new Promise(resolve => {
+    let text = ''
+    child.stdout?.setEncoding('utf8').on('data', (part: string) => {
+      text += part
+      const end = text.indexOf('\n')
+      if (end >= 0) resolve(text.slice(0, end))
+    })
+  })
+}
+
+function portOf(addresses: readonly string[]): number {
+  for (const address of addresses) {
+    const port = /\/tcp\/([0-9]+)/.exec(address)?.[1]
+    if (port !== undefined) return Number(port)
+  }
+  return NO_PORT
+}
+
+function tail(file: string): string {
+  return readFileSync(file, 'utf8').slice(-LOG_TAIL_CHARS).trimEnd()
+}
+
+async function textOf(stream: AsyncIterable<Buffer>): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of stream) chunks.push(chunk)
+  return Buffer.concat(chunks).toString('utf8')
+}

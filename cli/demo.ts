@@ -1,0 +1,148 @@
+/**
+ * `npm start`: a whole mesh on this machine, with proof, until ctrl-C.
+ *
+ * Invariants: whatever happens, no process is left behind, and no file unless it was asked for;
+ * with --json stdout gets exactly one line, when the volume can be used.
+ */
+import { Command, CommanderError } from 'commander'
+import type { StatusDocument } from '../node/control/documents.ts'
+import { messageOf } from '../protocols/fault.ts'
+import { GiB } from '../protocols/limits.ts'
+import { Client } from './client.ts'
+import { type DemoDirectory, openDemoDirectory } from './demo-directory.ts'
+import { attachVolume, type DemoExport, type DemoMesh, startMesh } from './demo-mesh.ts'
+import type { Running } from './demo-process.ts'
+import { PROOF_BYTES, proveVolume } from './demo-proof.ts'
+import { clean, size } from './output.ts'
+import { statusText } from './status-command.ts'
+import { attachText } from './volume-commands.ts'
+
+const VOLUME = 'demo'
+const VOLUME_BYTES = GiB
+
+interface DemoOptions {
+  readonly once?: boolean
+  readonly keep?: boolean
+  readonly json?: boolean
+  readonly dir?: string
+}
+
+let stopping = false
+
+process.exitCode = await main()
+
+async function main(): Promise<number> {
+  const options = parse()
+  if (typeof options === 'number') return options
+  const stop = stopSignal()
+  const running: Running[] = []
+  let directory: DemoDirectory | undefined
+  let work: Promise<void> = Promise.resolve()
+  try {
+    directory = openDemoDirectory(options.dir)
+    work = prove(directory, options, node => running.push(node))
+    const isProven = await Promise.race([work.then(() => true), stop.then(() => false)])
+    if (!isProven) return options.once === true ? 1 : 0
+    if (options.once !== true) await stop
+    return 0
+  } catch (error) {
+    say(`failed: ${messageOf(error)}`)
+    return 1
+  } finally {
+    await stopAll(running)
+    // What was being started when the signal came has failed by now, or is running.
+    await work.catch(() => undefined)
+    await stopAll(running)
+    if (directory !== undefined) leaveFiles(directory, options)
+  }
+}
+
+function parse(): DemoOptions | number {
+  const command = new Command('npm start --')
+    .description('Brings up a whole mesh on this machine, proves it, and runs until ctrl-C.')
+    .option('--once', 'stop after the proof; exit code 0 if it succeeded')
+    .option('--keep', 'leave the files')
+    .option('--dir <dir>', 'keep the files here; a demo of before is started again')
+    .option('--json', 'one line of JSON on stdout when ready, all else on stderr')
+    .allowExcessArguments(false)
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(clean(text.trim()).concat('\n')) })
+  try {
+    return command.parse().opts<DemoOptions>()
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    return error.exitCode === 0 ? 0 : 2
+  }
+}
+
+/** Resolves at the first signal; a second one ends this process, and the pipes end the nodes. */
+function stopSignal(): Promise<void> {
+  return new Promise(resolve => {
+    let count = 0
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.on(signal, () => {
+        count += 1
+        if (count > 1) process.exit(1)
+        resolve()
+      })
+    }
+  })
+}
+
+async function prove(
+  directory: DemoDirectory,
+  options: DemoOptions,
+  started: (node: Running) => void
+): Promise<void> {
+  const mesh = await startMesh(directory, say, started)
+  const demoExport = await attachVolume(mesh, VOLUME, VOLUME_BYTES)
+  say(`volume ${VOLUME} (thin, ${size(VOLUME_BYTES)}) is attached; writing through NBD ...`)
+  const { writeMs, readMs, sha256 } = await proveVolume(demoExport)
+  const speed = (ms: number) => `${size(PROOF_BYTES / (ms / 1000))}/s`
+  say(
+    `proof: wrote and flushed ${size(PROOF_BYTES)} (${speed(writeMs)}), read it back over a new ` +
+      `connection (${speed(readMs)}), every byte equal; sha256 ${sha256}`
+  )
+  const client = new Client(mesh.gateway.place.dir)
+  const status = await client.get<StatusDocument>('/v1/status')
+  if (options.json === true) {
+    process.stderr.write(`${statusText(status)}\n`)
+    process.stdout.write(`${JSON.stringify(readyDocument(mesh, demoExport))}\n`)
+  } else process.stdout.write(`\n${statusText(status)}\n\n${attachText(demoExport)}\n\n`)
+  watch(mesh)
+  if (options.once !== true) say(`running in ${directory.path}; ctrl-C ends it`)
+}
+
+function readyDocument(mesh: DemoMesh, { uri }: DemoExport): object {
+  const describe = ({ place, pid, socket }: Running) => {
+    return { region: place.region, pid, dir: place.dir, socket }
+  }
+  return { nbd: uri, nodes: mesh.storage.map(describe), gateway: describe(mesh.gateway) }
+}
+
+/** A node may be killed to see what happens: the mesh goes on, and so does the demo. */
+function watch({ storage, gateway }: DemoMesh): void {
+  for (const node of [...storage, gateway]) {
+    void node.ended.then(how => {
+      if (stopping) return
+      say(`node ${node.place.name} ended (${how}); \`shoal up --dir ${node.place.dir}\` starts it`)
+    })
+  }
+}
+
+/** The gateway first: it flushes to the storage nodes while they are there. */
+async function stopAll(running: readonly Running[]): Promise<void> {
+  stopping = true
+  const isGateway = (node: Running) => node.place.capacity === '0'
+  await Promise.all(running.filter(isGateway).map(node => node.stop()))
+  await Promise.all(running.filter(node => !isGateway(node)).map(node => node.stop()))
+}
+
+function leaveFiles(directory: DemoDirectory, { dir, keep }: DemoOptions): void {
+  if (dir === undefined && keep !== true) directory.remove()
+  else say(`the files are in ${directory.path}`)
+}
+
+function say(line: string): void {
+  process.stderr.write(`demo: ${line}\n`)
+}
