@@ -1,0 +1,126 @@
+/**
+ * A checkpoint makes everything up to an lsn independent of the journal:
+ *
+ *   data files synced -> tables replaced -> directories synced -> manifests -> root -> segments go
+ *
+ * Invariants: `lsn` is taken before the first table is copied, and a table is copied before its
+ * file is synced, so that every block that a durable table names is durable or has a synced record
+ * above `lsn`; changes may go on being applied meanwhile. The root names the new lsn only after all
+ * this, and segments are removed only after the root.
+ */
+
+import { assert } from '../../protocols/assert.ts'
+import { APPLY_PARALLEL_CHUNKS } from '../limits.ts'
+import type { Disk } from '../ports.ts'
+import type { Applier } from './applier.ts'
+import type { Chunk } from './chunk.ts'
+import type { ChunkFiles } from './files.ts'
+import type { Health } from './health.ts'
+import type { Journal } from './journal.ts'
+import { encodeRoot } from './manifest.ts'
+import { forEachParallel } from './parallel.ts'
+import { encodeSealed, replaceFile, SealedKind } from './sealed.ts'
+import type { ShardState, Shards } from './shards.ts'
+import { TABLE_VERSION } from './table.ts'
+
+export const ROOT_FILE = 'root'
+
+export class Checkpointer {
+  checkpointLsn: number
+  readonly #disk: Disk
+  readonly #health: Health
+  readonly #journal: Journal
+  readonly #files: ChunkFiles
+  readonly #applier: Applier
+  readonly #shards: Shards
+  readonly #staleManifests = new Set<ShardState>()
+
+  constructor(
+    disk: Disk,
+    health: Health,
+    journal: Journal,
+    files: ChunkFiles,
+    applier: Applier,
+    shards: Shards,
+    checkpointLsn: number
+  ) {
+    this.#disk = disk
+    this.#health = health
+    this.#journal = journal
+    this.#files = files
+    this.#applier = applier
+    this.#shards = shards
+    this.checkpointLsn = checkpointLsn
+  }
+
+  get hasWork(): boolean {
+    return this.#applier.dirty.size > 0 || this.#applier.appliedLsn > this.checkpointLsn
+  }
+
+  /** One at a time. Rejects with the disk's error, having lost nothing; call again later. */
+  async run(): Promise<void> {
+    const lsn = this.#applier.appliedLsn
+    const chunks = [...this.#applier.dirty].filter(chunk => !chunk.shard.isRemoved)
+    this.#applier.dirty.clear()
+    const saved: Array<{ chunk: Chunk; allocatedBlocks: number }> = []
+    try {
+      await forEachParallel(APPLY_PARALLEL_CHUNKS, chunks, async chunk => {
+        saved.push({ chunk, allocatedBlocks: await this.#saveTable(chunk) })
+      })
+      await this.#syncDirectories(chunks)
+    } catch (error) {
+      for (const chunk of chunks) this.#markDirty(chunk)
+      throw error
+    } finally {
+      for (const chunk of chunks) chunk.isSaving = false
+    }
+    await this.#saveManifests(saved)
+    await this.#saveRoot(lsn)
+    await this.#journal.removeThrough(lsn)
+  }
+
+  async #saveTable(chunk: Chunk): Promise<number> {
+    const { table } = chunk
+    assert(table !== undefined, 'a dirty chunk has its table loaded')
+    chunk.isSaving = true
+    chunk.isDirty = false
+    const bytes = encodeSealed(SealedKind.table, TABLE_VERSION, table.encode())
+    const { allocated } = table
+    await this.#files.sync(chunk)
+    await replaceFile(this.#disk, this.#health, `${chunk.path}.sum`, bytes)
+    return allocated
+  }
+
+  #markDirty(chunk: Chunk): void {
+    chunk.isDirty = true
+    this.#applier.dirty.add(chunk)
+  }
+
+  async #syncDirectories(chunks: readonly Chunk[]): Promise<void> {
+    await this.#files.syncDirectories()
+    for (const shard of new Set(chunks.map(chunk => chunk.shard))) {
+      await this.#health.sync(this.#disk.syncDirectory(shard.path))
+    }
+  }
+
+  /** A manifest that fails is written by the next checkpoint. */
+  async #saveManifests(saved: Array<{ chunk: Chunk; allocatedBlocks: number }>): Promise<void> {
+    for (const { chunk, allocatedBlocks } of saved) {
+      if (chunk.isListed && chunk.listedBlocks === allocatedBlocks) continue
+      chunk.isListed = true
+      chunk.listedBlocks = allocatedBlocks
+      this.#staleManifests.add(chunk.shard)
+    }
+    for (const shard of this.#staleManifests) {
+      if (!shard.isRemoved) await this.#shards.saveManifest(shard)
+      this.#staleManifests.delete(shard)
+    }
+  }
+
+  async #saveRoot(lsn: number): Promise<void> {
+    const root = encodeRoot({ checkpointLsn: lsn, provenLsn: this.#journal.syncedLsn })
+    await replaceFile(this.#disk, this.#health, ROOT_FILE, root)
+    await this.#health.sync(this.#disk.syncDirectory('.'))
+    this.checkpointLsn = lsn
+  }
+}

@@ -1,0 +1,348 @@
+/**
+ * Changes on their way into the journal.
+ *
+ *   submit -> overlay and queue (the order of effects) -> one append at a time -> answered
+ *
+ * Invariants:
+ * - a change is in the overlay from the tick of its call; the queue keeps the order of calls, and
+ *   what the append in flight leaves behind gathers for the next one;
+ * - a change is answered when the OS has its record (a bypass: its data first, then its record);
+ * - a bypass goes only into blocks that are holes by the table and have no change on its way. The
+ *   table knows only synced changes, so whatever of the bypass a loss of power leaves, without its
+ *   record the blocks are holes again;
+ * - a change that is refused leaves the overlay, and an earlier one of its blocks shows again.
+ */
+
+import { assert } from '../../protocols/assert.ts'
+import { ShoalError } from '../../protocols/fault.ts'
+import { BLOCK_BYTES } from '../../protocols/limits.ts'
+import {
+  BYPASS_BYTES,
+  JOURNAL_BATCH_BYTES,
+  MAX_OVERLAY_BYTES,
+  MAX_WAITING_BYTES
+} from '../limits.ts'
+import type { Clock } from '../ports.ts'
+import type { Applier } from './applier.ts'
+import type { Background } from './background.ts'
+import type { Change } from './change.ts'
+import { Kind, NO_CRCS, NO_DATA } from './change.ts'
+import type { Chunk } from './chunk.ts'
+import type { ChunkFiles } from './files.ts'
+import type { Health } from './health.ts'
+import { ioError, isDiskFull, noSpace } from './health.ts'
+import type { Journal } from './journal.ts'
+import { recordBytes } from './record.ts'
+import type { Space } from './space.ts'
+import type { Syncer } from './syncer.ts'
+import { BlockState } from './table.ts'
+import type { Tables } from './tables.ts'
+
+const BUSY_RETRY_MS = 20
+/** Data may fill the journal up to here; the rest is for trims, which make room. */
+const DATA_SHARE = 7 / 8
+
+export interface IntakeParts {
+  readonly clock: Clock
+  readonly health: Health
+  readonly journal: Journal
+  readonly syncer: Syncer
+  readonly applier: Applier
+  readonly background: Background
+  readonly files: ChunkFiles
+  readonly tables: Tables
+  readonly space: Space
+}
+
+export class Intake {
+  readonly #parts: IntakeParts
+  #queue: Change[] = []
+  #queuedBytes = 0
+  #isScheduled = false
+  #pumping: Promise<void> | undefined
+
+  constructor(parts: IntakeParts) {
+    this.#parts = parts
+    parts.health.onFailure(() => this.#rejectAll())
+  }
+
+  get isIdle(): boolean {
+    return this.#queue.length === 0
+  }
+
+  submit(
+    chunk: Chunk,
+    kind: Kind,
+    first: number,
+    count: number,
+    data: Uint8Array,
+    crcs: Uint32Array
+  ): Promise<void> {
+    const { health, tables, space } = this.#parts
+    if (health.failure !== undefined) return Promise.reject(health.rejection())
+    if (this.#queuedBytes > MAX_WAITING_BYTES) return Promise.reject(busy())
+    const table = tables.ready(chunk)
+    if (kind === Kind.trim && table !== undefined && isUntouched(chunk, first, count)) {
+      return Promise.resolve()
+    }
+    let newBlocks: number | undefined = kind === Kind.trim ? 0 : countNew(chunk, first, count)
+    if (newBlocks > 0 && !space.admits(newBlocks)) {
+      if (table !== undefined) return Promise.reject(full())
+      newBlocks = undefined
+    }
+    const isLarge = kind === Kind.write && data.length >= BYPASS_BYTES
+    if (isLarge && table === undefined) tables.load(chunk).catch(() => {})
+    const isBypass = isLarge && table !== undefined && isUntouched(chunk, first, count)
+    return new Promise((resolve, reject) => {
+      const change: Change = {
+        kind: isBypass ? Kind.bypass : kind,
+        chunk,
+        first,
+        count,
+        crcs,
+        data,
+        lsn: 0,
+        newBlocks,
+        isApplied: false,
+        writing: undefined,
+        resolve,
+        reject
+      }
+      for (let block = first; block < first + count; block++) chunk.latest.set(block, change)
+      if (newBlocks !== undefined) this.#reserve(change, newBlocks)
+      if (isBypass) this.#startBypass(change)
+      this.#enqueue(change)
+    })
+  }
+
+  /** Carries the last sync into the journal, so that recovery knows of it. */
+  submitMark(): void {
+    const nothing = () => {}
+    this.#enqueue({
+      kind: Kind.mark,
+      chunk: undefined,
+      first: 0,
+      count: 0,
+      crcs: NO_CRCS,
+      data: NO_DATA,
+      lsn: 0,
+      newBlocks: 0,
+      isApplied: false,
+      writing: undefined,
+      resolve: nothing,
+      reject: nothing
+    })
+  }
+
+  /** Resolves when everything submitted so far has been answered. */
+  async drained(): Promise<void> {
+    while (this.#queue.length > 0 || this.#pumping !== undefined) {
+      this.#pumping ??= this.#pump()
+      await this.#pumping
+    }
+  }
+
+  #enqueue(change: Change): void {
+    this.#queue.push(change)
+    this.#queuedBytes += change.data.length
+    if (this.#isScheduled || this.#pumping !== undefined) return
+    this.#isScheduled = true
+    this.#parts.clock.soon(() => {
+      this.#isScheduled = false
+      this.#pumping ??= this.#pump()
+    })
+  }
+
+  async #pump(): Promise<void> {
+    const { health } = this.#parts
+    try {
+      while (this.#queue.length > 0 && health.failure === undefined) {
+        const batch = this.#gather()
+        if (batch.length > 0) await this.#append(batch)
+        else await this.#passObstacle()
+      }
+    } catch (error) {
+      health.fail(error, 'taking in changes')
+    } finally {
+      this.#pumping = undefined
+    }
+  }
+
+  /** The longest beginning of the queue that may be appended now. */
+  #gather(): Change[] {
+    const { journal, applier, space } = this.#parts
+    const { journalBytes } = space.limits
+    let bytes = 0
+    let count = 0
+    for (const change of this.#queue) {
+      if (change.newBlocks === undefined || change.writing !== undefined) break
+      const size = recordBytes(change.kind, change.count)
+      if (count > 0 && bytes + size > JOURNAL_BATCH_BYTES) break
+      const bound = change.data.length > 0 ? journalBytes * DATA_SHARE : journalBytes
+      if (journal.bytes + bytes + size > bound) break
+      if (change.kind === Kind.write && applier.overlayBytes + bytes > MAX_OVERLAY_BYTES) break
+      bytes += size
+      count++
+    }
+    return this.#queue.slice(0, count)
+  }
+
+  async #append(batch: Change[]): Promise<void> {
+    const { journal, health, applier, syncer, background } = this.#parts
+    try {
+      await journal.append(batch)
+    } catch (error) {
+      if (health.failure !== undefined) return
+      if (!isDiskFull(error)) throw error
+      this.#refuse(batch, full())
+      return
+    }
+    if (health.failure !== undefined) return
+    let bytes = 0
+    this.#queue.splice(0, batch.length)
+    for (const change of batch) {
+      this.#queuedBytes -= change.data.length
+      bytes += change.data.length
+      if (change.chunk === undefined) continue
+      if (change.kind === Kind.bypass) {
+        change.data = NO_DATA
+        syncer.noteBypass(change.chunk)
+      }
+      applier.add(change)
+      change.resolve()
+    }
+    syncer.note(bytes)
+    background.kick()
+  }
+
+  /** The head of the queue cannot be appended: waits for what it waits for, or refuses it. */
+  async #passObstacle(): Promise<void> {
+    const { applier, background } = this.#parts
+    const [head] = this.#queue
+    if (head === undefined) return
+    if (head.newBlocks === undefined) await this.#decide(head)
+    else if (head.writing !== undefined) await head.writing
+    else if (applier.isOutOfSpace) this.#refuse([head], full())
+    else await background.progress()
+  }
+
+  /** Space is short: only the table can say whether this change needs any. */
+  async #decide(change: Change): Promise<void> {
+    const { tables, space } = this.#parts
+    assert(change.chunk !== undefined, 'a mark needs no space')
+    try {
+      const table = await tables.load(change.chunk)
+      const newBlocks = table.countMissing(change.first, change.count)
+      if (newBlocks > 0 && !space.admits(newBlocks)) this.#refuse([change], full())
+      else this.#reserve(change, newBlocks)
+    } catch (error) {
+      this.#refuse([change], ioError('the checksums of the chunk cannot be read', error))
+    }
+  }
+
+  #reserve(change: Change, newBlocks: number): void {
+    change.newBlocks = newBlocks
+    this.#parts.space.reserve(newBlocks)
+    if (change.chunk !== undefined) change.chunk.shard.pendingBlocks += newBlocks
+  }
+
+  #startBypass(change: Change): void {
+    change.writing = this.#writeAround(change).then(
+      () => {
+        change.writing = undefined
+      },
+      error => {
+        change.writing = undefined
+        // Its shard was removed: nothing of it is needed any more.
+        if (change.chunk?.shard.isRemoved === true) return
+        if (isDiskFull(error)) this.#refuse([change], full())
+        else this.#parts.health.fail(error, 'a write to a chunk file')
+      }
+    )
+  }
+
+  async #writeAround(change: Change): Promise<void> {
+    const { files } = this.#parts
+    const { chunk } = change
+    assert(chunk !== undefined, 'a bypass has a chunk')
+    const open = await files.acquire(chunk, true)
+    try {
+      await files.write(open, [change.data], change.first * BLOCK_BYTES)
+    } catch (error) {
+      const lengthBytes = change.count * BLOCK_BYTES
+      await files.punchHole(open, change.first * BLOCK_BYTES, lengthBytes).catch(() => {})
+      throw error
+    } finally {
+      files.release(open)
+    }
+  }
+
+  /** Takes changes back, the last first, so that each uncovers what was there before it. */
+  #refuse(changes: readonly Change[], error: Error): void {
+    const refused = new Set(changes)
+    this.#queue = this.#queue.filter(change => !refused.has(change))
+    for (const change of changes.toReversed()) {
+      const { chunk, newBlocks } = change
+      this.#queuedBytes -= change.data.length
+      if (chunk === undefined) continue
+      this.#parts.space.release(newBlocks ?? 0)
+      chunk.shard.pendingBlocks -= newBlocks ?? 0
+      for (let block = change.first; block < change.first + change.count; block++) {
+        if (chunk.latest.get(block) === change) this.#uncover(chunk, block, refused)
+      }
+      change.reject(error)
+    }
+  }
+
+  #uncover(chunk: Chunk, block: number, refused: ReadonlySet<Change>): void {
+    const isBelow = (change: Change) =>
+      change.chunk === chunk &&
+      !refused.has(change) &&
+      block >= change.first &&
+      block < change.first + change.count
+    const below = this.#queue.findLast(isBelow) ?? this.#parts.applier.findPending(chunk, block)
+    if (below === undefined) chunk.latest.delete(block)
+    else chunk.latest.set(block, below)
+  }
+
+  #rejectAll(): void {
+    const rejected = this.#queue
+    this.#queue = []
+    this.#queuedBytes = 0
+    for (const change of rejected) change.reject(this.#parts.health.rejection())
+  }
+}
+
+/** True if all these blocks are holes and no change of them is on its way. */
+function isUntouched(chunk: Chunk, first: number, count: number): boolean {
+  if (chunk.latest.size > 0) {
+    for (let block = first; block < first + count; block++) {
+      if (chunk.latest.has(block)) return false
+    }
+  }
+  return chunk.table?.isAllHole(first, count) === true
+}
+
+/** Blocks that a write would newly allocate; without a table the most that it may be. */
+function countNew(chunk: Chunk, first: number, count: number): number {
+  const { table, latest } = chunk
+  let added = 0
+  for (let block = first; block < first + count; block++) {
+    const change = latest.get(block)
+    if (change === undefined) {
+      if (table === undefined || table.state(block) !== BlockState.data) added++
+    } else if (change.kind === Kind.trim || change.kind === Kind.lost) added++
+  }
+  return added
+}
+
+function full(): ShoalError {
+  return noSpace('this node has no room for the change; free space or trim data')
+}
+
+function busy(): ShoalError {
+  return new ShoalError(
+    { code: 'BUSY', retryAfterMs: BUSY_RETRY_MS },
+    'too many changes wait for the disk'
+  )
+}

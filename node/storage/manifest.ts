@@ -1,0 +1,139 @@
+/**
+ * What a shard's manifest, the tombstones and the root hold. Sealed (sealed.ts) around CBOR; the
+ * list of chunks is packed, 16 bytes each, because a shard may have tens of thousands:
+ *
+ *   0 extent u32 | 4 generation u16 | 6 column u16 | 8 replica u8 | 9 zero 3 | 12 data blocks u32
+ *
+ * Decode is total: a value, or why the bytes are none.
+ */
+import { decode, encode } from 'cborg'
+import { z } from 'zod'
+import { messageOf } from '../../protocols/fault.ts'
+import type { ChunkKey, NodeId, Token, VolumeId } from '../../protocols/ids.ts'
+import { isCounter, isNodeId, isVolumeId } from '../../protocols/ids.ts'
+import {
+  holderSchema,
+  runSchema,
+  specSchema,
+  tokenSchema
+} from '../../protocols/shard-control/messages.ts'
+import { MAX_TOMBSTONES } from '../limits.ts'
+import { encodeSealed, SealedKind } from './sealed.ts'
+import type { ShardRecord } from './types.ts'
+
+export const MANIFEST_VERSION = 1
+export const TOMBSTONES_VERSION = 1
+export const ROOT_VERSION = 1
+const CHUNK_BYTES = 16
+
+export interface ListedChunk {
+  readonly key: ChunkKey
+  readonly allocatedBlocks: number
+}
+
+export interface Manifest {
+  readonly record: ShardRecord
+  readonly chunks: readonly ListedChunk[]
+}
+
+export interface Tombstone {
+  readonly volume: VolumeId
+  readonly token: Token
+}
+
+/** Everything up to `checkpointLsn` is in tables and files; everything up to `provenLsn` synced. */
+export interface Root {
+  readonly checkpointLsn: number
+  readonly provenLsn: number
+}
+
+const nodeId = z.custom<NodeId>(isNodeId)
+const manifestSchema = z.strictObject({
+  record: z.strictObject({
+    spec: specSchema,
+    sizeBytes: z.number().int().min(0),
+    token: tokenSchema,
+    holder: holderSchema.nullable(),
+    runs: z.array(runSchema),
+    released: z.array(z.strictObject({ run: runSchema, to: nodeId })),
+    receiving: z.array(z.strictObject({ run: runSchema, from: nodeId }))
+  }),
+  chunks: z.instanceof(Uint8Array)
+})
+const tombstonesSchema = z
+  .array(z.strictObject({ volume: z.custom<VolumeId>(isVolumeId), token: tokenSchema }))
+  .max(MAX_TOMBSTONES)
+const lsn = z.custom<number>(isCounter)
+const rootSchema = z.strictObject({ checkpointLsn: lsn, provenLsn: lsn })
+
+export function encodeManifest(record: ShardRecord, chunks: readonly ListedChunk[]): Buffer {
+  const packed = Buffer.alloc(chunks.length * CHUNK_BYTES)
+  for (const [i, { key, allocatedBlocks }] of chunks.entries()) {
+    packed.writeUInt32LE(key.extent, i * CHUNK_BYTES)
+    packed.writeUInt16LE(key.generation, i * CHUNK_BYTES + 4)
+    packed.writeUInt16LE(key.column, i * CHUNK_BYTES + 6)
+    packed.writeUInt8(key.replica, i * CHUNK_BYTES + 8)
+    packed.writeUInt32LE(allocatedBlocks, i * CHUNK_BYTES + 12)
+  }
+  const { spec, sizeBytes, token, runs, released, receiving } = record
+  const holder = record.holder ?? null
+  const plain = { spec, sizeBytes, token, holder, runs, released, receiving }
+  const body = encode({ record: plain, chunks: packed })
+  return encodeSealed(SealedKind.manifest, MANIFEST_VERSION, body)
+}
+
+export function decodeManifest(body: Uint8Array): Manifest | string {
+  const value = parse(manifestSchema, body)
+  if (typeof value === 'string') return value
+  const { record, chunks } = value
+  if (chunks.length % CHUNK_BYTES !== 0) return 'its list of chunks is cut short'
+  const listed = unpackChunks(record.spec.id, chunks)
+  return { record: { ...record, holder: record.holder ?? undefined }, chunks: listed }
+}
+
+export function encodeTombstones(list: readonly Tombstone[]): Buffer {
+  return encodeSealed(SealedKind.tombstones, TOMBSTONES_VERSION, encode(list))
+}
+
+export function decodeTombstones(body: Uint8Array): Tombstone[] | string {
+  return parse(tombstonesSchema, body)
+}
+
+export function encodeRoot(root: Root): Buffer {
+  return encodeSealed(SealedKind.root, ROOT_VERSION, encode(root))
+}
+
+export function decodeRoot(body: Uint8Array): Root | string {
+  return parse(rootSchema, body)
+}
+
+function parse<T>(schema: z.ZodType<T>, body: Uint8Array): T | string {
+  try {
+    const parsed = schema.safeParse(decode(body))
+    return parsed.success ? parsed.data : z.prettifyError(parsed.error)
+  } catch (error) {
+    return messageOf(error)
+  }
+}
+
+function unpackChunks(volume: VolumeId, packed: Uint8Array): ListedChunk[] {
+  const view = Buffer.from(packed.buffer, packed.byteOffset, packed.length)
+  const chunks: ListedChunk[] = []
+  const seen = new Set<string>()
+  for (let at = 0; at < view.length; at += CHUNK_BYTES) {
+    const text = view.toString('hex', at, at + 9)
+    if (seen.has(text)) continue
+    seen.add(text)
+    chunks.push({
+      key: {
+        volume,
+        extent: view.readUInt32LE(at),
+        generation: view.readUInt16LE(at + 4),
+        column: view.readUInt16LE(at + 6),
+        replica: view.readUInt8(at + 8)
+      },
+      allocatedBlocks: view.readUInt32LE(at + 12)
+    })
+  }
+  return chunks
+}

@@ -1,0 +1,157 @@
+/**
+ * From what the journal says to a store that can go on.
+ *
+ * Proven records (at or below the last proven sync) are changes as they stand. The others may
+ * exist in the page cache alone (after a failed sync even a new sync proves nothing), so they are
+ * written anew: journaled data in a new segment, a bypass's data in its place in the chunk file,
+ * after its checksums were compared. A bypass above the proven sync whose data does not match
+ * never happened: its blocks stay holes. Of each block only the last record counts.
+ */
+import { checksum } from '../../protocols/checksum.ts'
+import { BLOCK_BYTES } from '../../protocols/limits.ts'
+import type { Log } from '../ports.ts'
+import type { Applier } from './applier.ts'
+import type { Change } from './change.ts'
+import { Kind, NO_CRCS, NO_DATA } from './change.ts'
+import type { Chunk } from './chunk.ts'
+import type { ChunkFiles } from './files.ts'
+import type { Journal } from './journal.ts'
+import type { Replay, ReplayRecord } from './replay.ts'
+import type { Shards } from './shards.ts'
+
+export interface RecoveryParts {
+  readonly log: Log
+  readonly shards: Shards
+  readonly files: ChunkFiles
+  readonly journal: Journal
+  readonly applier: Applier
+}
+
+/** Puts every change into the overlay and, journaled and synced, before the applier. */
+export async function recoverChanges(parts: RecoveryParts, replay: Replay): Promise<void> {
+  const { shards, files, journal, applier, log } = parts
+  const proven: Change[] = []
+  const unproven: Change[] = []
+  let lostBlocks = 0
+  for (const record of replay.records) {
+    if (record.kind === Kind.mark) continue
+    const shard = shards.get(record.volume)
+    if (shard === undefined) continue
+    const chunk = shard.chunk(record) ?? shard.addChunk({ ...record, volume: record.volume })
+    const change = changeOf(record, chunk)
+    if (record.lsn > replay.provenLsn) unproven.push(change)
+    else {
+      change.lsn = record.lsn
+      proven.push(change)
+    }
+    if (change.kind === Kind.lost) lostBlocks += change.count
+  }
+  if (lostBlocks > 0) log.error({ lostBlocks }, 'durable data in the journal is damaged')
+  const rewritten = await renewBypasses(files, unproven)
+  if (rewritten.length > 0) await journal.rewrite(rewritten)
+  for (const change of [...proven, ...rewritten]) {
+    const { chunk, first, count } = change
+    if (chunk === undefined) continue
+    for (let block = first; block < first + count; block++) chunk.latest.set(block, change)
+    applier.add(change)
+  }
+}
+
+function changeOf(record: ReplayRecord, chunk: Chunk): Change {
+  return {
+    kind: record.isDamaged ? Kind.lost : record.kind,
+    chunk,
+    first: record.first,
+    count: record.count,
+    crcs: record.isDamaged ? NO_CRCS : record.crcs,
+    data: record.isDamaged ? NO_DATA : record.data,
+    lsn: 0,
+    newBlocks: 0,
+    isApplied: false,
+    writing: undefined,
+    resolve: () => {},
+    reject: () => {}
+  }
+}
+
+/** The changes, each bypass replaced by those parts of it whose data is there, durably. */
+async function renewBypasses(
+  files: ChunkFiles,
+  changes: readonly Change[]
+): Promise<readonly Change[]> {
+  const covered = new Map<Chunk, Set<number>>()
+  const kept: Change[] = []
+  const renewed = new Set<Chunk>()
+  for (const change of changes.toReversed()) {
+    const { chunk } = change
+    if (chunk === undefined) continue
+    let above = covered.get(chunk)
+    if (above === undefined) covered.set(chunk, (above = new Set()))
+    if (change.kind === Kind.bypass) {
+      renewed.add(chunk)
+      kept.push(...(await renewBypass(files, chunk, change, above)))
+    } else kept.push(change)
+    for (let i = 0; i < change.count; i++) above.add(change.first + i)
+  }
+  for (const chunk of renewed) await files.sync(chunk)
+  await files.syncDirectories()
+  return kept.reverse()
+}
+
+async function renewBypass(
+  files: ChunkFiles,
+  chunk: Chunk,
+  change: Change,
+  above: ReadonlySet<number>
+): Promise<Change[]> {
+  const data = await readBlocks(files, chunk, change.first, change.count)
+  if (data === undefined) return []
+  const parts: Change[] = []
+  let from = 0
+  for (let i = 0; i <= change.count; i++) {
+    const block = data.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES)
+    const isThere =
+      i < change.count && !above.has(change.first + i) && checksum(block) === change.crcs[i]
+    if (isThere) continue
+    if (i > from) parts.push(partOf(change, from, i))
+    from = i + 1
+  }
+  if (parts.length === 0) return []
+  const open = await files.acquire(chunk, true)
+  try {
+    for (const { first, count } of parts) {
+      const start = (first - change.first) * BLOCK_BYTES
+      const bytes = data.subarray(start, start + count * BLOCK_BYTES)
+      await files.write(open, [bytes], first * BLOCK_BYTES)
+    }
+  } finally {
+    files.release(open)
+  }
+  return parts
+}
+
+function partOf(change: Change, from: number, to: number): Change {
+  const crcs = change.crcs.slice(from, to)
+  return { ...change, first: change.first + from, count: to - from, crcs }
+}
+
+/** Undefined if the file is not there or cannot be read: nobody was promised these blocks. */
+async function readBlocks(
+  files: ChunkFiles,
+  chunk: Chunk,
+  first: number,
+  count: number
+): Promise<Buffer | undefined> {
+  try {
+    const open = await files.acquire(chunk, false)
+    try {
+      const data = Buffer.alloc(count * BLOCK_BYTES)
+      await open.file.read(data, first * BLOCK_BYTES)
+      return data
+    } finally {
+      files.release(open)
+    }
+  } catch {
+    return undefined
+  }
+}
