@@ -2,9 +2,10 @@
  * Gets the bytes of a socket into an intake with as few copies as the platform allows.
  *
  * Node lets only sockets that we dial receive into our own buffer (`onread`). For an accepted one
- * its handle is moved into a socket that was made with that option: measured on Node 20, 22 and 24,
- * and worth 30 % of the requests and two thirds of the throughput. Where the handle does not look
- * as expected, and under TLS, ordinary 'data' events do the same, only slower.
+ * its handle is moved into a socket that was made with that option (works on Node 20, 22 and 24).
+ * Measured on memory: 190,000 instead of 140,000 writes of 4 KiB/s at 32 in flight; no difference
+ * for reads and large writes. Where the handle does not look as expected, and under TLS, ordinary
+ * 'data' events do the same.
  */
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net'
 import type { Duplex } from 'node:stream'
