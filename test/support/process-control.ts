@@ -10,14 +10,14 @@ const TIMEOUT_MS = 15_000
 export interface StatusNode {
   readonly id: string
   readonly name: string
-  readonly isSelf: boolean
-  readonly isConnected: boolean
+  /** To the daemon that says so; true of itself. */
+  readonly connected: boolean
 }
 
 export interface Status {
   readonly problems: readonly string[]
   readonly self: { readonly id: string; readonly pid: number; readonly addresses: string[] }
-  readonly regions: ReadonlyArray<{ readonly name: string; readonly nodes: readonly StatusNode[] }>
+  readonly nodes: readonly StatusNode[]
 }
 
 /** The status, or undefined while the daemon does not answer. */
@@ -32,8 +32,7 @@ export async function statusOf(dir: string): Promise<Status | undefined> {
 /** Names of the nodes that this daemon is or is connected to. */
 export async function connectedNames(dir: string): Promise<string[]> {
   const status = await statusOf(dir)
-  const nodes = status?.regions.flatMap(region => region.nodes) ?? []
-  return nodes.filter(node => node.isSelf || node.isConnected).map(node => node.name)
+  return (status?.nodes ?? []).filter(node => node.connected).map(node => node.name)
 }
 
 function get(socketPath: string, path: string): Promise<string> {
