@@ -100,11 +100,13 @@ export class Reception {
   }
 
   violation(connection: Connection, what: string): void {
-    const count = this.violations.get(connection.peer)
-    if (count !== undefined || this.violations.size < SHARD_VIOLATORS) {
-      this.violations.set(connection.peer, (count ?? 0) + 1)
+    const { peer } = connection
+    const count = (this.violations.get(peer) ?? 0) + 1
+    if (count > 1 || this.violations.size < SHARD_VIOLATORS) this.violations.set(peer, count)
+    // The 1st, 2nd, 4th, 8th ...: who sends nothing but rubbish does not fill the log as well.
+    if ((count & (count - 1)) === 0) {
+      this.#options.log.warn({ peer, count, what }, 'shard-io: closing a faulty stream')
     }
-    this.#options.log.warn({ peer: connection.peer, what }, 'shard-io: closing a faulty stream')
     this.abort(connection, new Error(what))
   }
 
