@@ -24,6 +24,7 @@ import { faultOfNbdError } from './errors.ts'
 import type { Intake, IntakeHandler } from './intake.ts'
 
 export interface Pending {
+  readonly cookie: number
   readonly command: number
   readonly offsetBytes: number
   readonly lengthBytes: number
@@ -49,7 +50,7 @@ export interface RepliesParts {
   readonly intake: Intake
   readonly structured: boolean
   readonly allocation: number | undefined
-  /** Takes the request of this cookie; `keep` leaves it pending. */
+  /** The request that was sent with this cookie. */
   readonly pending: (cookieHigh: number, cookieLow: number) => Pending | undefined
   readonly finish: (pending: Pending, failure: Error | undefined) => void
   readonly violation: (error: ShoalError) => void

@@ -1,26 +1,18 @@
 /**
  * Our own NBD client: pipelined, for the demo, import and export, and tests.
  *
- * Invariants: every call ends, by an answer, a fault or the time-out; a request that was not
- * answered in time costs the connection, because nobody can tell what became of it; data given to
- * `write` must not change until it resolves.
+ * Invariants: every call ends, by an answer, a fault or the time-out, whatever the server does;
+ * data given to `write` must not change until it resolves.
  */
 import { ShoalError } from '../../protocols/fault.ts'
 import * as nbd from '../../protocols/nbd/constants.ts'
-import { putRequest, REQUEST_BYTES, SIMPLE_REPLY_BYTES } from '../../protocols/nbd/transmission.ts'
 import type { DeviceExtent } from '../block-device.ts'
 import { systemClock } from '../clock.ts'
-import {
-  NBD_CLIENT_CONNECT_TIMEOUT_MS,
-  NBD_CLIENT_IN_FLIGHT,
-  NBD_CLIENT_SWEEP_MS,
-  NBD_CLIENT_TIMEOUT_MS
-} from '../limits.ts'
+import { NBD_CLIENT_CONNECT_TIMEOUT_MS, NBD_CLIENT_TIMEOUT_MS } from '../limits.ts'
 import type { Clock } from '../ports.ts'
 import { ClientHandshake, type NbdExport, type NbdTerms } from './client-handshake.ts'
-import { type Pending, Replies } from './client-replies.ts'
+import { Requests, timeoutFault } from './client-requests.ts'
 import { ClientSocket, type NbdAddress, type NbdClientTls } from './client-socket.ts'
-import { Output } from './output.ts'
 
 export type NbdClientOptions = NbdAddress & {
   readonly exportName: string
@@ -33,21 +25,18 @@ export type NbdClientOptions = NbdAddress & {
   readonly clock?: Clock
 }
 
-type Flags = { readonly fua?: boolean }
+type Fua = { readonly fua?: boolean }
+type Zero = Fua & { readonly noHole?: boolean; readonly fastZero?: boolean }
 
-/** Ranges are any bytes of the export, 32 MiB at most where data is carried. */
+/** Ranges are any bytes of the export; where data is carried, `terms.maximumBlockBytes` at most. */
 export interface NbdClient {
   readonly sizeBytes: number
   readonly readOnly: boolean
   readonly terms: NbdTerms
   read: (offsetBytes: number, lengthBytes: number) => Promise<Buffer>
-  write: (offsetBytes: number, data: Uint8Array, flags?: Flags) => Promise<void>
-  trim: (offsetBytes: number, lengthBytes: number, flags?: Flags) => Promise<void>
-  writeZeroes: (
-    offsetBytes: number,
-    lengthBytes: number,
-    flags?: Flags & { noHole?: boolean; fastZero?: boolean }
-  ) => Promise<void>
+  write: (offsetBytes: number, data: Uint8Array, flags?: Fua) => Promise<void>
+  trim: (offsetBytes: number, lengthBytes: number, flags?: Fua) => Promise<void>
+  writeZeroes: (offsetBytes: number, lengthBytes: number, flags?: Zero) => Promise<void>
   cache: (offsetBytes: number, lengthBytes: number) => Promise<void>
   flush: () => Promise<void>
   /** May end before `lengthBytes`, and its last extent behind it. */
@@ -70,7 +59,10 @@ export async function connectNbd(options: NbdClientOptions): Promise<NbdClient> 
     const structured = options.structured ?? true
     const handshake = new ClientHandshake(socket)
     const terms = await handshake.open(options.exportName, { tls: options.tls, structured })
-    return new Client(options, socket, terms, failed)
+    const { clock = systemClock, timeoutMs = NBD_CLIENT_TIMEOUT_MS } = options
+    const requests = new Requests(socket, terms, clock, timeoutMs)
+    failed(error => requests.fail(error))
+    return new Client(options, terms, requests)
   })
 }
 
@@ -98,7 +90,7 @@ async function shake<T>(
   })
   failure.catch(() => undefined)
   const socket = new ClientSocket(options, options.tls !== undefined, error => onFailure(error))
-  const timer = clock.after(connectTimeoutMs, () => socket.fail(timeout(connectTimeoutMs)))
+  const timer = clock.after(connectTimeoutMs, () => socket.fail(timeoutFault(connectTimeoutMs)))
   try {
     const failed: Failed = listener => {
       onFailure = listener
@@ -118,76 +110,54 @@ class Client implements NbdClient {
   readonly readOnly: boolean
   readonly terms: NbdTerms
   readonly #options: NbdClientOptions
-  readonly #socket: ClientSocket
-  readonly #output: Output
-  readonly #clock: Clock
-  readonly #timeoutMs: number
-  /** In order of their deadlines. */
-  readonly #pending = new Map<number, Pending>()
-  readonly #cookies = new Map<Pending, number>()
-  readonly #closeListeners: Array<(error?: ShoalError) => void> = []
-  #lastCookie = 0
-  #sweeping = false
-  #idle: (() => void) | undefined
-  #closing: Promise<void> | undefined
+  readonly #requests: Requests
 
-  constructor(options: NbdClientOptions, socket: ClientSocket, terms: NbdTerms, failed: Failed) {
+  constructor(options: NbdClientOptions, terms: NbdTerms, requests: Requests) {
     this.sizeBytes = terms.sizeBytes
     this.readOnly = (terms.flags & nbd.NBD_FLAG_READ_ONLY) !== 0
     this.terms = terms
     this.#options = options
-    this.#socket = socket
-    this.#clock = options.clock ?? systemClock
-    this.#timeoutMs = options.timeoutMs ?? NBD_CLIENT_TIMEOUT_MS
-    this.#output = new Output(socket.raw, this.#clock)
-    failed(error => this.#onFailure(error))
-    const { intake } = socket
-    intake.handler = new Replies({
-      intake,
-      structured: terms.structured,
-      allocation: terms.allocation,
-      pending: (high, low) => (high === 0 ? this.#pending.get(low) : undefined),
-      finish: (pending, failure) => this.#finish(pending, failure),
-      violation: error => socket.fail(error)
-    })
-    intake.headerBytes = SIMPLE_REPLY_BYTES
-    socket.goOn()
+    this.#requests = requests
   }
 
   async read(offsetBytes: number, lengthBytes: number): Promise<Buffer> {
-    const data = Buffer.allocUnsafeSlow(lengthBytes)
-    if (lengthBytes === 0) return data
-    await this.#request(nbd.NBD_CMD_READ, 0, offsetBytes, lengthBytes, { read: data })
-    return data
+    const target = Buffer.allocUnsafeSlow(lengthBytes)
+    if (lengthBytes === 0) return target
+    const command = nbd.NBD_CMD_READ
+    await this.#requests.send({ command, flags: 0, offsetBytes, lengthBytes, target })
+    return target
   }
 
-  async write(offsetBytes: number, data: Uint8Array, flags: Flags = {}): Promise<void> {
-    if (data.length === 0) return
-    await this.#request(nbd.NBD_CMD_WRITE, fua(flags), offsetBytes, data.length, { write: data })
+  async write(offsetBytes: number, payload: Uint8Array, flags: Fua = {}): Promise<void> {
+    const lengthBytes = payload.length
+    if (lengthBytes === 0) return
+    const { maximumBlockBytes } = this.terms
+    if (lengthBytes > maximumBlockBytes) {
+      const message = `${lengthBytes} bytes in one write: ${maximumBlockBytes} are the maximum`
+      throw new ShoalError({ code: 'LIMIT', limit: 'maximumBlockBytes' }, message)
+    }
+    const command = nbd.NBD_CMD_WRITE
+    await this.#requests.send({ command, flags: bits(flags), offsetBytes, lengthBytes, payload })
   }
 
-  async trim(offsetBytes: number, lengthBytes: number, flags: Flags = {}): Promise<void> {
-    await this.#request(nbd.NBD_CMD_TRIM, fua(flags), offsetBytes, lengthBytes)
+  async trim(offsetBytes: number, lengthBytes: number, flags: Fua = {}): Promise<void> {
+    const command = nbd.NBD_CMD_TRIM
+    await this.#requests.send({ command, flags: bits(flags), offsetBytes, lengthBytes })
   }
 
-  async writeZeroes(
-    offsetBytes: number,
-    lengthBytes: number,
-    flags: Flags & { noHole?: boolean; fastZero?: boolean } = {}
-  ): Promise<void> {
-    const bits =
-      fua(flags) |
-      (flags.noHole === true ? nbd.NBD_CMD_FLAG_NO_HOLE : 0) |
-      (flags.fastZero === true ? nbd.NBD_CMD_FLAG_FAST_ZERO : 0)
-    await this.#request(nbd.NBD_CMD_WRITE_ZEROES, bits, offsetBytes, lengthBytes)
+  async writeZeroes(offsetBytes: number, lengthBytes: number, flags: Zero = {}): Promise<void> {
+    const command = nbd.NBD_CMD_WRITE_ZEROES
+    await this.#requests.send({ command, flags: bits(flags), offsetBytes, lengthBytes })
   }
 
   async cache(offsetBytes: number, lengthBytes: number): Promise<void> {
-    await this.#request(nbd.NBD_CMD_CACHE, 0, offsetBytes, lengthBytes)
+    const command = nbd.NBD_CMD_CACHE
+    await this.#requests.send({ command, flags: 0, offsetBytes, lengthBytes })
   }
 
   async flush(): Promise<void> {
-    await this.#request(nbd.NBD_CMD_FLUSH, 0, 0, 0)
+    const command = nbd.NBD_CMD_FLUSH
+    await this.#requests.send({ command, flags: 0, offsetBytes: 0, lengthBytes: 0 })
   }
 
   async blockStatus(
@@ -199,10 +169,9 @@ class Client implements NbdClient {
       const message = 'the NBD server does not tell what is allocated'
       throw new ShoalError({ code: 'NBD_ERROR', error: 'ENOTSUP' }, message)
     }
-    const bits = flags.one === true ? nbd.NBD_CMD_FLAG_REQ_ONE : 0
     const command = nbd.NBD_CMD_BLOCK_STATUS
-    const pending = await this.#request(command, bits, offsetBytes, lengthBytes)
-    return pending.extents
+    const request = { command, flags: bits(flags), offsetBytes, lengthBytes }
+    return (await this.#requests.send(request)).extents
   }
 
   list(): Promise<NbdExport[]> {
@@ -210,122 +179,19 @@ class Client implements NbdClient {
   }
 
   onClose(listener: (error?: ShoalError) => void): void {
-    this.#closeListeners.push(listener)
+    this.#requests.onClose(listener)
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#sayGoodbye()
-    return this.#closing
-  }
-
-  #request(
-    command: number,
-    flags: number,
-    offsetBytes: number,
-    lengthBytes: number,
-    data: { read?: Buffer; write?: Uint8Array } = {}
-  ): Promise<Pending> {
-    const problem = this.#refusal()
-    if (problem !== undefined) return Promise.reject(problem)
-    const cookieLow = this.#nextCookie()
-    return new Promise((resolve, reject) => {
-      const pending: Pending = {
-        ...{ command, offsetBytes, lengthBytes, reject, data: data.read },
-        deadlineMs: this.#clock.monotonicMs() + this.#timeoutMs,
-        doing: `NBD ${COMMANDS[command]} of ${lengthBytes} bytes at ${offsetBytes}`,
-        resolve: () => resolve(pending),
-        ...{ extents: [], receivedBytes: 0, failure: undefined }
-      }
-      this.#pending.set(cookieLow, pending)
-      this.#cookies.set(pending, cookieLow)
-      const { block, at } = this.#output.reserve(REQUEST_BYTES)
-      const cookieHigh = 0
-      putRequest(block, at, { flags, command, cookieHigh, cookieLow, offsetBytes, lengthBytes })
-      if (data.write !== undefined) this.#output.put(data.write)
-      this.#sweep()
-    })
-  }
-
-  #refusal(): ShoalError | undefined {
-    if (this.#socket.failure !== undefined) return this.#socket.failure
-    if (this.#closing !== undefined) {
-      return new ShoalError({ code: 'CLOSED' }, 'the NBD client was closed')
-    }
-    if (this.#pending.size < NBD_CLIENT_IN_FLIGHT) return undefined
-    const message = `more than ${NBD_CLIENT_IN_FLIGHT} NBD requests at a time`
-    return new ShoalError({ code: 'LIMIT', limit: 'NBD_CLIENT_IN_FLIGHT' }, message)
-  }
-
-  #nextCookie(): number {
-    do this.#lastCookie = (this.#lastCookie + 1) >>> 0
-    while (this.#pending.has(this.#lastCookie))
-    return this.#lastCookie
-  }
-
-  #finish(pending: Pending, failure: Error | undefined): void {
-    const cookie = this.#cookies.get(pending)
-    this.#cookies.delete(pending)
-    if (cookie !== undefined) this.#pending.delete(cookie)
-    if (failure === undefined) pending.resolve()
-    else pending.reject(failure)
-    if (this.#pending.size === 0) this.#idle?.()
-  }
-
-  /** While something is pending: looks at the oldest, whose deadline is the first. */
-  #sweep(): void {
-    if (this.#sweeping) return
-    this.#sweeping = true
-    this.#clock.after(NBD_CLIENT_SWEEP_MS, () => {
-      this.#sweeping = false
-      const [oldest] = this.#pending.values()
-      if (oldest === undefined) return
-      if (oldest.deadlineMs > this.#clock.monotonicMs()) this.#sweep()
-      else this.#socket.fail(timeout(this.#timeoutMs))
-    })
-  }
-
-  #onFailure(error: ShoalError): void {
-    for (const pending of [...this.#pending.values()]) this.#finish(pending, error)
-    const reason = this.#closing === undefined ? error : undefined
-    for (const listener of this.#closeListeners) listener(reason)
-    this.#idle?.()
-  }
-
-  async #sayGoodbye(): Promise<void> {
-    if (this.#pending.size > 0) {
-      await new Promise<void>(resolve => {
-        this.#idle = resolve
-      })
-    }
-    if (this.#socket.failure !== undefined) return
-    const closed = new Promise<void>(resolve => {
-      this.#closeListeners.push(() => resolve())
-    })
-    const { block, at } = this.#output.reserve(REQUEST_BYTES)
-    const nothing = { flags: 0, cookieHigh: 0, cookieLow: 0, offsetBytes: 0, lengthBytes: 0 }
-    putRequest(block, at, { ...nothing, command: nbd.NBD_CMD_DISC })
-    const timer = this.#clock.after(this.#timeoutMs, () => {
-      this.#socket.fail(timeout(this.#timeoutMs))
-    })
-    await closed
-    timer.cancel()
+    return this.#requests.close()
   }
 }
 
-const COMMANDS: Readonly<Record<number, string>> = {
-  [nbd.NBD_CMD_READ]: 'read',
-  [nbd.NBD_CMD_WRITE]: 'write',
-  [nbd.NBD_CMD_FLUSH]: 'flush',
-  [nbd.NBD_CMD_TRIM]: 'trim',
-  [nbd.NBD_CMD_CACHE]: 'cache',
-  [nbd.NBD_CMD_WRITE_ZEROES]: 'write-zeroes',
-  [nbd.NBD_CMD_BLOCK_STATUS]: 'block-status'
-}
-
-function fua(flags: Flags): number {
-  return flags.fua === true ? nbd.NBD_CMD_FLAG_FUA : 0
-}
-
-function timeout(afterMs: number): ShoalError {
-  return new ShoalError({ code: 'TIMEOUT', afterMs }, `no answer for ${afterMs} ms`)
+function bits(flags: Zero & { one?: boolean }): number {
+  return (
+    (flags.fua === true ? nbd.NBD_CMD_FLAG_FUA : 0) |
+    (flags.noHole === true ? nbd.NBD_CMD_FLAG_NO_HOLE : 0) |
+    (flags.fastZero === true ? nbd.NBD_CMD_FLAG_FAST_ZERO : 0) |
+    (flags.one === true ? nbd.NBD_CMD_FLAG_REQ_ONE : 0)
+  )
 }

@@ -10,23 +10,12 @@
  */
 import { assert } from '../../protocols/assert.ts'
 import { messageOf } from '../../protocols/fault.ts'
-import { NBD_MAX_PAYLOAD_BYTES, NBD_MAX_STATUS_DESCRIPTORS } from '../../protocols/limits.ts'
+import { NBD_MAX_PAYLOAD_BYTES } from '../../protocols/limits.ts'
 import * as nbd from '../../protocols/nbd/constants.ts'
-import { ALLOCATION_CONTEXT_ID } from '../../protocols/nbd/negotiation.ts'
-import {
-  CHUNK_HEADER_BYTES,
-  decodeRequest,
-  encodeError,
-  encodeStatus,
-  type NbdRequest,
-  OFFSET_BYTES,
-  putChunkHeader,
-  putOffset,
-  putSimpleReply,
-  SIMPLE_REPLY_BYTES
-} from '../../protocols/nbd/transmission.ts'
+import { decodeRequest, type NbdRequest } from '../../protocols/nbd/transmission.ts'
 import type { BlockDevice, DeviceExtent } from '../block-device.ts'
 import type { Log } from '../ports.ts'
+import { Answers } from './answers.ts'
 import type { Share } from './budget.ts'
 import { nbdErrorOf } from './errors.ts'
 import type { Intake, IntakeHandler } from './intake.ts'
@@ -53,6 +42,7 @@ export interface TransmissionParts {
 
 export class Transmission implements IntakeHandler {
   readonly #parts: TransmissionParts
+  readonly #answers: Answers
   readonly #payloads = new Payloads()
   #incoming: NbdRequest | undefined
   #incomingRefusal = nbd.NBD_OK
@@ -62,6 +52,7 @@ export class Transmission implements IntakeHandler {
 
   constructor(parts: TransmissionParts) {
     this.#parts = parts
+    this.#answers = new Answers(parts.output, parts.structured)
   }
 
   /** Requests that the device still works on. */
@@ -139,7 +130,8 @@ export class Transmission implements IntakeHandler {
     const { offsetBytes, lengthBytes, flags, command } = request
     const fua = (flags & nbd.NBD_CMD_FLAG_FUA) !== 0
     if (lengthBytes === 0 && command !== nbd.NBD_CMD_FLUSH) {
-      this.#succeedEmpty(request)
+      this.#answers.empty(request)
+      this.#answered(request)
       return
     }
     switch (command) {
@@ -187,57 +179,27 @@ export class Transmission implements IntakeHandler {
   #answerRead(request: NbdRequest, parts: readonly Uint8Array[]): void {
     let length = 0
     for (const part of parts) length += part.length
-    if (length !== request.lengthBytes) {
-      this.#parts.log.error({ request, length }, 'a device answered a read with another length')
-      this.#fail(request, nbd.NBD_EIO, 'the device answered with another length')
-      return
-    }
-    const { output, structured } = this.#parts
-    if (structured) {
-      const { block, at } = output.reserve(CHUNK_HEADER_BYTES + OFFSET_BYTES)
-      putChunkHeader(block, at, request, {
-        flags: nbd.NBD_REPLY_FLAG_DONE,
-        type: nbd.NBD_REPLY_TYPE_OFFSET_DATA,
-        lengthBytes: OFFSET_BYTES + length
-      })
-      putOffset(block, at + CHUNK_HEADER_BYTES, request.offsetBytes)
-    } else {
-      const { block, at } = output.reserve(SIMPLE_REPLY_BYTES)
-      putSimpleReply(block, at, request, nbd.NBD_OK)
-    }
-    for (const part of parts) output.put(part)
+    if (length === request.lengthBytes) this.#answers.data(request, parts)
+    else this.#nonsense(request, `a device answered a read with ${length} bytes`)
     this.#answered(request)
   }
 
   #answerStatus(request: NbdRequest, extents: readonly DeviceExtent[]): void {
-    const one = (request.flags & nbd.NBD_CMD_FLAG_REQ_ONE) !== 0
-    const merged = mergeExtents(extents, request.lengthBytes, one ? 1 : NBD_MAX_STATUS_DESCRIPTORS)
-    if (merged.length === 0) {
-      this.#fail(request, nbd.NBD_EIO, 'the device answered with no extent')
-      return
-    }
-    const hole = nbd.NBD_STATE_HOLE | nbd.NBD_STATE_ZERO
-    const descriptors = merged.map(extent => {
-      return { lengthBytes: extent.lengthBytes, state: extent.hole ? hole : 0 }
-    })
-    const body = encodeStatus(ALLOCATION_CONTEXT_ID, descriptors)
-    this.#putChunk(request, nbd.NBD_REPLY_TYPE_BLOCK_STATUS, body)
+    const isEmpty = extents.every(extent => extent.lengthBytes <= 0)
+    if (isEmpty) this.#nonsense(request, 'a device answered a block status with no extent')
+    else this.#answers.status(request, extents)
     this.#answered(request)
   }
 
   #succeed(request: NbdRequest): void {
-    const { block, at } = this.#parts.output.reserve(SIMPLE_REPLY_BYTES)
-    putSimpleReply(block, at, request, nbd.NBD_OK)
+    this.#answers.success(request)
     this.#answered(request)
   }
 
-  #succeedEmpty(request: NbdRequest): void {
-    if (request.command !== nbd.NBD_CMD_READ || !this.#parts.structured) {
-      this.#succeed(request)
-      return
-    }
-    this.#putChunk(request, nbd.NBD_REPLY_TYPE_NONE, Buffer.alloc(0))
-    this.#answered(request)
+  /** A device that breaks its contract: our bug, and no reason to end the volume for others. */
+  #nonsense(request: NbdRequest, what: string): void {
+    this.#parts.log.error({ request }, `nbd: ${what}`)
+    this.#answers.failure(request, nbd.NBD_EIO, what)
   }
 
   #failed(request: NbdRequest, error: unknown): void {
@@ -246,26 +208,9 @@ export class Transmission implements IntakeHandler {
     this.#fail(request, nbdErrorOf(error), messageOf(error))
   }
 
-  /** Once structured replies are agreed on, a read and a block status may not be answered simply. */
   #fail(request: NbdRequest, error: number, message: string): void {
-    const { output, structured } = this.#parts
-    const chunked =
-      request.command === nbd.NBD_CMD_READ || request.command === nbd.NBD_CMD_BLOCK_STATUS
-    if (structured && chunked) {
-      this.#putChunk(request, nbd.NBD_REPLY_TYPE_ERROR, encodeError(error, message))
-    } else {
-      const { block, at } = output.reserve(SIMPLE_REPLY_BYTES)
-      putSimpleReply(block, at, request, error)
-    }
+    this.#answers.failure(request, error, message)
     this.#answered(request)
-  }
-
-  #putChunk(request: NbdRequest, type: number, body: Buffer): void {
-    const { output } = this.#parts
-    const { block, at } = output.reserve(CHUNK_HEADER_BYTES)
-    const flags = nbd.NBD_REPLY_FLAG_DONE
-    putChunkHeader(block, at, request, { flags, type, lengthBytes: body.length })
-    if (body.length > 0) output.put(body)
   }
 
   #answered(request: NbdRequest): void {
@@ -274,27 +219,4 @@ export class Transmission implements IntakeHandler {
     this.#parts.output.charge(costOf(request))
     if (this.#leaving) this.#parts.leave()
   }
-}
-
-/** At most `limit` extents and `lengthBytes` in all, neighbours of one kind as one. */
-function mergeExtents(
-  extents: readonly DeviceExtent[],
-  lengthBytes: number,
-  limit: number
-): DeviceExtent[] {
-  const merged: DeviceExtent[] = []
-  let left = lengthBytes
-  for (const extent of extents) {
-    const length = Math.min(extent.lengthBytes, left)
-    if (length <= 0) break
-    const last = merged.at(-1)
-    if (last !== undefined && last.hole === extent.hole) {
-      merged[merged.length - 1] = { lengthBytes: last.lengthBytes + length, hole: last.hole }
-    } else {
-      if (merged.length === limit) break
-      merged.push({ lengthBytes: length, hole: extent.hole })
-    }
-    left -= length
-  }
-  return merged
 }
