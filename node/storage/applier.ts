@@ -117,8 +117,8 @@ export class Applier {
     for (const change of batch) {
       const { chunk } = change
       if (chunk === undefined || chunk.shard.isRemoved || change.isApplied) continue
-      let blocks = work.get(chunk)
-      if (blocks === undefined) work.set(chunk, (blocks = new Map()))
+      const blocks = work.get(chunk) ?? new Map<number, Change>()
+      work.set(chunk, blocks)
       for (let block = change.first; block < change.first + change.count; block++) {
         const latest = chunk.latest.get(block)
         assert(latest !== undefined, 'a block with a change on its way is in the overlay')

@@ -192,7 +192,10 @@ function planOf(
 
 function planOverlay(chunk: Chunk, plan: Plan, i: number, block: number, change: Change): void {
   if (change.kind === Kind.lost) throw lost(chunk, block)
-  if (change.kind === Kind.trim || change.kind === Kind.zero) return planZero(plan, i)
+  if (change.kind === Kind.trim || change.kind === Kind.zero) {
+    planZero(plan, i)
+    return
+  }
   const at = (block - change.first) * BLOCK_BYTES
   plan.crcs[i] = change.crcs[block - change.first] ?? 0
   if (change.data.length > 0) plan.blocks[i] = change.data.subarray(at, at + BLOCK_BYTES)
@@ -205,7 +208,10 @@ function planOverlay(chunk: Chunk, plan: Plan, i: number, block: number, change:
 function planTable(chunk: Chunk, plan: Plan, i: number, block: number, table: Table): void {
   const state = table.state(block)
   if (state === BlockState.lost) throw lost(chunk, block)
-  if (state === BlockState.hole) return planZero(plan, i)
+  if (state === BlockState.hole) {
+    planZero(plan, i)
+    return
+  }
   plan.crcs[i] = table.crc(block)
   planFile(plan, i)
 }

@@ -85,8 +85,8 @@ async function renewBypasses(
   for (const change of changes.toReversed()) {
     const { chunk } = change
     if (chunk === undefined) continue
-    let above = covered.get(chunk)
-    if (above === undefined) covered.set(chunk, (above = new Set()))
+    const above = covered.get(chunk) ?? new Set<number>()
+    covered.set(chunk, above)
     if (change.kind === Kind.bypass) {
       renewed.add(chunk)
       kept.push(...(await renewBypass(files, chunk, change, above)))

@@ -1,0 +1,455 @@
+/**
+ * The Disk port in memory, with the habits of a real disk that a store must survive.
+ *
+ * Everything done to it is kept as a history. `crashImage` gives the disk that a crash after so
+ * many steps of that history would leave: what was synced is there; of the rest, each write is
+ * kept, lost, or torn at 512-byte sectors, as a seed decides; names (create, rename, remove) that
+ * no syncDirectory made durable are kept up to some point of their order in that directory.
+ * `loss: 'none'` gives the crash of a process: everything written is there.
+ *
+ * `faults` makes it fail: a full disk (`limitBytes`), errors on chosen steps, syncs that lie.
+ */
+import type { Disk, DiskFile } from '../../node/ports.ts'
+
+export const SECTOR_BYTES = 512
+const PAGE_BYTES = 4096
+
+export interface DiskFaults {
+  /** Bytes that all files together may take, in whole pages; beyond it ENOSPC. */
+  limitBytes: number
+  /** Syncs resolve and make nothing durable: the negative control. */
+  syncIsNoOp: boolean
+  /** Asked before each step; an error code makes the step fail with it. */
+  failing: (step: 'read' | 'write' | 'sync', path: string) => string | undefined
+}
+
+type Step =
+  | { is: 'write'; inode: number; position: number; bytes: Uint8Array }
+  | { is: 'truncate'; inode: number; length: number }
+  | { is: 'punch'; inode: number; position: number; length: number }
+  | { is: 'sync'; inode: number; from: number }
+  | { is: 'link'; path: string; inode: number }
+  | { is: 'rename'; from: string; to: string }
+  | { is: 'remove'; path: string }
+  | { is: 'directory'; path: string }
+  | { is: 'sync directory'; path: string; from: number }
+
+export interface CrashOptions {
+  /** Steps of the history that happened; default all. */
+  readonly steps?: number
+  /** 'none': the process died. 'some': power went, by the seed. 'all': nothing unsynced stays. */
+  readonly loss: 'none' | 'some' | 'all'
+  readonly seed?: number
+}
+
+export class MemoryDisk implements Disk {
+  readonly faults: DiskFaults = {
+    limitBytes: Number.POSITIVE_INFINITY,
+    syncIsNoOp: false,
+    failing: () => undefined
+  }
+  readonly history: Step[] = []
+  readonly #files = new Map<number, Content>()
+  readonly #names = new Map<string, number>()
+  readonly #directories = new Set<string>(['.'])
+  /** What a crash at step 0 finds. */
+  readonly #base: Image
+  #nextInode = 1
+
+  constructor(base: Image = { files: new Map(), names: new Map(), directories: new Set(['.']) }) {
+    this.#base = base
+    for (const [inode, content] of base.files) this.#files.set(inode, content.clone())
+    for (const [path, inode] of base.names) this.#names.set(path, inode)
+    for (const path of base.directories) this.#directories.add(path)
+    this.#nextInode = Math.max(0, ...base.files.keys()) + 1
+  }
+
+  async open(path: string, create?: 'new' | 'if-absent'): Promise<DiskFile> {
+    await pause()
+    let inode = this.#names.get(path)
+    if (inode !== undefined && create === 'new') throw diskError('EEXIST', path)
+    if (inode === undefined) {
+      if (create === undefined) throw diskError('ENOENT', path)
+      if (!this.#directories.has(parentOf(path))) throw diskError('ENOENT', path)
+      inode = this.#nextInode++
+      this.#files.set(inode, new Content())
+      this.#names.set(path, inode)
+      this.history.push({ is: 'link', path, inode })
+    }
+    return new MemoryFile(this, path, inode, this.content(inode))
+  }
+
+  async list(directory: string): Promise<string[]> {
+    await pause()
+    if (!this.#directories.has(directory)) throw diskError('ENOENT', directory)
+    const paths = [...this.#names.keys(), ...this.#directories]
+    const inside = paths.filter(path => path !== '.' && parentOf(path) === directory)
+    return inside.map(path => path.slice(path.lastIndexOf('/') + 1)).sort()
+  }
+
+  async makeDirectory(path: string): Promise<void> {
+    await pause()
+    if (this.#directories.has(path)) return
+    this.#directories.add(path)
+    this.history.push({ is: 'directory', path })
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await pause()
+    const inode = this.#names.get(from)
+    if (inode === undefined) throw diskError('ENOENT', from)
+    this.#names.delete(from)
+    this.#names.set(to, inode)
+    this.history.push({ is: 'rename', from, to })
+  }
+
+  async remove(path: string): Promise<void> {
+    await pause()
+    if (this.#directories.has(path)) {
+      if ((await this.list(path)).length > 0) throw diskError('ENOTEMPTY', path)
+      this.#directories.delete(path)
+    } else if (!this.#names.delete(path)) throw diskError('ENOENT', path)
+    this.history.push({ is: 'remove', path })
+  }
+
+  async syncDirectory(path: string): Promise<void> {
+    const from = this.history.length
+    await pause()
+    if (!this.#directories.has(path)) throw diskError('ENOENT', path)
+    this.#mayFail('sync', path)
+    if (!this.faults.syncIsNoOp) this.history.push({ is: 'sync directory', path, from })
+  }
+
+  async space(): Promise<{ totalBytes: number; freeBytes: number }> {
+    const totalBytes = Math.min(this.faults.limitBytes, 2 ** 40)
+    return { totalBytes, freeBytes: Math.max(0, totalBytes - this.usedBytes()) }
+  }
+
+  usedBytes(): number {
+    let used = 0
+    for (const inode of new Set(this.#names.values())) used += this.content(inode).pages.size
+    return used * PAGE_BYTES
+  }
+
+  /** Changes bytes of a file behind the store's back. */
+  corrupt(path: string, change: (bytes: Buffer) => void): void {
+    const inode = this.#names.get(path)
+    if (inode === undefined) throw diskError('ENOENT', path)
+    const content = this.content(inode)
+    const bytes = Buffer.alloc(content.size)
+    content.read(bytes, 0)
+    change(bytes)
+    content.write(bytes, 0)
+  }
+
+  paths(): string[] {
+    return [...this.#names.keys()].sort()
+  }
+
+  /** The disk as a crash after `steps` of the history leaves it. */
+  crashImage(options: CrashOptions): MemoryDisk {
+    return new MemoryDisk(imageAfter(this.#base, this.history, options))
+  }
+
+  content(inode: number): Content {
+    const content = this.#files.get(inode)
+    if (content === undefined) throw new Error(`no inode ${inode}`)
+    return content
+  }
+
+  act(step: 'read' | 'write' | 'sync', path: string, change?: Step): void {
+    this.#mayFail(step, path)
+    if (change === undefined) return
+    if (change.is === 'write') this.#mayBeFull(change.inode, change)
+    this.history.push(change)
+  }
+
+  #mayFail(step: 'read' | 'write' | 'sync', path: string): void {
+    const code = this.faults.failing(step, path)
+    if (code !== undefined) throw diskError(code, path)
+  }
+
+  #mayBeFull(inode: number, write: { position: number; bytes: Uint8Array }): void {
+    if (this.faults.limitBytes === Number.POSITIVE_INFINITY) return
+    const { pages } = this.content(inode)
+    let added = 0
+    const last = Math.floor((write.position + write.bytes.length - 1) / PAGE_BYTES)
+    for (let page = Math.floor(write.position / PAGE_BYTES); page <= last; page++) {
+      if (!pages.has(page)) added++
+    }
+    if (this.usedBytes() + added * PAGE_BYTES > this.faults.limitBytes) {
+      throw diskError('ENOSPC', `inode ${inode}`)
+    }
+  }
+}
+
+class MemoryFile implements DiskFile {
+  readonly #disk: MemoryDisk
+  readonly #path: string
+  readonly #inode: number
+  readonly #content: Content
+
+  constructor(disk: MemoryDisk, path: string, inode: number, content: Content) {
+    this.#disk = disk
+    this.#path = path
+    this.#inode = inode
+    this.#content = content
+  }
+
+  async size(): Promise<number> {
+    await pause()
+    return this.#content.size
+  }
+
+  async read(target: Uint8Array, position: number): Promise<number> {
+    await pause()
+    this.#disk.act('read', this.#path)
+    return this.#content.read(target, position)
+  }
+
+  async write(parts: readonly Uint8Array[], position: number): Promise<void> {
+    const bytes = Buffer.concat(parts)
+    if (bytes.length === 0) return
+    await pause()
+    const inode = this.#inode
+    this.#disk.act('write', this.#path, { is: 'write', inode, position, bytes })
+    this.#content.write(bytes, position)
+    await pause()
+  }
+
+  async sync(): Promise<void> {
+    const from = this.#disk.history.length
+    await pause()
+    await pause()
+    const isNoOp = this.#disk.faults.syncIsNoOp
+    const inode = this.#inode
+    this.#disk.act('sync', this.#path, isNoOp ? undefined : { is: 'sync', inode, from })
+  }
+
+  async truncate(length: number): Promise<void> {
+    await pause()
+    if (length === this.#content.size) return
+    this.#disk.history.push({ is: 'truncate', inode: this.#inode, length })
+    this.#content.truncate(length)
+  }
+
+  async punchHole(position: number, length: number): Promise<void> {
+    await pause()
+    this.#disk.history.push({ is: 'punch', inode: this.#inode, position, length })
+    this.#content.punch(position, length)
+  }
+
+  async close(): Promise<void> {
+    await pause()
+  }
+}
+
+/** The bytes of one file, by pages; a page that is absent is a hole. */
+export class Content {
+  readonly pages = new Map<number, Uint8Array>()
+  size = 0
+
+  clone(): Content {
+    const copy = new Content()
+    for (const [number, page] of this.pages) copy.pages.set(number, page.slice())
+    copy.size = this.size
+    return copy
+  }
+
+  read(target: Uint8Array, position: number): number {
+    const length = Math.max(0, Math.min(target.length, this.size - position))
+    forPages(position, length, (number, at, done, some) => {
+      const page = this.pages.get(number)
+      if (page === undefined) target.fill(0, done, done + some)
+      else target.set(page.subarray(at, at + some), done)
+    })
+    return length
+  }
+
+  write(bytes: Uint8Array, position: number): void {
+    forPages(position, bytes.length, (number, at, done, some) => {
+      const page = this.pages.get(number) ?? new Uint8Array(PAGE_BYTES)
+      page.set(bytes.subarray(done, done + some), at)
+      this.pages.set(number, page)
+    })
+    this.size = Math.max(this.size, position + bytes.length)
+  }
+
+  punch(position: number, length: number): void {
+    const end = Math.min(position + length, this.size)
+    forPages(position, Math.max(0, end - position), (number, at, _done, some) => {
+      if (some === PAGE_BYTES) this.pages.delete(number)
+      else this.pages.get(number)?.fill(0, at, at + some)
+    })
+  }
+
+  truncate(length: number): void {
+    if (length < this.size) {
+      this.punch(length, this.size - length)
+      for (const number of this.pages.keys()) {
+        if (number * PAGE_BYTES >= length) this.pages.delete(number)
+      }
+    }
+    this.size = length
+  }
+}
+
+export interface Image {
+  readonly files: Map<number, Content>
+  readonly names: Map<string, number>
+  readonly directories: Set<string>
+}
+
+function imageAfter(base: Image, history: readonly Step[], options: CrashOptions): Image {
+  const happened = history.slice(0, options.steps)
+  const random = generator(options.seed ?? 0)
+  const durable = options.loss === 'none' ? undefined : durableSteps(happened)
+  const cuts = new Map<string, number>()
+  const image: Image = {
+    files: new Map([...base.files].map(([inode, content]) => [inode, content.clone()])),
+    names: new Map(base.names),
+    directories: new Set(base.directories)
+  }
+  for (const [i, step] of happened.entries()) {
+    if (durable === undefined || durable.has(i)) applyStep(image, step)
+    else if (options.loss === 'some') applyUnsynced(image, step, i, happened.length, random, cuts)
+  }
+  return image
+}
+
+/** Steps that a later sync of their file or directory made durable. */
+function durableSteps(history: readonly Step[]): Set<number> {
+  const fileSynced = new Map<number, number>()
+  const directorySynced = new Map<string, number>()
+  for (const step of history) {
+    if (step.is === 'sync') fileSynced.set(step.inode, step.from)
+    if (step.is === 'sync directory') directorySynced.set(step.path, step.from)
+  }
+  const durable = new Set<number>()
+  for (const [i, step] of history.entries()) {
+    const directory = directoryOf(step)
+    const bound =
+      'inode' in step && step.is !== 'link'
+        ? fileSynced.get(step.inode)
+        : directorySynced.get(directory ?? '')
+    if (bound !== undefined && i < bound) durable.add(i)
+  }
+  return durable
+}
+
+function directoryOf(step: Step): string | undefined {
+  if (step.is === 'rename') return parentOf(step.to)
+  if (step.is === 'link' || step.is === 'remove' || step.is === 'directory') {
+    return parentOf(step.path)
+  }
+  return undefined
+}
+
+function applyStep(image: Image, step: Step): void {
+  if (step.is === 'directory') image.directories.add(step.path)
+  else if (step.is === 'link') {
+    image.names.set(step.path, step.inode)
+    contentOf(image, step.inode)
+  } else if (step.is === 'remove') {
+    image.names.delete(step.path)
+    image.directories.delete(step.path)
+  } else if (step.is === 'rename') {
+    const inode = image.names.get(step.from)
+    if (inode === undefined) return
+    image.names.delete(step.from)
+    image.names.set(step.to, inode)
+  } else if (step.is !== 'sync' && step.is !== 'sync directory') {
+    applyToFile(contentOf(image, step.inode), step)
+  }
+}
+
+type FileStep = Extract<Step, { is: 'write' | 'truncate' | 'punch' }>
+
+function applyToFile(content: Content, step: FileStep): void {
+  if (step.is === 'write') content.write(step.bytes, step.position)
+  else if (step.is === 'truncate') content.truncate(step.length)
+  else content.punch(step.position, step.length)
+}
+
+/** Data: kept, lost or torn, each by itself. Names: kept up to a cut in their directory. */
+function applyUnsynced(
+  image: Image,
+  step: Step,
+  index: number,
+  end: number,
+  random: () => number,
+  cuts: Map<string, number>
+): void {
+  const directory = directoryOf(step)
+  if (directory !== undefined) {
+    const cut = cuts.get(directory) ?? Math.floor(random() * (end + 1))
+    cuts.set(directory, cut)
+    if (index < cut) applyStep(image, step)
+    return
+  }
+  const fate = random()
+  if (step.is !== 'write') {
+    if (fate < 0.5) applyStep(image, step)
+  } else if (fate < 0.35) applyStep(image, step)
+  else if (fate < 0.7) tear(contentOf(image, step.inode), step, random)
+}
+
+function tear(
+  content: Content,
+  write: { position: number; bytes: Uint8Array },
+  random: () => number
+): void {
+  const { position, bytes } = write
+  let at = 0
+  while (at < bytes.length) {
+    const inSector = SECTOR_BYTES - ((position + at) % SECTOR_BYTES)
+    const some = Math.min(inSector, bytes.length - at)
+    if (random() < 0.5) content.write(bytes.subarray(at, at + some), position + at)
+    at += some
+  }
+}
+
+function contentOf(image: Image, inode: number): Content {
+  const content = image.files.get(inode) ?? new Content()
+  image.files.set(inode, content)
+  return content
+}
+
+function forPages(
+  position: number,
+  length: number,
+  visit: (page: number, at: number, done: number, some: number) => void
+): void {
+  let done = 0
+  while (done < length) {
+    const at = (position + done) % PAGE_BYTES
+    const some = Math.min(PAGE_BYTES - at, length - done)
+    visit(Math.floor((position + done) / PAGE_BYTES), at, done, some)
+    done += some
+  }
+}
+
+function parentOf(path: string): string {
+  const slash = path.lastIndexOf('/')
+  return slash < 0 ? '.' : path.slice(0, slash)
+}
+
+function diskError(code: string, path: string): Error {
+  return Object.assign(new Error(`${code}: ${path}`), { code })
+}
+
+function pause(): Promise<void> {
+  return Promise.resolve()
+}
+
+/** mulberry32: the same numbers for the same seed. */
+export function generator(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = state
+    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296
+  }
+}

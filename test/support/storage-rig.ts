@@ -1,0 +1,118 @@
+/** A store on a memory disk with a clock that moves only when a test says so. */
+import type { Clock, Disk, Log, Random } from '../../node/ports.ts'
+import type { SpaceLimits } from '../../node/storage/space.ts'
+import { openStore } from '../../node/storage/store.ts'
+import type { ChunkStore, ShardRecord } from '../../node/storage/types.ts'
+import type { ChunkKey, NodeId, Nonce, VolumeId } from '../../protocols/ids.ts'
+import { BLOCK_BYTES, GiB, KiB, MiB } from '../../protocols/limits.ts'
+import { generator } from './memory-disk.ts'
+
+export const VOLUME = 'ab'.repeat(16) as VolumeId
+export const OTHER_VOLUME = 'cd'.repeat(16) as VolumeId
+export const ATTACH = '1122334455667788' as Nonce
+export const NODE = `12D3KooW${'a'.repeat(44)}` as NodeId
+
+/** Small enough that a short run rotates, applies and checkpoints. */
+export const SMALL: SpaceLimits = {
+  journalBytes: 512 * KiB,
+  segmentBytes: 96 * KiB,
+  reserveBytes: 64 * KiB
+}
+
+export class ManualClock implements Clock {
+  #nowMs = 0
+  #timers: Array<{ atMs: number; task: () => void }> = []
+
+  now(): number {
+    return this.#nowMs
+  }
+
+  monotonicMs(): number {
+    return this.#nowMs
+  }
+
+  after(delayMs: number, task: () => void) {
+    const timer = { atMs: this.#nowMs + delayMs, task }
+    this.#timers.push(timer)
+    return {
+      cancel: () => {
+        this.#timers = this.#timers.filter(other => other !== timer)
+      }
+    }
+  }
+
+  soon(task: () => void): void {
+    queueMicrotask(task)
+  }
+
+  advance(ms: number): void {
+    this.#nowMs += ms
+    const due = this.#timers.filter(timer => timer.atMs <= this.#nowMs)
+    this.#timers = this.#timers.filter(timer => timer.atMs > this.#nowMs)
+    for (const timer of due) timer.task()
+  }
+}
+
+export function seededRandom(seed: number): Random {
+  const next = generator(seed)
+  return {
+    bytes: length => Uint8Array.from({ length }, () => Math.floor(next() * 256)),
+    fraction: next
+  }
+}
+
+export const quiet: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+
+export interface Rig {
+  readonly store: ChunkStore
+  readonly clock: ManualClock
+}
+
+export async function openRig(
+  disk: Disk,
+  options: {
+    seed?: number
+    limits?: Partial<SpaceLimits>
+    acceptLoss?: boolean
+    capacityBytes?: number
+  } = {}
+): Promise<Rig> {
+  const clock = new ManualClock()
+  const store = await openStore({
+    disk,
+    clock,
+    random: seededRandom(options.seed ?? 1),
+    log: quiet,
+    capacityBytes: options.capacityBytes ?? 100 * GiB,
+    limits: options.limits ?? SMALL,
+    acceptLoss: options.acceptLoss ?? false
+  })
+  return { store, clock }
+}
+
+export function shardRecord(volume: VolumeId = VOLUME, counter = 1): ShardRecord {
+  const spec = { id: volume, extentBytes: 64 * MiB, stripeUnitBytes: 64 * KiB, generation: 0 }
+  return {
+    spec: { ...spec, columns: 1, copies: 1 },
+    sizeBytes: GiB,
+    token: { counter, attach: ATTACH },
+    holder: { node: NODE, host: 'host', since: 1 },
+    runs: [],
+    released: [],
+    receiving: []
+  }
+}
+
+export function chunkKey(extent: number, volume: VolumeId = VOLUME): ChunkKey {
+  return { volume, extent, generation: 0, column: 0, replica: 0 }
+}
+
+/** Blocks whose every word says which version they are. */
+export function blocksOf(version: number, count: number): Uint8Array {
+  return new Uint8Array(new Uint32Array((count * BLOCK_BYTES) / 4).fill(version).buffer)
+}
+
+/** Lets everything that needs no timer run to its end. */
+export async function settle(): Promise<void> {
+  for (let i = 0; i < 20; i++) await new Promise<void>(resolve => setImmediate(resolve))
+}
