@@ -11,7 +11,6 @@ import { PowerlessDisk } from '../support/process-filesystem.ts'
 import { attach, type ProcessMesh, type ProcessNode, withMesh } from '../support/process-mesh.ts'
 import { connectDisk } from '../support/process-nbd.ts'
 import { SeededRandom, seedOfRun } from '../support/process-random.ts'
-import { until } from '../support/process-spawn.ts'
 import { needs } from '../support/process-tools.ts'
 
 const seed = seedOfRun()
@@ -40,8 +39,7 @@ describe('loss of power of a storage node', () => {
       }
       const load = checker.load(disk, { ...options, until: () => done })
       for (let round = 0; round < 3; round++) {
-        const before = checker.acknowledgedWrites
-        await until('the load goes on', () => checker.acknowledgedWrites > before + 1000)
+        await checker.progress(1000)
         await losePower(node, medium)
         await node.up()
         await mesh.converged()

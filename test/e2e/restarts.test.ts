@@ -1,13 +1,13 @@
 // Goal: a VM survives restarts of storage nodes, and nothing acknowledged is lost when a gateway
 // dies, or is stopped and taken over.
 // Method: kill -9, SIGSTOP and SIGCONT of real processes under load that checks every read.
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { Checker } from '../support/process-checker.ts'
 import { useMesh } from '../support/process-fixture.ts'
 import { attach, type ProcessMesh } from '../support/process-mesh.ts'
 import { connectDisk } from '../support/process-nbd.ts'
 import { SeededRandom, seedOfRun } from '../support/process-random.ts'
-import { runOk, until } from '../support/process-spawn.ts'
+import { runOk } from '../support/process-spawn.ts'
 import { needs } from '../support/process-tools.ts'
 
 const seed = seedOfRun()
@@ -31,11 +31,13 @@ describe('restarts', () => {
     const random = new SeededRandom(seed)
     const options = { random, inFlight: 16, readPercent: 40, flushEvery: 50 }
     const load = checker.load(disk, { ...options, until: () => done })
-    for (const name of ['north', 'west']) await killAndRestart(mesh(), name)
+    for (const name of ['north', 'west']) {
+      await checker.progress(500)
+      await killAndRestart(mesh(), name)
+      await checker.progress(500)
+    }
     done = true
-    const { operations, errors } = await load
-    expect(errors).toEqual([])
-    expect(operations).toBeGreaterThan(100)
+    expect((await load).errors).toEqual([])
     expect(await checker.checkAll(disk, 'acknowledged')).toEqual([])
     await disk.close()
   })
@@ -59,7 +61,7 @@ describe('restarts', () => {
     let killed = false
     const options = { random, inFlight: 16, readPercent: 0, flushEvery: 0 }
     const load = checker.load(disk, { ...options, until: () => killed })
-    await until('some writes are acknowledged', () => checker.acknowledgedWrites > 500)
+    await checker.progress(500)
     await mesh().node('gate').kill()
     killed = true
     await load
@@ -81,6 +83,7 @@ describe('restarts', () => {
     const checker = new Checker(seed, 256)
     await checker.writeAll(old)
     gate.freeze()
+    onTestFinished(() => gate.thaw())
     const pending = [0, 1, 2, 3].map(block => outcomeOf(checker.write(old, block)))
     const pendingRead = outcomeOf(checker.check(old, 9, 'acknowledged'))
     const next = await connectDisk(await attach(spare, 'stopped', '--take-over'))

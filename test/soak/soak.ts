@@ -7,7 +7,6 @@ import { Checker, type LoadResult } from '../support/process-checker.ts'
 import { attach, ProcessMesh, type ProcessNode } from '../support/process-mesh.ts'
 import { connectDisk, type NbdDisk } from '../support/process-nbd.ts'
 import { SeededRandom } from '../support/process-random.ts'
-import { until } from '../support/process-spawn.ts'
 
 const EVENTS = ['kill node', 'stop node', 'freeze node', 'kill gateway', 'freeze gateway'] as const
 type EventName = (typeof EVENTS)[number]
@@ -107,22 +106,13 @@ class Soak {
       until: () => over
     })
     try {
-      await this.#goesOn()
+      await this.#checker.progress(WARM_OPERATIONS)
       await strike()
-      if (this.#disk !== undefined) await this.#goesOn()
+      if (this.#disk !== undefined) await this.#checker.progress(WARM_OPERATIONS)
     } finally {
       over = true
     }
     return load
-  }
-
-  async #goesOn(): Promise<void> {
-    const before = this.#checker.completed
-    await until(
-      'the load goes on',
-      () => this.#checker.completed > before + WARM_OPERATIONS,
-      60_000
-    )
   }
 
   async #strike(event: EventName, node: ProcessNode): Promise<void> {

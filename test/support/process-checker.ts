@@ -11,6 +11,7 @@
  */
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
 import type { SeededRandom } from './process-random.ts'
+import { until } from './process-spawn.ts'
 
 /** The part of a disk that the checker needs; the project's NBD client is one. */
 export interface CheckedDisk {
@@ -57,9 +58,10 @@ export class Checker {
     this.#flushed = new Uint32Array(blocks)
   }
 
-  /** Over all blocks. */
-  get acknowledgedWrites(): number {
-    return this.#acknowledged.reduce((sum, generation) => sum + generation, 0)
+  /** Waits until `load` got so many more operations done. */
+  async progress(operations: number, timeoutMs = 60_000): Promise<void> {
+    const goal = this.completed + operations
+    await until(`${operations} more operations`, () => this.completed >= goal, timeoutMs)
   }
 
   /** The bytes of the newest write of a block. */
