@@ -1,77 +1,128 @@
 // Goal: the shard server and the real store belong together: the store keeps the promises that the
-// server builds on, and what the server acknowledged is there after a restart.
-// Method: the suite of the port on a directory; then a server that is stopped and started on it.
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, expect, it } from 'vitest'
+// server builds on, and what the server acknowledged is there after a crash.
+// Method: the suite of the port, then writers with flushes and FUA; the process dies or the host
+// loses power (the disk is replaced by its crash image), and a new server is asked.
+import { describe, expect, it } from 'vitest'
 import { systemClock, systemRandom } from '../../node/clock.ts'
-import { openDisk } from '../../node/storage/real-disk.ts'
 import { openStore } from '../../node/storage/store.ts'
 import type { ChunkStore } from '../../node/storage/types.ts'
 import { blockChecksums } from '../../protocols/checksum.ts'
 import { BLOCK_BYTES, GiB } from '../../protocols/limits.ts'
 import { Flag, Op, Status } from '../../protocols/shard-io/messages.ts'
-import { harness, quietLog, token, volumeId } from '../support/shard-harness.ts'
+import { seededRandom } from '../support/gateway-mesh.ts'
+import { MemoryDisk } from '../support/memory-disk.ts'
+import { harness, type IoClient, quietLog, token, volumeId } from '../support/shard-harness.ts'
 import { describeChunkStore } from '../support/shard-store-suite.ts'
 
 const V = volumeId(1)
-const directories: string[] = []
+const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
+const BLOCKS = 24
 
-afterEach(async () => {
-  for (const directory of directories.splice(0)) await rm(directory, { recursive: true })
-})
-
-async function freshDirectory(): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'shoal-shard-'))
-  directories.push(directory)
-  return directory
-}
-
-function open(directory: string): Promise<ChunkStore> {
+function open(disk: MemoryDisk): Promise<ChunkStore> {
   const ports = { clock: systemClock, random: systemRandom, log: quietLog }
-  return openStore({ disk: openDisk(directory), capacityBytes: GiB, ...ports })
+  return openStore({ disk, capacityBytes: GiB, ...ports })
 }
 
-describeChunkStore('a directory', async () => {
-  const directory = await freshDirectory()
+describeChunkStore('the store on a disk', async () => {
+  let disk = new MemoryDisk()
   return {
-    open: () => open(directory),
-    // The death of a process and of power under the real store: storage-*.test.ts.
-    reopen: async (_after, store) => {
+    open: () => open(disk),
+    reopen: async (after, store) => {
+      const image = disk.crashImage({ loss: after === 'kill' ? 'none' : 'all' })
+      // The dead process goes on with a disk that nobody looks at any more.
       await store.close()
-      return open(directory)
+      disk = image
+      return open(disk)
     }
   }
 })
 
-it('serves after a restart what was acknowledged before, to the same token alone', async () => {
-  const directory = await freshDirectory()
-  const store = await open(directory)
-  const mesh = harness({ store })
-  await mesh.attach(V)
-  const client = await mesh.connect(V)
-  await client.hello(1)
-  const data = Buffer.alloc(4 * BLOCK_BYTES, 6)
-  const range = { offsetBytes: BLOCK_BYTES, lengthBytes: data.length }
-  const crcs = blockChecksums(data)
-  const write = { op: Op.write, flags: Flag.fua, ...range, data, crcs }
-  expect((await client.ask(write)).status).toBe(Status.ok)
-  const trim = { op: Op.trim, offsetBytes: 2 * BLOCK_BYTES, lengthBytes: BLOCK_BYTES }
-  expect((await client.ask(trim)).status).toBe(Status.ok)
-  expect((await client.ask({ op: Op.flush })).status).toBe(Status.ok)
-  await mesh.server.close()
-  await store.close()
+/** What each block was last written with, and what of it is flushed: a stamp, 0 for a hole. */
+class Expected {
+  readonly acknowledged = new Array<number>(BLOCKS).fill(0)
+  readonly flushed = new Array<number>(BLOCKS).fill(0)
 
-  const next = await open(directory)
-  const again = harness({ store: next })
-  expect((await (await again.connect(V, token(1))).hello(1)).status).toBe(Status.staleToken)
-  const reader = await again.connect(V)
-  const hello = await reader.hello(1)
-  expect(hello.incarnation?.number).toBeGreaterThan(store.incarnation.number)
-  const answer = await reader.ask({ op: Op.read, ...range })
-  expect(answer.status).toBe(Status.ok)
-  expect([0, 1, 2, 3].map(block => answer.data[block * BLOCK_BYTES])).toEqual([6, 0, 6, 6])
-  await again.server.close()
-  await next.close()
+  /** Stamps that a block may show after the power failed: the flushed one or any later one. */
+  mayShow(block: number, stamp: number): boolean {
+    const floor = this.flushed[block] ?? 0
+    return stamp === floor || (stamp > floor && stamp <= (this.acknowledged[block] ?? 0))
+  }
+}
+
+async function work(client: IoClient, seed: number): Promise<Expected> {
+  const { fraction } = seededRandom(seed)
+  const expected = new Expected()
+  for (let stamp = 1; stamp <= 60; stamp++) {
+    const block = Math.floor(fraction() * BLOCKS)
+    const data = Buffer.alloc(BLOCK_BYTES, stamp)
+    const isForced = fraction() < 0.1
+    const answer = await client.ask({
+      op: Op.write,
+      flags: isForced ? Flag.fua : 0,
+      offsetBytes: block * BLOCK_BYTES,
+      lengthBytes: data.length,
+      data,
+      crcs: blockChecksums(data)
+    })
+    expect(answer.status).toBe(Status.ok)
+    expected.acknowledged[block] = stamp
+    if (isForced) expected.flushed[block] = stamp
+    if (fraction() < 0.1) {
+      expect((await client.ask({ op: Op.flush })).status).toBe(Status.ok)
+      expected.flushed.splice(0, BLOCKS, ...expected.acknowledged)
+    }
+  }
+  return expected
+}
+
+async function readBack(client: IoClient): Promise<number[]> {
+  const stamps: number[] = []
+  for (let block = 0; block < BLOCKS; block++) {
+    const range = { offsetBytes: block * BLOCK_BYTES, lengthBytes: BLOCK_BYTES }
+    const answer = await client.ask({ op: Op.read, ...range })
+    expect(answer.status).toBe(Status.ok)
+    const stamp = answer.data[0] ?? -1
+    expect(Buffer.compare(answer.data, Buffer.alloc(BLOCK_BYTES, stamp))).toBe(0)
+    stamps.push(stamp)
+  }
+  return stamps
+}
+
+describe(`a server on the store (SEED=${SEED})`, () => {
+  it.each([
+    ['none', 'acknowledged'],
+    ['all', 'flushed'],
+    ['some', 'flushed']
+  ] as const)(
+    'serves after a crash with loss of %s unsynced bytes what was %s',
+    async (loss, _what) => {
+      for (let round = 0; round < 5; round++) {
+        const seed = SEED + round
+        const disk = new MemoryDisk()
+        const store = await open(disk)
+        const mesh = harness({ store })
+        await mesh.attach(V)
+        const client = await mesh.connect(V)
+        await client.hello(1)
+        const expected = await work(client, seed)
+        const image = disk.crashImage({ loss, seed })
+        await mesh.server.close()
+        await store.close()
+
+        const next = await open(image)
+        const again = harness({ store: next })
+        expect((await (await again.connect(V, token(1))).hello(9)).status).toBe(Status.staleToken)
+        const reader = await again.connect(V)
+        const hello = await reader.hello(1)
+        expect(hello.incarnation?.number).toBeGreaterThan(store.incarnation.number)
+        const stamps = await readBack(reader)
+        if (loss === 'none') expect(stamps).toEqual(expected.acknowledged)
+        for (let block = 0; block < BLOCKS; block++) {
+          expect(expected.mayShow(block, stamps[block] ?? -1)).toBe(true)
+        }
+        await again.server.close()
+        await next.close()
+      }
+    }
+  )
 })
