@@ -21,7 +21,7 @@ import {
   isVolumeId
 } from '../protocols/ids.ts'
 import { MAX_ADDRESS_CHARS, MAX_ADDRESSES, MAX_COUNTER } from '../protocols/limits.ts'
-import type { Claim, Rules } from './claim-set.ts'
+import type { Rules } from './claim-set.ts'
 import { ClaimSet } from './claim-set.ts'
 import { MAX_REVOCATION_BYTES, MAX_VERSION_CHARS } from './limits.ts'
 import { recordCodec } from './record-codec.ts'
@@ -159,20 +159,26 @@ export function createMeshDocument(clientId: number): MeshDocument {
   return new ClaimSet(meshRules, { clientId })
 }
 
-/** What the document says. */
-export function meshView(document: MeshDocument): MeshView {
+/** Whether a revocation is genuine (protocols/admission knows). */
+export type AcceptsRevocation = (peer: NodeId, signed: Uint8Array) => boolean
+
+/**
+ * What the document says. A revocation that is not genuine is not shown, but stays in the document:
+ * whether it is may depend on what a node knows yet, and replicas must agree all the same.
+ */
+export function meshView(
+  document: MeshDocument,
+  acceptsRevocation: AcceptsRevocation = () => true
+): MeshView {
   const nodes = new Map<NodeId, NodeEntry>()
   const volumes = new Map<VolumeId, DirectoryEntry>()
   const tombstones = new Map<VolumeId, Tombstone>()
   const revocations = new Map<NodeId, Uint8Array>()
-  for (const claim of document.claims()) {
-    const { record } = claim
+  for (const { record } of document.claims()) {
     if (record.kind === 'node') nodes.set(record.id, nodeEntry(record))
     else if (record.kind === 'name') volumes.set(record.id, directoryEntry(record))
     else if (record.kind === 'tombstone') tombstones.set(record.id, tombstone(record))
-    else if (!revocations.has(record.peer)) {
-      revocations.set(record.peer, firstRevocation(document, claim))
-    }
+    else if (acceptsRevocation(record.peer, record.signed)) collect(revocations, record)
   }
   return { nodes, volumes, tombstones, revocations, ambiguousNames: findAmbiguous(volumes) }
 }
@@ -239,14 +245,11 @@ function tombstone(record: TombstoneRecord): Tombstone {
   return { id: record.id, token: record.token, at: record.at }
 }
 
-/** Of several genuine revocations any will do; the least key, so that all replicas agree. */
-function firstRevocation(document: MeshDocument, claim: Claim<MeshRecord>): Uint8Array {
-  let first = claim
-  for (const [key, record] of document.group(meshRules.group(claim.record))) {
-    if (key < first.key) first = { key, record }
-  }
-  assert(first.record.kind === 'revocation', 'a group holds one kind of record')
-  return first.record.signed
+/** Of several genuine revocations any will do; the least, so that all replicas show the same. */
+function collect(revocations: Map<NodeId, Uint8Array>, record: RevocationRecord): void {
+  const shown = revocations.get(record.peer)
+  if (shown !== undefined && Buffer.compare(shown, record.signed) <= 0) return
+  revocations.set(record.peer, record.signed)
 }
 
 function findAmbiguous(

@@ -32,17 +32,8 @@ export type Verdict<R> =
   | { readonly is: 'early' }
   | { readonly is: 'bad'; readonly why: string }
 
-export interface JudgeOptions<R> {
-  /** Refuses a record that is well formed but not to be believed (a revocation's signature). */
-  readonly accepts?: (record: R) => boolean
-}
-
 /** Judges `bytes` against the present state of `set`. Never throws, never changes `set`. */
-export function judge<R>(
-  set: ClaimSet<R>,
-  bytes: Uint8Array,
-  options: JudgeOptions<R> = {}
-): Verdict<R> {
+export function judge<R>(set: ClaimSet<R>, bytes: Uint8Array): Verdict<R> {
   if (bytes.length > MAX_UPDATE_BYTES) return bad('too large')
   // A copy of its own memory: the records keep pieces of it, and the sender's buffer is reused.
   const update = new Uint8Array(bytes)
@@ -51,7 +42,7 @@ export function judge<R>(
   const trial = new Trial(set)
   const order = trial.checkOrder(read)
   if (order !== undefined) return order
-  const problem = trial.decode(read, options.accepts ?? (() => true)) ?? trial.checkLosses()
+  const problem = trial.decode(read) ?? trial.checkLosses()
   if (problem !== undefined) return bad(problem)
   if (!trial.changes) return { is: 'known' }
   return { is: 'good', update, added: trial.added }
@@ -103,7 +94,7 @@ class Trial<R> {
   }
 
   /** Decodes what is new and finds which keys are live afterwards. */
-  decode(read: ReadUpdate, accepts: (record: R) => boolean): string | undefined {
+  decode(read: ReadUpdate): string | undefined {
     for (const { client, clock, length } of read.deletes) {
       const end = Math.min(clock + length, this.#set.clockOf(client))
       for (let at = clock; at < end; at++) {
@@ -115,7 +106,7 @@ class Trial<R> {
     }
     const winners = new Map<string, NewItem>()
     for (const item of this.#fresh) {
-      const problem = this.#decodeOne(item, accepts)
+      const problem = this.#decodeOne(item)
       if (problem !== undefined) return problem
       const rival = winners.get(item.key)
       const present = this.#set.winnerOf(item.key)
@@ -145,13 +136,12 @@ class Trial<R> {
     return undefined
   }
 
-  #decodeOne(item: NewItem, accepts: (record: R) => boolean): string | undefined {
+  #decodeOne(item: NewItem): string | undefined {
     if (item.bytes === undefined) return undefined
     const { rules } = this.#set
     const record = rules.decode(item.bytes)
     if (record === undefined) return 'not a record'
     if (claimKey(rules, record, item.bytes) !== item.key) return 'a record under a foreign key'
-    if (!accepts(record)) return 'a record that is not to be believed'
     this.added.set(item.key, record)
     return undefined
   }

@@ -115,6 +115,7 @@ export const NBD_IN_FLIGHT_BYTES = 32 * MiB
 /** Of all connections together; but each may always have one request, or this many bytes. */
 export const NBD_SERVER_BYTES = 256 * MiB
 export const NBD_GUARANTEED_BYTES = MiB
+/** Per listener. */
 export const NBD_MAX_CONNECTIONS = 256
 export const NBD_MAX_EXPORTS = 4096
 export const NBD_MAX_DESCRIPTION_BYTES = 1024
@@ -239,8 +240,12 @@ export const MAP_SYNCS_RUNNING = 4
 export const MAP_SYNCS_WAITING = 256
 /** Peers whose last list of heads is remembered, and whose bad updates are counted by name. */
 export const MAP_PEERS_REMEMBERED = 1_024
+/** Lines of those lists, all together: about 150 bytes each. */
+export const MAP_HEADS_REMEMBERED = 262_144
 /** Peers asked at once for a document that is not here. */
 export const MAP_FETCH_PARALLEL = 8
+/** The same for peers that are known to have it: each sends all of it. */
+export const MAP_FETCH_KEEPERS = 2
 export const MAP_FETCH_TIMEOUT_MS = 10_000
 /** What one start announced, remembered in case its documents must be discarded. */
 export const MAX_MAP_SESSION_RECORDS = 4_096

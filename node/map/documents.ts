@@ -9,14 +9,14 @@
 import type { ClaimSetOptions } from '../../crdt/claim-set.ts'
 import { keepsAt } from '../../crdt/generation.ts'
 import { CLIENT_ID_BYTES } from '../../crdt/limits.ts'
-import type { MeshRecord } from '../../crdt/mesh-document.ts'
+import type { AcceptsRevocation, MeshRecord } from '../../crdt/mesh-document.ts'
 import { createMeshDocument, meshView } from '../../crdt/mesh-document.ts'
 import type { MeshView, VolumeView } from '../../crdt/types.ts'
 import type { VolumeRecord } from '../../crdt/volume-document.ts'
 import { createVolumeDocument, volumeView } from '../../crdt/volume-document.ts'
 import { assert } from '../../protocols/assert.ts'
 import { ShoalError } from '../../protocols/fault.ts'
-import type { NodeId, VolumeId } from '../../protocols/ids.ts'
+import type { VolumeId } from '../../protocols/ids.ts'
 import { isNonce } from '../../protocols/ids.ts'
 import type { DocumentName, Head } from '../../protocols/map-sync/messages.ts'
 import { MAX_MAP_DOCUMENTS } from '../limits.ts'
@@ -30,7 +30,7 @@ export interface DocumentsOptions {
   readonly random: Random
   readonly log: Log
   readonly retentionMs: number
-  readonly acceptsRevocation: (peer: NodeId, signed: Uint8Array) => boolean
+  readonly acceptsRevocation: AcceptsRevocation
   /** A change took effect, or (`undefined` update) a document is not kept any more. */
   readonly onChange: (document: DocumentName, change: ReplicaChange | undefined) => void
 }
@@ -77,7 +77,7 @@ export class Documents {
   }
 
   meshView(): MeshView {
-    this.#meshView ??= meshView(this.#mesh.set)
+    this.#meshView ??= meshView(this.#mesh.set, this.#options.acceptsRevocation)
     return this.#meshView
   }
 
@@ -103,7 +103,6 @@ export class Documents {
     }
     const replica = new Replica<VolumeRecord>(id, {
       ...this.#host(options => createVolumeDocument(id, options.clientId)),
-      accepts: () => true,
       keeps: () => true
     })
     this.#volumes.set(id, replica)
@@ -175,11 +174,9 @@ export class Documents {
   }
 
   #createMesh(): Replica<MeshRecord> {
-    const { acceptsRevocation, clock, retentionMs } = this.#options
+    const { clock, retentionMs } = this.#options
     return new Replica<MeshRecord>('mesh', {
       ...this.#host(options => createMeshDocument(options.clientId)),
-      accepts: record =>
-        record.kind !== 'revocation' || acceptsRevocation(record.peer, record.signed),
       keeps: record => keepsAt(clock.now(), retentionMs)(record)
     })
   }

@@ -5,7 +5,7 @@
 import type { VolumeView } from '../../crdt/types.ts'
 import { ShoalError } from '../../protocols/fault.ts'
 import type { NodeId, VolumeId } from '../../protocols/ids.ts'
-import { MAP_FETCH_PARALLEL, MAP_FETCH_TIMEOUT_MS } from '../limits.ts'
+import { MAP_FETCH_KEEPERS, MAP_FETCH_PARALLEL, MAP_FETCH_TIMEOUT_MS } from '../limits.ts'
 import type { Clock, Network, Random } from '../ports.ts'
 import type { Documents } from './documents.ts'
 import { notFound } from './resolve.ts'
@@ -49,30 +49,54 @@ export async function fetchDocument(options: FetchOptions): Promise<VolumeView> 
 
 /** Asks until one peer had it; never rejects. */
 async function askAll(options: FetchOptions, isOver: () => boolean): Promise<void> {
-  const { id, sync } = options
-  const { likely, others } = candidates(options)
+  const { id, documents, sync } = options
+  const { keepers, connected, others } = candidates(options)
   const ask = (peer: NodeId) => sync.syncDocument(peer, id).catch(() => false)
-  for (const peer of likely) if (isOver() || (await ask(peer))) return
-  for (let at = 0; at < others.length && !isOver(); at += MAP_FETCH_PARALLEL) {
-    const found = await Promise.all(others.slice(at, at + MAP_FETCH_PARALLEL).map(ask))
-    if (found.includes(true)) return
+  const askSome = async (peers: readonly NodeId[], parallel: number) => {
+    for (let at = 0; at < peers.length && !isOver(); at += parallel) {
+      if (await firstTrue(peers.slice(at, at + parallel).map(ask))) return true
+    }
+    return false
   }
+  // A keeper sends the whole document, the others mostly that they have none.
+  if (await askSome(keepers, MAP_FETCH_KEEPERS)) return
+  if (await askSome(connected, MAP_FETCH_PARALLEL)) return
+  // Dialling the dead takes long; only for what is not here at all.
+  if (documents.volumeView(id) === undefined) await askSome(others, MAP_FETCH_PARALLEL)
 }
 
-function candidates(options: FetchOptions): { likely: NodeId[]; others: NodeId[] } {
+/** True as soon as one is; false once none was. */
+function firstTrue(answers: ReadonlyArray<Promise<boolean>>): Promise<boolean> {
+  return new Promise(resolve => {
+    for (const answer of answers) void answer.then(is => is && resolve(true))
+    void Promise.all(answers).then(() => resolve(false))
+  })
+}
+
+interface Candidates {
+  readonly keepers: NodeId[]
+  readonly connected: NodeId[]
+  readonly others: NodeId[]
+}
+
+/** Connected members that should have the document, the other connected ones, and the rest. */
+function candidates(options: FetchOptions): Candidates {
   const { id, documents, network, random, sync } = options
   const view = documents.volumeView(id)
   const placed = view === undefined ? [] : view.layout.flatMap(run => run.nodes.flat())
   const claimed = view === undefined ? [] : view.claims.map(claim => claim.node)
-  const wanted = new Set([...sync.keepers(id), ...placed, ...claimed])
-  const others = new Set([...network.peers(), ...documents.meshView().nodes.keys()])
-  for (const peer of wanted) others.delete(peer)
-  wanted.delete(network.self)
-  others.delete(network.self)
-  const shuffle = (peers: Set<NodeId>) =>
-    [...peers]
+  const likely = new Set([...sync.keepers(id), ...placed, ...claimed])
+  const peers = new Set(network.peers().filter(peer => peer !== network.self))
+  const members = [...documents.meshView().nodes.values()]
+  const rest = members.filter(({ id: peer, leftAt }) => leftAt === undefined && !peers.has(peer))
+  const shuffle = (ids: readonly NodeId[]) =>
+    ids
       .map(peer => ({ peer, rank: random.fraction() }))
       .sort((a, b) => a.rank - b.rank)
       .map(({ peer }) => peer)
-  return { likely: shuffle(wanted), others: shuffle(others) }
+  return {
+    keepers: shuffle([...peers].filter(peer => likely.has(peer))),
+    connected: shuffle([...peers].filter(peer => !likely.has(peer))),
+    others: shuffle(rest.map(entry => entry.id).filter(peer => peer !== network.self))
+  }
 }

@@ -9,7 +9,7 @@
  * member sooner or later; nothing received from a peer throws or shows a view that is not valid.
  */
 
-import type { MeshRecord } from '../../crdt/mesh-document.ts'
+import type { AcceptsRevocation, MeshRecord } from '../../crdt/mesh-document.ts'
 import { meshRules, nameRecord, nodeRecord } from '../../crdt/mesh-document.ts'
 import type { MeshView, NodeEntry, Tombstone, VolumeView } from '../../crdt/types.ts'
 import type { VolumeRecord } from '../../crdt/volume-document.ts'
@@ -19,7 +19,12 @@ import { messageOf } from '../../protocols/fault.ts'
 import type { NodeId, PlacementEpoch, Token, VolumeId } from '../../protocols/ids.ts'
 import { isName, isVolumeId } from '../../protocols/ids.ts'
 import type { Change, DocumentName } from '../../protocols/map-sync/messages.ts'
-import { MAP_PEERS_REMEMBERED, MAX_MAP_SESSION_RECORDS, TOMBSTONE_RETENTION_MS } from '../limits.ts'
+import {
+  MAP_PEERS_REMEMBERED,
+  MAP_SYNC_INTERVAL_MS,
+  MAX_MAP_SESSION_RECORDS,
+  TOMBSTONE_RETENTION_MS
+} from '../limits.ts'
 import type { Clock, Disk, Log, Network, Random } from '../ports.ts'
 import type { Rpc } from '../rpc/types.ts'
 import { Documents } from './documents.ts'
@@ -45,8 +50,8 @@ export interface MapOptions {
   readonly disk: Disk
   /** Whether this node holds a shard of the volume, or is its gateway: its document belongs here. */
   readonly hostsVolume: (id: VolumeId) => boolean
-  /** Whether a revocation is genuine; a forged one is a bad update. */
-  readonly acceptsRevocation?: (peer: NodeId, signed: Uint8Array) => boolean
+  /** Whether a revocation is genuine; others are not shown. */
+  readonly acceptsRevocation?: AcceptsRevocation
   /** How long tombstones are kept: longer than any certificate lives. */
   readonly retentionMs?: number
 }
@@ -74,6 +79,8 @@ class MapNode implements ShardMap {
   readonly #dirty = new Set<DocumentName>()
   /** What this start announced: announced again should the documents be discarded. */
   readonly #session: Announced[] = []
+  /** Volumes whose documents were made or fetched since the start. */
+  readonly #asked = new Set<VolumeId>()
   #log: MapLog | undefined
   #gossip: Gossip | undefined
   #schedule: Schedule | undefined
@@ -144,6 +151,7 @@ class MapNode implements ShardMap {
     assert(this.#sync !== undefined, 'the map is open')
     const { clock, network, random } = this.#options
     const [sync, documents] = [this.#sync, this.#documents]
+    this.#asked.add(id)
     return fetchDocument({ id, clock, network, random, sync, documents, ...options })
   }
 
@@ -169,7 +177,8 @@ class MapNode implements ShardMap {
   }
 
   rename(id: VolumeId, name: string): void {
-    if (!this.mesh().volumes.has(id)) throw notFound(id)
+    const said = this.#documents.mesh.set.greatest(`volume/${id}`)[0]?.record
+    if (said?.kind !== 'name') throw notFound(id)
     this.#addName(id, name)
   }
 
@@ -261,6 +270,7 @@ class MapNode implements ShardMap {
     assert(isValid, `what we announce of a volume is valid (${record.kind})`)
     if (this.#documents.isDeleted(id)) return
     this.#remember({ id, volume: record })
+    this.#asked.add(id)
     this.#documents.keep(id).add([record])
   }
 
@@ -337,8 +347,13 @@ class MapNode implements ShardMap {
     const replica = this.#documents.get(document)
     if (replica === undefined && !this.#wants(document)) return
     if (document !== 'mesh' && this.#documents.isDeleted(document)) return
-    if (update === undefined || replica === undefined) {
+    if (replica === undefined) {
       this.#schedule?.soon(from)
+      return
+    }
+    if (update === undefined) {
+      // Too large to gossip, so it is better not fetched by everyone at once.
+      this.#schedule?.soon(from, MAP_SYNC_INTERVAL_MS)
       return
     }
     const received = replica.receive(generation, update)
@@ -358,9 +373,19 @@ class MapNode implements ShardMap {
       })
       break
     }
+    this.#dropUnasked()
     // One of the nodes should do it, not all of them at once.
     if (random.fraction() * (others + 1) > 1) return
     for (const replica of this.#documents.all()) replica.tidy()
+  }
+
+  /** Lets go of documents that an earlier start asked for, once somebody else is seen to have them. */
+  #dropUnasked(): void {
+    for (const head of this.#documents.heads()) {
+      const { document } = head
+      if (document === 'mesh' || this.#asked.has(document) || this.#wants(document)) continue
+      if (this.#sync?.isKeptElsewhere(head) === true) this.#documents.drop(document)
+    }
   }
 
   #countBad(from: NodeId, why: string): void {

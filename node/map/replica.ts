@@ -17,11 +17,12 @@ import {
   nextGeneration,
   rewrite
 } from '../../crdt/generation.ts'
-import { REWRITE_BYTES } from '../../crdt/limits.ts'
+import { MAX_RECORD_BYTES, MAX_UPDATE_BYTES, REWRITE_BYTES } from '../../crdt/limits.ts'
 import { readStep, stepOne, stepTwo } from '../../crdt/sync-steps.ts'
 import type { Verdict } from '../../crdt/validate.ts'
 import { judge } from '../../crdt/validate.ts'
 import { assert } from '../../protocols/assert.ts'
+import { ShoalError } from '../../protocols/fault.ts'
 import type { Nonce } from '../../protocols/ids.ts'
 import { isNonce } from '../../protocols/ids.ts'
 import type { DocumentName, Head } from '../../protocols/map-sync/messages.ts'
@@ -40,7 +41,6 @@ export interface ReplicaHost<R> {
   /** An empty document with a client id that was never used before. */
   readonly create: () => ClaimSet<R>
   readonly nonce: () => Nonce
-  readonly accepts: (record: R) => boolean
   /** What a rewrite or a merge keeps (tombstones end one day). */
   readonly keeps: (record: R) => boolean
   readonly onChange: (change: ReplicaChange) => void
@@ -87,8 +87,15 @@ export class Replica<R> {
     return { document: this.document, generation: this.#generation, digest }
   }
 
-  /** Adds our own records; what is dominated already is left out. Returns whether it changed. */
+  /**
+   * Adds our own records; what is dominated already is left out. Returns whether it changed.
+   * Throws LIMIT if the document is full.
+   */
   add(records: readonly R[]): boolean {
+    if (!this.#hasRoom(records.length * MAX_RECORD_BYTES)) {
+      const fault = { code: 'LIMIT', limit: 'MAX_UPDATE_BYTES' } as const
+      throw new ShoalError(fault, `the map's document ${this.document} is full`)
+    }
     const update = this.#set.add(records)
     if (update !== undefined) this.#report(update, { begins: false, isLocal: true })
     if (this.#set.isBlocked) this.rewrite(records)
@@ -99,8 +106,8 @@ export class Replica<R> {
   receive(generation: Generation, bytes: Uint8Array): Received {
     const order = compareGenerations(generation, this.#generation)
     if (order !== 0) return { is: order < 0 ? 'older' : 'newer' }
-    const verdict = judge(this.#set, bytes, this.#host)
-    return this.#apply(verdict)
+    if (!this.#hasRoom(bytes.length)) return { is: 'bad', why: 'the document is full' }
+    return this.#apply(judge(this.#set, bytes))
   }
 
   /** Takes a whole document from a peer: merges it if it is ours, replaces ours if it is newer. */
@@ -121,7 +128,7 @@ export class Replica<R> {
   /** Replaces what is here by a whole document of `generation`: from the log, or after a discard. */
   load(generation: Generation, bytes: Uint8Array): Received {
     const fresh = this.#host.create()
-    const verdict = judge(fresh, bytes, this.#host)
+    const verdict = judge(fresh, bytes)
     if (verdict.is === 'bad' || verdict.is === 'early') return verdict
     if (verdict.is === 'good') fresh.apply(verdict.update, verdict.added)
     this.#set = fresh
@@ -131,7 +138,7 @@ export class Replica<R> {
 
   /** Takes up an update from our own log. */
   reload(bytes: Uint8Array): Received {
-    const verdict = judge(this.#set, bytes, this.#host)
+    const verdict = judge(this.#set, bytes)
     if (verdict.is === 'good') this.#set.apply(verdict.update, verdict.added)
     return verdict.is === 'good' ? { is: 'applied' } : verdict
   }
@@ -172,6 +179,12 @@ export class Replica<R> {
     const fresh = rewrite(this.#set, this.#host.create(), this.#host.keeps)
     fresh.add(records)
     this.#replace(fresh)
+  }
+
+  /** The document must fit one message; `updateBytes` estimates its size from above. */
+  #hasRoom(bytes: number): boolean {
+    if (this.#set.updateBytes + bytes <= MAX_UPDATE_BYTES) return true
+    return this.#set.encode().length + bytes <= MAX_UPDATE_BYTES
   }
 
   #replace(fresh: ClaimSet<R>): void {

@@ -42,12 +42,12 @@ export class Schedule {
     this.#arm()
   }
 
-  /** Syncs with `peer` within MAP_SYNC_SOON_MS; several requests are one. */
-  soon(peer: NodeId): void {
+  /** Syncs with `peer` within so many milliseconds; several requests are one. */
+  soon(peer: NodeId, withinMs = MAP_SYNC_SOON_MS): void {
     const { clock, random } = this.#options
     if (this.#isClosed || this.#timers.has(peer) || this.#waiting.has(peer)) return
     if (this.#timers.size + this.#waiting.size >= MAP_SYNCS_WAITING) return
-    const timer = clock.after(random.fraction() * MAP_SYNC_SOON_MS, () => {
+    const timer = clock.after(random.fraction() * withinMs, () => {
       this.#timers.delete(peer)
       this.#waiting.add(peer)
       this.#startSome()

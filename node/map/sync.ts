@@ -26,7 +26,7 @@ import {
   syncAnswerSchema,
   syncRequestSchema
 } from '../../protocols/map-sync/messages.ts'
-import { MAP_CALL_TIMEOUT_MS, MAP_PEERS_REMEMBERED } from '../limits.ts'
+import { MAP_CALL_TIMEOUT_MS, MAP_HEADS_REMEMBERED, MAP_PEERS_REMEMBERED } from '../limits.ts'
 import type { Log } from '../ports.ts'
 import type { Rpc } from '../rpc/types.ts'
 import type { Documents } from './documents.ts'
@@ -50,7 +50,7 @@ export interface SyncOptions {
 
 interface SeenHeads {
   readonly digest: Nonce
-  readonly heads: readonly Head[]
+  readonly heads: ReadonlyMap<DocumentName, Head>
 }
 
 const CALL = { timeoutMs: MAP_CALL_TIMEOUT_MS, maxBytes: MAX_MAP_MESSAGE_BYTES }
@@ -74,10 +74,11 @@ export class Sync {
     if (standing() === 'current' && theirs.standing === 'away') return
     if (standing() === 'away' && theirs.standing === 'current') discard()
     let agreed = true
-    for (const head of theirs.heads) {
-      const { document } = head
+    for (const [document, head] of theirs.heads) {
       if (documents.get(document) === undefined && !wants(document)) continue
-      if (!this.#isSame(head)) agreed = (await this.syncDocument(peer, document)) && agreed
+      const ours = documents.get(document)?.head()
+      if (ours !== undefined && isSame(ours, head)) continue
+      agreed = (await this.syncDocument(peer, document)) && agreed
     }
     if (agreed) onAgreed(theirs.standing)
   }
@@ -102,29 +103,46 @@ export class Sync {
   keepers(document: DocumentName): NodeId[] {
     const keepers: NodeId[] = []
     for (const [peer, { heads }] of this.#seen) {
-      if (heads.some(head => head.document === document)) keepers.push(peer)
+      if (heads.has(document)) keepers.push(peer)
     }
     return keepers
   }
 
-  forget(peer: NodeId): void {
-    this.#seen.delete(peer)
+  /** Whether a peer had the document in exactly this state when we last heard. */
+  isKeptElsewhere(head: Head): boolean {
+    for (const { heads } of this.#seen.values()) {
+      const other = heads.get(head.document)
+      if (other !== undefined && isSame(other, head)) return true
+    }
+    return false
   }
 
-  async #askHeads(
-    peer: NodeId
-  ): Promise<{ heads: readonly Head[]; standing: Standing } | undefined> {
+  async #askHeads(peer: NodeId): Promise<(SeenHeads & { standing: Standing }) | undefined> {
     const seen = this.#seen.get(peer)
     const standing = this.#options.standing()
     const request = { ask: 'heads', standing } as const
     const answer = await this.#call(peer, seen ? { ...request, seen: seen.digest } : request)
     if (answer.is !== 'heads') return undefined
-    const heads = answer.heads ?? (answer.digest === seen?.digest ? seen.heads : undefined)
-    if (heads === undefined) return undefined
+    const { digest } = answer
+    if (answer.heads === undefined) {
+      return digest === seen?.digest ? { ...seen, standing: answer.standing } : undefined
+    }
+    const heads = new Map(answer.heads.map(head => [head.document, head]))
+    this.#remember(peer, { digest, heads })
+    return { digest, heads, standing: answer.standing }
+  }
+
+  /** Keeps what was seen last, of as many peers as the bound allows. */
+  #remember(peer: NodeId, seen: SeenHeads): void {
     this.#seen.delete(peer)
-    if (this.#seen.size >= MAP_PEERS_REMEMBERED) this.#seen.clear()
-    this.#seen.set(peer, { digest: answer.digest, heads })
-    return { heads, standing: answer.standing }
+    this.#seen.set(peer, seen)
+    let total = 0
+    for (const { heads } of this.#seen.values()) total += heads.size
+    for (const [oldest, { heads }] of this.#seen) {
+      if (total <= MAP_HEADS_REMEMBERED && this.#seen.size <= MAP_PEERS_REMEMBERED) break
+      this.#seen.delete(oldest)
+      total -= heads.size
+    }
   }
 
   #pull(peer: NodeId, document: DocumentName, whole: boolean): Promise<SyncAnswer> {
@@ -238,12 +256,6 @@ export class Sync {
     return received
   }
 
-  #isSame(head: Head): boolean {
-    const ours = this.#options.documents.get(head.document)?.head()
-    if (ours === undefined) return false
-    return ours.digest === head.digest && compareGenerations(ours.generation, head.generation) === 0
-  }
-
   #isBad(peer: NodeId, why: string): false {
     this.#options.onBad(peer, why)
     return false
@@ -257,6 +269,11 @@ export class Sync {
       throw error
     }
   }
+}
+
+function isSame(a: Head, b: Head): boolean {
+  const isEqual = a.document === b.document && a.digest === b.digest
+  return isEqual && compareGenerations(a.generation, b.generation) === 0
 }
 
 function digestOf(heads: readonly Head[]): Nonce {
