@@ -67,8 +67,11 @@ export const WRITE_HIGH_MARK_BYTES = MiB
 /** Received and not yet taken by the listener: above this the remote's window stays shut. */
 export const READ_HIGH_MARK_BYTES = MiB
 /** Yamux: what one stream may have under way, and what a paused one may hold (facts: 2 and 4). */
+export const STREAM_INITIAL_WINDOW_BYTES = MiB
 export const STREAM_WINDOW_BYTES = 2 * MiB
 export const STREAM_READ_BUFFER_BYTES = 4 * MiB
+/** Handed to TLS and not yet taken by the kernel: above this a connection's writers wait. */
+export const TLS_HIGH_MARK_BYTES = 256 * KiB
 /** Streams of one protocol on one connection, each way. */
 export const MAX_STREAMS_PER_PROTOCOL = 1024
 /** Streams of all protocols on one connection, each way. */

@@ -64,6 +64,7 @@ export class Connection {
   #exportName: string | undefined
   #leaving = false
   #ending = false
+  #lingering = false
   #closed = false
 
   constructor(parts: ConnectionParts) {
@@ -215,8 +216,6 @@ export class Connection {
     this.#linger()
     this.#socket.end(() => this.close(why))
   }
-
-  #lingering = false
 
   #linger(): void {
     if (this.#lingering) return

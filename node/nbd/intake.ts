@@ -40,15 +40,6 @@ export class Intake {
     this.headerBytes = headerBytes
   }
 
-  get isHolding(): boolean {
-    return this.#held !== undefined
-  }
-
-  /** True between messages: nothing of a next one has arrived. */
-  get isEmpty(): boolean {
-    return this.#held === undefined && this.#carried === 0 && this.#payload === undefined
-  }
-
   /** Where the next bytes should be received. */
   target(): Buffer {
     const payload = this.#payload

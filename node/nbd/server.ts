@@ -79,9 +79,10 @@ export function createNbdServer({ clock, log, limits = {} }: NbdServerOptions): 
     served: (name: string) => exported.get(name)
   }
 
-  function accept(accepted: Socket, secure: Secure | undefined): void {
-    if (connections.size >= maxConnections) {
-      log.warn({ connections: connections.size }, 'nbd: a client was turned away: too many')
+  /** `admitted` are the listener's own: strangers at a TCP port take no place at the socket. */
+  function accept(accepted: Socket, admitted: Set<Connection>, secure?: Secure): void {
+    if (admitted.size >= maxConnections) {
+      log.warn({ connections: admitted.size }, 'nbd: a client was turned away: too many')
       accepted.destroy()
       return
     }
@@ -96,7 +97,11 @@ export function createNbdServer({ clock, log, limits = {} }: NbdServerOptions): 
       ...{ id, remote, socket, intake, exports, budget, clock, log, secure }
     })
     connections.add(connection)
-    void connection.settled.then(() => connections.delete(connection))
+    admitted.add(connection)
+    void connection.settled.then(() => {
+      connections.delete(connection)
+      admitted.delete(connection)
+    })
     connection.start()
   }
 
@@ -128,12 +133,15 @@ export function createNbdServer({ clock, log, limits = {} }: NbdServerOptions): 
     },
     exports: () => [...exported.keys()],
     listenUnix: async (path, { mode = 0o600 } = {}) => {
-      keep(await listenOnUnix(path, mode, socket => accept(socket, undefined)))
+      const admitted = new Set<Connection>()
+      keep(await listenOnUnix(path, mode, socket => accept(socket, admitted)))
     },
     listenTcp: async ({ host, port, tls }) => {
       const secure = tls === undefined ? undefined : createSecure(tls)
       const encrypted = secure !== undefined
-      const listening = await listenOnTcp(host, port, encrypted, one => accept(one, secure))
+      const admitted = new Set<Connection>()
+      const take = (socket: Socket) => accept(socket, admitted, secure)
+      const listening = await listenOnTcp(host, port, encrypted, take)
       keep(listening)
       return { port: listening.port ?? port }
     },
