@@ -98,6 +98,8 @@ export const REDIAL_MIN_MS = 500
 export const REDIAL_MAX_MS = 15_000
 export const PING_INTERVAL_MS = 5_000
 export const PING_TIMEOUT_MS = 10_000
+/** An older connection of a peer that has dialled anew has this long to show that it lives. */
+export const SUSPECT_TIMEOUT_MS = 5_000
 /** A connection on which so many pings in a row went unanswered is dead; a busy disk is not. */
 export const DEAD_AFTER_PINGS = 3
 /** One published message, and one frame of gossip with several of them. */
@@ -271,3 +273,7 @@ export const CERTIFICATE_WARNING_MS = 14 * 24 * 3_600_000
 export const LOW_SPACE_FRACTION = 0.05
 /** How long a leaving node lets the news of it spread. */
 export const LEAVE_SPREAD_MS = 1_000
+/** glibc: buffers up to this come from the heap, which keeps this much when it shrinks or grows. */
+export const MALLOC_MMAP_BYTES = 32 * MiB
+export const MALLOC_TRIM_BYTES = 256 * MiB
+export const MALLOC_TOP_PAD_BYTES = 16 * MiB

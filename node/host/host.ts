@@ -280,8 +280,14 @@ class MeshHost implements Host {
   /** A revocation may have arrived between the handshake and now. */
   #onOpen(connection: Connection): void {
     const peer = connection.remotePeer.toString() as NodeId
-    if (this.#options.gate.standing(peer) === 'member') this.#roundTrips.watch(connection)
-    else connection.abort(new Error(`${peer} is not a member any more`))
+    if (this.#options.gate.standing(peer) !== 'member') {
+      connection.abort(new Error(`${peer} is not a member any more`))
+      return
+    }
+    this.#roundTrips.watch(connection)
+    for (const older of this.#connections(peer)) {
+      if (older !== connection) void this.#roundTrips.suspect(older)
+    }
   }
 
   #notify(peer: NodeId, connected: boolean): void {

@@ -13,8 +13,6 @@ import { noise } from '@libp2p/noise'
 import type { Ping } from '@libp2p/ping'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
-import { tls } from '@libp2p/tls'
-import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import {
   ADMISSION_NOISE_PROTOCOL,
@@ -29,15 +27,14 @@ import {
   MAX_INBOUND_PER_SECOND,
   MAX_PARALLEL_DIALS,
   MAX_PENDING_INBOUND,
-  MAX_STREAMS_PER_CONNECTION,
-  OPEN_TIMEOUT_MS,
-  STREAM_READ_BUFFER_BYTES,
-  STREAM_WINDOW_BYTES
+  OPEN_TIMEOUT_MS
 } from '../limits.ts'
 import type { Clock } from '../ports.ts'
 import type { AdmissionErrors } from './admission.ts'
 import { admission } from './admission.ts'
+import { directTls } from './direct-tls.ts'
 import type { Gate } from './gate.ts'
+import { muxer } from './muxer.ts'
 
 export type Encryption = 'tls' | 'noise'
 
@@ -72,7 +69,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
     addresses: { listen: [...options.listen], announce: [...options.announce] },
     transports: [tcp({ dialOpts: SOCKET, listenOpts: SOCKET, backlog: 1024 })],
     connectionEncrypters: options.encryption.map(name => encrypter(name, options)),
-    streamMuxers: [yamux(MUXER)],
+    streamMuxers: [muxer()],
     connectionManager: CONNECTIONS,
     // A busy disk misses a ping; round-trip.ts decides what is dead, and more patiently.
     connectionMonitor: { enabled: false },
@@ -87,16 +84,6 @@ export async function createNode(options: NodeOptions): Promise<Node> {
 }
 
 const SOCKET = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 }
-
-const MUXER = {
-  maxInboundStreams: MAX_STREAMS_PER_CONNECTION,
-  maxOutboundStreams: MAX_STREAMS_PER_CONNECTION,
-  maxEarlyStreams: 64,
-  streamOptions: {
-    maxStreamWindowSize: STREAM_WINDOW_BYTES,
-    maxReadBufferLength: STREAM_READ_BUFFER_BYTES
-  }
-}
 
 const CONNECTIONS = {
   maxConnections: MAX_CONNECTIONS,
@@ -113,7 +100,7 @@ const CONNECTIONS = {
 
 function encrypter(name: Encryption, { gate, clock, onAdmissionError: onError }: NodeOptions) {
   return name === 'tls'
-    ? admission({ protocol: ADMISSION_TLS_PROTOCOL, inner: tls(), gate, clock, onError })
+    ? admission({ protocol: ADMISSION_TLS_PROTOCOL, inner: directTls(), gate, clock, onError })
     : admission({ protocol: ADMISSION_NOISE_PROTOCOL, inner: noise(), gate, clock, onError })
 }
 

@@ -8,7 +8,12 @@
 import type { Connection } from '@libp2p/interface'
 import { messageOf } from '../../protocols/fault.ts'
 import type { NodeId } from '../../protocols/ids.ts'
-import { DEAD_AFTER_PINGS, PING_INTERVAL_MS, PING_TIMEOUT_MS } from '../limits.ts'
+import {
+  DEAD_AFTER_PINGS,
+  PING_INTERVAL_MS,
+  PING_TIMEOUT_MS,
+  SUSPECT_TIMEOUT_MS
+} from '../limits.ts'
 import type { ByteStream, Clock, Log, Random, Timer } from '../ports.ts'
 import { adaptStream } from '../stream/adapter.ts'
 
@@ -51,6 +56,18 @@ export class RoundTrips {
     this.#watched.delete(connection)
   }
 
+  /**
+   * A peer that dials anew while we hold an older connection may have lost that one with its host:
+   * the older one must answer soon, or goes. If it was only slow, the newer one is there.
+   */
+  async suspect(connection: Connection): Promise<void> {
+    try {
+      await this.#measure(connection, SUSPECT_TIMEOUT_MS)
+    } catch {
+      connection.abort(new Error('a newer connection of this peer took its place'))
+    }
+  }
+
   forget(peer: NodeId): void {
     this.#smoothedMs.delete(peer)
   }
@@ -68,7 +85,7 @@ export class RoundTrips {
     const watched = this.#watched.get(connection)
     if (watched === undefined) return
     try {
-      this.#note(connection, await this.#measure(connection))
+      this.#note(connection, await this.#measure(connection, PING_TIMEOUT_MS))
       watched.unanswered = 0
     } catch (error) {
       watched.unanswered++
@@ -79,10 +96,10 @@ export class RoundTrips {
     }
   }
 
-  async #measure(connection: Connection): Promise<number> {
+  async #measure(connection: Connection, timeoutMs: number): Promise<number> {
     const { clock, random } = this.#options
     const late = new AbortController()
-    const timer = clock.after(PING_TIMEOUT_MS, () => late.abort(new Error('no answer to a ping')))
+    const timer = clock.after(timeoutMs, () => late.abort(new Error('no answer to a ping')))
     try {
       const stream = await connection.newStream([PING_PROTOCOL], { signal: late.signal })
       const peer = connection.remotePeer.toString() as NodeId

@@ -80,8 +80,13 @@ export class HostMesh {
   }
 
   /** Joins through `issuer`, not started. */
-  async join(issuer: Member, name: string, clock: Clock = systemClock): Promise<Identity> {
-    const dir = await this.directory()
+  async join(
+    issuer: Member,
+    name: string,
+    clock: Clock = systemClock,
+    into?: string
+  ): Promise<Identity> {
+    const dir = into ?? (await this.directory())
     const token = issuer.members.createInvite().text
     const choices = { ...this.choices(dir, name), clock, log: silentLog }
     return joinMesh({ ...choices, token, newRegion: false })
@@ -89,9 +94,8 @@ export class HostMesh {
 
   /** Joins through `issuer` and starts. */
   async grow(issuer: Member, name: string, options: StartOptions = {}): Promise<Member> {
-    const identity = await this.join(issuer, name)
-    const dir = this.#dirs.at(-1) ?? ''
-    return this.start(dir, identity, options)
+    const dir = await this.directory()
+    return this.start(dir, await this.join(issuer, name, systemClock, dir), options)
   }
 
   async start(dir: string, identity: Identity, options: StartOptions = {}): Promise<Member> {
@@ -138,7 +142,7 @@ export class HostMesh {
   async connect(...members: Member[]): Promise<void> {
     const known = members.map(one => ({ id: one.identity.id, addresses: one.host.addresses() }))
     for (const one of members) one.host.setKnownPeers(known)
-    await until(() => members.every(one => one.host.peers().length >= members.length - 1))
+    await until(() => members.every(one => one.host.peers().length >= members.length - 1), 20_000)
   }
 
   async close(): Promise<void> {

@@ -85,6 +85,23 @@ describe('two members', () => {
   })
 })
 
+describe('a dozen members at one address', () => {
+  it('connect all to all at once, and gossip reaches every one', async () => {
+    const topics = ['news']
+    const first = await mesh.init('first', { topics })
+    const names = Array.from({ length: 11 }, (_, i) => `n${i}`)
+    const others = await Promise.all(names.map(name => mesh.grow(first, name, { topics })))
+    const heard = new Set<NodeId>()
+    for (const one of others) one.host.subscribe('news', () => heard.add(one.identity.id))
+    first.host.subscribe('news', () => {})
+    await mesh.connect(first, ...others)
+    await until(() => {
+      void first.host.publish('news', randomText())
+      return heard.size === others.length
+    })
+  }, 40_000)
+})
+
 describe('a stranger', () => {
   it('with a certificate of another mesh is refused, and sees no certificate', async () => {
     const a = await mesh.init()
