@@ -12,6 +12,7 @@ import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { messageOf } from '../protocols/fault.ts'
 import type { Incarnation } from '../protocols/ids.ts'
+import { keepLargeBuffers } from './allocator.ts'
 import { announcer, leave, refuseIfLeft } from './announcer.ts'
 import { systemClock, systemRandom } from './clock.ts'
 import { lastSeen, memberOperations, selfInfo, whileCertified } from './context-parts.ts'
@@ -79,6 +80,7 @@ type Cleanup = () => unknown
 
 async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemon> {
   const { log, clock = systemClock, random = systemRandom } = options
+  keepLargeBuffers(log)
   const dir = resolve(options.dir)
   const directory = openDataDirectory(dir, { rebind: options.rebind ?? false })
   cleanups.push(() => directory.release())
@@ -206,11 +208,7 @@ async function openStorage(
   return { disk, store, incarnation: store.incarnation }
 }
 
-async function openMesh(
-  options: DaemonOptions,
-  base: Base,
-  cleanups: Cleanup[]
-): Promise<Mesh> {
+async function openMesh(options: DaemonOptions, base: Base, cleanups: Cleanup[]): Promise<Mesh> {
   const { dir, identity, clock, log } = base
   // Knowledge, membership and host refer to each other: each asks only once all of them are there.
   const knowledge: MeshKnowledge = new MeshKnowledge({
