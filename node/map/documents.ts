@@ -109,6 +109,27 @@ export class Documents {
     return replica
   }
 
+  /**
+   * Takes an update from a peer into a document, which is kept from now on; undefined if it must
+   * not be. `whole`: it is all of it, and replaces an older generation.
+   */
+  receive(
+    { document, generation }: Pick<Head, 'document' | 'generation'>,
+    update: Uint8Array,
+    whole: boolean
+  ): Received | undefined {
+    if (document !== 'mesh' && this.isDeleted(document)) return undefined
+    const isNew = this.get(document) === undefined
+    const replica: Pick<AnyReplica, 'receive' | 'receiveWhole'> =
+      document === 'mesh' ? this.#mesh : this.keep(document)
+    const received = whole
+      ? replica.receiveWhole(generation, update)
+      : replica.receive(generation, update)
+    const isIn = received.is === 'applied' || received.is === 'known'
+    if (isNew && !isIn && document !== 'mesh') this.drop(document)
+    return received
+  }
+
   drop(id: VolumeId): void {
     const replica = this.#volumes.get(id)
     if (replica === undefined) return

@@ -9,36 +9,32 @@
  * member sooner or later; nothing received from a peer throws or shows a view that is not valid.
  */
 
-import type { AcceptsRevocation, MeshRecord } from '../../crdt/mesh-document.ts'
-import { meshRules, nameRecord, nodeRecord } from '../../crdt/mesh-document.ts'
+import type { AcceptsRevocation } from '../../crdt/mesh-document.ts'
 import type { MeshView, NodeEntry, Tombstone, VolumeView } from '../../crdt/types.ts'
-import type { VolumeRecord } from '../../crdt/volume-document.ts'
-import { volumeRules } from '../../crdt/volume-document.ts'
 import { assert } from '../../protocols/assert.ts'
 import { messageOf } from '../../protocols/fault.ts'
 import type { NodeId, PlacementEpoch, Token, VolumeId } from '../../protocols/ids.ts'
-import { isName, isVolumeId } from '../../protocols/ids.ts'
+import { isVolumeId } from '../../protocols/ids.ts'
 import type { Change, DocumentName } from '../../protocols/map-sync/messages.ts'
-import {
-  MAP_PEERS_REMEMBERED,
-  MAP_SYNC_INTERVAL_MS,
-  MAX_MAP_SESSION_RECORDS,
-  TOMBSTONE_RETENTION_MS
-} from '../limits.ts'
+import { MAP_SYNC_INTERVAL_MS, TOMBSTONE_RETENTION_MS } from '../limits.ts'
 import type { Clock, Disk, Log, Network, Random } from '../ports.ts'
 import type { Rpc } from '../rpc/types.ts'
+import { Announcer } from './announcer.ts'
 import { Documents } from './documents.ts'
 import { fetchDocument } from './fetch.ts'
 import { Gossip } from './gossip.ts'
 import type { MapLog } from './log.ts'
 import { openMapLog } from './log.ts'
 import type { LogEntry } from './log-format.ts'
+import { Offenders } from './offenders.ts'
 import type { ReplicaChange } from './replica.ts'
-import { notFound, resolveVolume } from './resolve.ts'
+import { resolveVolume } from './resolve.ts'
 import { Schedule } from './schedule.ts'
 import { StandingKeeper } from './standing.ts'
 import { Sync } from './sync.ts'
+import { serveSync } from './sync-server.ts'
 import type { MapStats, NewVolume, ShardMap } from './types.ts'
+import { Watchers } from './watchers.ts'
 
 export interface MapOptions {
   readonly network: Network
@@ -56,12 +52,6 @@ export interface MapOptions {
   readonly retentionMs?: number
 }
 
-interface Announced {
-  readonly id: DocumentName
-  readonly mesh?: MeshRecord
-  readonly volume?: VolumeRecord
-}
-
 /** Opens the map in the data directory and joins it to the network. */
 export async function createMap(options: MapOptions): Promise<ShardMap> {
   const map = new MapNode(options)
@@ -73,12 +63,9 @@ class MapNode implements ShardMap {
   readonly #options: MapOptions
   readonly #documents: Documents
   readonly #standing: StandingKeeper
-  readonly #badUpdates = new Map<NodeId, number>()
-  readonly #meshListeners: Array<(view: MeshView) => void> = []
-  readonly #volumeListeners: Array<(id: VolumeId, view: VolumeView) => void> = []
-  readonly #dirty = new Set<DocumentName>()
-  /** What this start announced: announced again should the documents be discarded. */
-  readonly #session: Announced[] = []
+  readonly #announcer: Announcer
+  readonly #watchers: Watchers
+  readonly #offenders: Offenders
   /** Volumes whose documents were made or fetched since the start. */
   readonly #asked = new Set<VolumeId>()
   #log: MapLog | undefined
@@ -101,6 +88,10 @@ class MapNode implements ShardMap {
       acceptsRevocation,
       onChange: (document, change) => this.#onChange(document, change)
     })
+    const documents = this.#documents
+    this.#announcer = new Announcer({ self: options.network.self, clock, documents })
+    this.#watchers = new Watchers({ clock, log, documents })
+    this.#offenders = new Offenders(log)
     const note = (at: number) => this.#log?.append({ is: 'agreed', at })
     this.#standing = new StandingKeeper({ clock, retentionMs, note })
   }
@@ -109,22 +100,23 @@ class MapNode implements ShardMap {
     const { clock, disk, log, network, random, rpc } = this.#options
     const snapshot = () => this.#snapshot()
     this.#log = await openMapLog({ disk, clock, log, snapshot }, entry => this.#replay(entry))
-    const onBad = (from: NodeId, why: string) => this.#countBad(from, why)
-    const soon = (peer: NodeId) => this.#schedule?.soon(peer)
-    const sync = new Sync({
+    const onBad = (from: NodeId, why: string) => this.#offenders.count(from, why)
+    const common = {
       rpc,
-      log,
       documents: this.#documents,
       standing: () => this.#standing.standing,
-      wants: document => this.#wants(document),
+      wants: (document: DocumentName) => this.#wants(document),
+      onBad
+    }
+    const sync = new Sync({
+      ...common,
       discard: () => this.#discard(),
       onAgreed: theirs => {
         this.#lastSyncMs = clock.monotonicMs()
         this.#standing.agreed(theirs)
-      },
-      onBad,
-      soon
+      }
     })
+    serveSync({ ...common, soon: peer => this.#schedule?.soon(peer) })
     const onChange = (from: NodeId, change: Change) => this.#onGossip(from, change)
     this.#sync = sync
     this.#gossip = new Gossip({ network, clock, log, onChange, onBad })
@@ -151,8 +143,9 @@ class MapNode implements ShardMap {
     assert(this.#sync !== undefined, 'the map is open')
     const { clock, network, random } = this.#options
     const [sync, documents] = [this.#sync, this.#documents]
+    const view = await fetchDocument({ id, clock, network, random, sync, documents, ...options })
     this.#asked.add(id)
-    return fetchDocument({ id, clock, network, random, sync, documents, ...options })
+    return view
   }
 
   resolve(nameOrId: string): VolumeId {
@@ -160,66 +153,47 @@ class MapNode implements ShardMap {
   }
 
   announceNode(entry: NodeEntry): void {
-    assert(entry.id === this.#options.network.self, 'a node announces itself and no other')
-    const record = nodeRecord(this.#documents.mesh.set, entry)
-    if (record !== undefined) this.#addToMesh(record)
+    this.#announcer.announceNode(entry)
   }
 
   announceVolume(volume: NewVolume): void {
-    const { spec, sizeBytes, epoch, nodes, expectedIops, near } = volume
-    const extents = Math.ceil(sizeBytes / spec.extentBytes)
-    const { generation } = spec
-    this.#addToVolume(spec.id, { kind: 'spec', spec, expectedIops, near })
-    this.#addToVolume(spec.id, { kind: 'size', sizeBytes, epoch })
-    const run = { from: 0, to: extents, generation, nodes, epoch }
-    this.#addToVolume(spec.id, { kind: 'layout', ...run })
-    this.#addName(spec.id, volume.name)
+    this.#asked.add(volume.spec.id)
+    this.#announcer.announceVolume(volume)
   }
 
   rename(id: VolumeId, name: string): void {
-    const said = this.#documents.mesh.set.greatest(`volume/${id}`)[0]?.record
-    if (said?.kind !== 'name') throw notFound(id)
-    this.#addName(id, name)
+    this.#announcer.rename(id, name)
   }
 
   announceSize(id: VolumeId, sizeBytes: number, epoch: PlacementEpoch): void {
-    this.#addToVolume(id, { kind: 'size', sizeBytes, epoch })
+    this.#asked.add(id)
+    this.#announcer.announceSize(id, sizeBytes, epoch)
   }
 
-  announceLayout(
-    id: VolumeId,
-    run: {
-      from: number
-      to: number
-      nodes: ReadonlyArray<readonly NodeId[]>
-      epoch: PlacementEpoch
-    }
-  ): void {
-    const generation = this.volume(id)?.spec.generation ?? 0
-    const { from, to, nodes, epoch } = run
-    this.#addToVolume(id, { kind: 'layout', from, to, generation, nodes, epoch })
+  announceLayout(id: VolumeId, run: Parameters<ShardMap['announceLayout']>[1]): void {
+    this.#asked.add(id)
+    this.#announcer.announceLayout(id, run)
   }
 
   announceHolder(id: VolumeId, token: Token, node: NodeId, since: number): void {
-    this.#addToVolume(id, { kind: 'holder', token, node, since })
+    this.#asked.add(id)
+    this.#announcer.announceHolder(id, token, node, since)
   }
 
   announceDelete(tombstone: Tombstone): void {
-    const { id, token, at } = tombstone
-    this.#addToMesh({ kind: 'tombstone', id, token, at })
-    this.#documents.drop(id)
+    this.#announcer.announceDelete(tombstone)
   }
 
   announceRevocation(peer: NodeId, signed: Uint8Array): void {
-    this.#addToMesh({ kind: 'revocation', peer, signed })
+    this.#announcer.announceRevocation(peer, signed)
   }
 
   onMesh(listener: (view: MeshView) => void): void {
-    this.#meshListeners.push(listener)
+    this.#watchers.onMesh(listener)
   }
 
   onVolume(listener: (id: VolumeId, view: VolumeView) => void): void {
-    this.#volumeListeners.push(listener)
+    this.#watchers.onVolume(listener)
   }
 
   stats(): MapStats {
@@ -227,7 +201,7 @@ class MapNode implements ShardMap {
     return {
       documents: this.#documents.count,
       bytes: this.#documents.bytes,
-      badUpdates: this.#badUpdates,
+      badUpdates: this.#offenders.counts,
       lastSyncAgoMs: this.#lastSyncMs === undefined ? undefined : nowMs - this.#lastSyncMs
     }
   }
@@ -242,40 +216,11 @@ class MapNode implements ShardMap {
     this.#isClosed = true
     this.#schedule?.close()
     this.#gossip?.close()
+    this.#watchers.close()
     await this.#log?.flush().catch((error: unknown) => {
       this.#options.log.error({ error: messageOf(error) }, 'the map was not stored at the end')
     })
     await this.#log?.close()
-  }
-
-  #addName(id: VolumeId, name: string): void {
-    assert(isName(name), 'a volume is announced under a proper name')
-    const { clock, network } = this.#options
-    const [by, createdAt] = [network.self, clock.now()]
-    const record = nameRecord(this.#documents.mesh.set, { id, name, by, createdAt })
-    if (record !== undefined) this.#addToMesh(record)
-  }
-
-  #addToMesh(record: MeshRecord): void {
-    const isValid = meshRules.decode(meshRules.encode(record)) !== undefined
-    assert(isValid, `what we announce of the mesh is valid (${record.kind})`)
-    this.#remember({ id: 'mesh', mesh: record })
-    this.#documents.mesh.add([record])
-  }
-
-  /** Of a volume that was deleted meanwhile nothing is announced any more. */
-  #addToVolume(id: VolumeId, record: VolumeRecord): void {
-    const rules = volumeRules(id)
-    const isValid = isVolumeId(id) && rules.decode(rules.encode(record)) !== undefined
-    assert(isValid, `what we announce of a volume is valid (${record.kind})`)
-    if (this.#documents.isDeleted(id)) return
-    this.#remember({ id, volume: record })
-    this.#asked.add(id)
-    this.#documents.keep(id).add([record])
-  }
-
-  #remember(added: Announced): void {
-    if (this.#session.length < MAX_MAP_SESSION_RECORDS) this.#session.push(added)
   }
 
   #wants(document: DocumentName): boolean {
@@ -287,11 +232,7 @@ class MapNode implements ShardMap {
     this.#options.log.warn({}, 'away for too long: the map is taken anew from the mesh')
     this.#documents.discard()
     this.#standing.discarded()
-    for (const { id, mesh, volume } of this.#session) {
-      if (mesh !== undefined) this.#documents.mesh.add([mesh])
-      if (volume === undefined || id === 'mesh' || this.#documents.isDeleted(id)) continue
-      this.#documents.keep(id).add([volume])
-    }
+    this.#announcer.announceAgain()
   }
 
   #replay(entry: LogEntry): void {
@@ -314,32 +255,7 @@ class MapNode implements ShardMap {
     const { generation, update, begins } = change
     this.#log?.append({ is: 'update', document, generation, update, begins })
     if (change.isLocal) this.#gossip?.add(change)
-    if (this.#dirty.size === 0) this.#options.clock.soon(() => this.#notify())
-    this.#dirty.add(document)
-  }
-
-  #notify(): void {
-    const dirty = [...this.#dirty]
-    this.#dirty.clear()
-    if (this.#isClosed) return
-    if (dirty.includes('mesh')) {
-      this.#documents.dropDeleted()
-      const view = this.mesh()
-      for (const listener of this.#meshListeners) this.#tell(() => listener(view))
-    }
-    for (const id of dirty) {
-      const view = id === 'mesh' ? undefined : this.volume(id)
-      if (id === 'mesh' || view === undefined) continue
-      for (const listener of this.#volumeListeners) this.#tell(() => listener(id, view))
-    }
-  }
-
-  #tell(call: () => void): void {
-    try {
-      call()
-    } catch (error) {
-      this.#options.log.error({ error: messageOf(error) }, 'a listener of the map failed')
-    }
+    this.#watchers.changed(document)
   }
 
   #onGossip(from: NodeId, change: Change): void {
@@ -357,7 +273,7 @@ class MapNode implements ShardMap {
       return
     }
     const received = replica.receive(generation, update)
-    if (received.is === 'bad') this.#countBad(from, received.why)
+    if (received.is === 'bad') this.#offenders.count(from, received.why)
     else if (received.is !== 'applied' && received.is !== 'known') this.#schedule?.soon(from)
   }
 
@@ -386,14 +302,5 @@ class MapNode implements ShardMap {
       if (document === 'mesh' || this.#asked.has(document) || this.#wants(document)) continue
       if (this.#sync?.isKeptElsewhere(head) === true) this.#documents.drop(document)
     }
-  }
-
-  #countBad(from: NodeId, why: string): void {
-    const count = (this.#badUpdates.get(from) ?? 0) + 1
-    const isKnown = this.#badUpdates.has(from)
-    if (isKnown || this.#badUpdates.size < MAP_PEERS_REMEMBERED) this.#badUpdates.set(from, count)
-    // A peer that keeps sending nonsense must not fill the log.
-    const isMilestone = Number.isInteger(Math.log2(count))
-    if (isMilestone) this.#options.log.warn({ from, why, count }, 'dropped a bad map update')
   }
 }

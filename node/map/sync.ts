@@ -6,13 +6,10 @@
  * its documents before it takes any from one that was not; nothing a peer sends is believed before
  * the replica judged it.
  */
-import { xxh64 } from '@node-rs/xxhash'
 import { compareGenerations } from '../../crdt/generation.ts'
 import { readStep, STEP_ONE_OF_NOTHING } from '../../crdt/sync-steps.ts'
-import { assert } from '../../protocols/assert.ts'
 import { isFault, messageOf } from '../../protocols/fault.ts'
 import type { NodeId, Nonce } from '../../protocols/ids.ts'
-import { isNonce } from '../../protocols/ids.ts'
 import { MAX_MAP_MESSAGE_BYTES } from '../../protocols/limits.ts'
 import type {
   DocumentName,
@@ -21,31 +18,26 @@ import type {
   SyncAnswer,
   SyncRequest
 } from '../../protocols/map-sync/messages.ts'
-import {
-  MAP_SYNC_PROTOCOL,
-  syncAnswerSchema,
-  syncRequestSchema
-} from '../../protocols/map-sync/messages.ts'
+import { MAP_SYNC_PROTOCOL, syncAnswerSchema } from '../../protocols/map-sync/messages.ts'
 import { MAP_CALL_TIMEOUT_MS, MAP_HEADS_REMEMBERED, MAP_PEERS_REMEMBERED } from '../limits.ts'
-import type { Log } from '../ports.ts'
 import type { Rpc } from '../rpc/types.ts'
 import type { Documents } from './documents.ts'
-import type { Received } from './replica.ts'
 
-export interface SyncOptions {
+/** What asking and answering have in common. */
+export interface SyncSides {
   readonly rpc: Rpc
-  readonly log: Log
   readonly documents: Documents
   readonly standing: () => Standing
   /** Whether the document of this volume belongs here. */
   readonly wants: (document: DocumentName) => boolean
+  readonly onBad: (from: NodeId, why: string) => void
+}
+
+export interface SyncOptions extends SyncSides {
   /** Ours are too old to be merged with the mesh's: forget them. */
   readonly discard: () => void
   /** A peer of this standing and we agree on everything. */
   readonly onAgreed: (standing: Standing) => void
-  readonly onBad: (from: NodeId, why: string) => void
-  /** We lack something that this peer has. */
-  readonly soon: (peer: NodeId) => void
 }
 
 interface SeenHeads {
@@ -53,7 +45,7 @@ interface SeenHeads {
   readonly heads: ReadonlyMap<DocumentName, Head>
 }
 
-const CALL = { timeoutMs: MAP_CALL_TIMEOUT_MS, maxBytes: MAX_MAP_MESSAGE_BYTES }
+export const CALL = { timeoutMs: MAP_CALL_TIMEOUT_MS, maxBytes: MAX_MAP_MESSAGE_BYTES }
 
 export class Sync {
   readonly #options: SyncOptions
@@ -61,8 +53,6 @@ export class Sync {
 
   constructor(options: SyncOptions) {
     this.#options = options
-    const serve = async (from: NodeId, request: SyncRequest) => this.#answer(from, request)
-    options.rpc.serve(MAP_SYNC_PROTOCOL, syncRequestSchema, serve, CALL)
   }
 
   /** Brings all documents that both sides keep, or that we lack, to the same state. */
@@ -162,7 +152,7 @@ export class Sync {
   ): Promise<boolean> {
     const read = readStep(answer.step)
     if (read?.step !== 2) return this.#isBad(peer, 'a step 2 that cannot be read')
-    const received = this.#receive(document, answer.generation, read.update, whole)
+    const received = this.#options.documents.receive({ ...answer, document }, read.update, whole)
     if (received === undefined) return false
     if (received.is === 'bad') return this.#isBad(peer, received.why)
     if (received.is !== 'applied' && received.is !== 'known') return false
@@ -179,81 +169,6 @@ export class Sync {
     const { generation } = replica
     const answer = await this.#call(peer, { ask: 'push', document, generation, step })
     return answer.is === 'done'
-  }
-
-  #answer(from: NodeId, request: SyncRequest): SyncAnswer {
-    if (request.ask === 'heads') return this.#answerHeads(from, request)
-    return request.ask === 'pull'
-      ? this.#answerPull(from, request)
-      : this.#answerPush(from, request)
-  }
-
-  #answerHeads(from: NodeId, request: Extract<SyncRequest, { ask: 'heads' }>): SyncAnswer {
-    const { documents, standing, soon } = this.#options
-    if (standing() === 'away' && request.standing === 'current') soon(from)
-    const heads = documents.heads()
-    const digest = digestOf(heads)
-    const answer = { is: 'heads', digest, standing: standing() } as const
-    return request.seen === digest ? answer : { ...answer, heads }
-  }
-
-  #answerPull(from: NodeId, request: Extract<SyncRequest, { ask: 'pull' }>): SyncAnswer {
-    const replica = this.#options.documents.get(request.document)
-    if (replica === undefined) return { is: 'absent' }
-    const { generation } = replica
-    if (request.generation !== undefined) {
-      const order = compareGenerations(generation, request.generation)
-      if (order < 0) this.#options.soon(from)
-      if (order !== 0) return { is: 'other', generation }
-    }
-    const step = replica.stepTwoFor(request.step)
-    if (step === undefined) {
-      this.#isBad(from, 'a step 1 that cannot be read')
-      return { is: 'refused', why: 'not a step 1' }
-    }
-    const { digest } = replica.head()
-    return { is: 'steps', generation, digest, step, want: replica.stepOne() }
-  }
-
-  #answerPush(from: NodeId, request: Extract<SyncRequest, { ask: 'push' }>): SyncAnswer {
-    const { documents, wants, soon } = this.#options
-    const { document, generation } = request
-    if (documents.get(document) === undefined && !wants(document)) return { is: 'absent' }
-    const read = readStep(request.step)
-    if (read?.step !== 2) {
-      this.#isBad(from, 'a step 2 that cannot be read')
-      return { is: 'refused', why: 'not a step 2' }
-    }
-    const received = this.#receive(document, generation, read.update, true)
-    const kept = documents.get(document)
-    if (received === undefined || kept === undefined) return { is: 'absent' }
-    if (received.is === 'older') return { is: 'other', generation: kept.generation }
-    if (received.is === 'bad') {
-      this.#isBad(from, received.why)
-      return { is: 'refused', why: received.why }
-    }
-    if (received.is === 'applied' || received.is === 'known') return { is: 'done' }
-    soon(from)
-    return { is: 'refused', why: 'something before it is missing' }
-  }
-
-  /** Takes an update into the document, which is kept from now on; undefined if it must not be. */
-  #receive(
-    document: DocumentName,
-    generation: Head['generation'],
-    update: Uint8Array,
-    whole: boolean
-  ): Received | undefined {
-    const { documents } = this.#options
-    const isNew = documents.get(document) === undefined
-    if (document !== 'mesh' && documents.isDeleted(document)) return undefined
-    const replica = document === 'mesh' ? documents.mesh : documents.keep(document)
-    const received = whole
-      ? replica.receiveWhole(generation, update)
-      : replica.receive(generation, update)
-    const isIn = received.is === 'applied' || received.is === 'known'
-    if (isNew && !isIn && document !== 'mesh') documents.drop(document)
-    return received
   }
 
   #isBad(peer: NodeId, why: string): false {
@@ -274,14 +189,4 @@ export class Sync {
 function isSame(a: Head, b: Head): boolean {
   const isEqual = a.document === b.document && a.digest === b.digest
   return isEqual && compareGenerations(a.generation, b.generation) === 0
-}
-
-function digestOf(heads: readonly Head[]): Nonce {
-  const lines = heads.map(
-    ({ document, generation, digest }) =>
-      `${document} ${generation.number} ${generation.id} ${digest}`
-  )
-  const digest = xxh64(lines.sort().join('\n')).toString(16).padStart(16, '0')
-  assert(isNonce(digest), 'a digest is 16 hex digits')
-  return digest
 }

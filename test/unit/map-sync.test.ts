@@ -209,6 +209,43 @@ describe('the document of a volume', () => {
   })
 })
 
+describe('what an earlier start asked for', () => {
+  it('is let go once somebody else is seen to have it, and not before', async () => {
+    const mesh = await meshOf(2)
+    createVolume(mesh, 0, 1, 'data')
+    await mesh.settle()
+    const disk = mesh.nodes[0]?.disk
+    await mesh.stop(0)
+    const back = await mesh.start(0, disk === undefined ? {} : { disk })
+    await mesh.settle()
+    expect(back.map.volume(volumeIdOf(1))).toBeDefined()
+    mesh.nodes[1]?.hosted.add(volumeIdOf(1))
+    await mesh.settle()
+    expect(mapOf(mesh, 1).volume(volumeIdOf(1))?.sizeBytes).toBe(128 * MiB)
+    expect(back.map.volume(volumeIdOf(1))).toBeUndefined()
+  })
+})
+
+describe('a list of heads', () => {
+  it('is sent again only when it changed', async () => {
+    const mesh = await meshOf(1)
+    createVolume(mesh, 0, 1, 'data')
+    const asker = mesh.network.join(nodeIdOf(9))
+    const rpc = createRpc({ network: asker, clock: new StepClock(), log: silent })
+    const ask = async (seen?: string) => {
+      const request = { ask: 'heads', standing: 'blank', ...(seen && { seen }) }
+      const answer = await rpc.call(nodeIdOf(0), MAP_SYNC_PROTOCOL, request, syncAnswerSchema)
+      if (answer.is !== 'heads') throw new Error(answer.is)
+      return answer
+    }
+    const first = await ask()
+    expect(first.heads).toHaveLength(2)
+    expect((await ask(first.digest)).heads).toBeUndefined()
+    mapOf(mesh, 0).rename(volumeIdOf(1), 'other')
+    expect((await ask(first.digest)).heads).toHaveLength(2)
+  })
+})
+
 describe('a name', () => {
   it('that no volume has is not found, and the error says what lists them', async () => {
     const mesh = await meshOf(1)

@@ -1,0 +1,126 @@
+/**
+ * Our own announcements, as records of the documents. What we announce is asserted to be what
+ * every other member will accept; an announcement that is dominated already changes nothing.
+ *
+ * Everything that this start announced is remembered (up to a bound), to be said again should the
+ * documents be discarded.
+ */
+import type { MeshRecord } from '../../crdt/mesh-document.ts'
+import { meshRules, nameRecord, nodeRecord } from '../../crdt/mesh-document.ts'
+import type { NodeEntry, Tombstone } from '../../crdt/types.ts'
+import type { VolumeRecord } from '../../crdt/volume-document.ts'
+import { volumeRules } from '../../crdt/volume-document.ts'
+import { assert } from '../../protocols/assert.ts'
+import type { NodeId, PlacementEpoch, Token, VolumeId } from '../../protocols/ids.ts'
+import { isName, isVolumeId } from '../../protocols/ids.ts'
+import { MAX_MAP_SESSION_RECORDS } from '../limits.ts'
+import type { Clock } from '../ports.ts'
+import type { Documents } from './documents.ts'
+import { notFound } from './resolve.ts'
+import type { NewVolume, ShardMap } from './types.ts'
+
+export interface AnnouncerOptions {
+  readonly self: NodeId
+  readonly clock: Clock
+  readonly documents: Documents
+}
+
+type Announced =
+  | { readonly of: 'mesh'; readonly record: MeshRecord }
+  | { readonly of: 'volume'; readonly id: VolumeId; readonly record: VolumeRecord }
+
+type Announcements = Pick<ShardMap, Extract<keyof ShardMap, `announce${string}` | 'rename'>>
+
+export class Announcer implements Announcements {
+  readonly #options: AnnouncerOptions
+  readonly #session: Announced[] = []
+
+  constructor(options: AnnouncerOptions) {
+    this.#options = options
+  }
+
+  announceNode(entry: NodeEntry): void {
+    assert(entry.id === this.#options.self, 'a node announces itself and no other')
+    const record = nodeRecord(this.#options.documents.mesh.set, entry)
+    if (record !== undefined) this.#addToMesh(record)
+  }
+
+  announceVolume(volume: NewVolume): void {
+    const { spec, sizeBytes, epoch, nodes, expectedIops, near } = volume
+    const extents = Math.ceil(sizeBytes / spec.extentBytes)
+    const run = { from: 0, to: extents, generation: spec.generation, nodes, epoch }
+    this.#addToVolume(spec.id, { kind: 'spec', spec, expectedIops, near })
+    this.#addToVolume(spec.id, { kind: 'size', sizeBytes, epoch })
+    this.#addToVolume(spec.id, { kind: 'layout', ...run })
+    this.#addName(spec.id, volume.name)
+  }
+
+  rename(id: VolumeId, name: string): void {
+    const said = this.#options.documents.mesh.set.greatest(`volume/${id}`)[0]?.record
+    if (said?.kind !== 'name') throw notFound(id)
+    this.#addName(id, name)
+  }
+
+  announceSize(id: VolumeId, sizeBytes: number, epoch: PlacementEpoch): void {
+    this.#addToVolume(id, { kind: 'size', sizeBytes, epoch })
+  }
+
+  announceLayout(id: VolumeId, run: Parameters<ShardMap['announceLayout']>[1]): void {
+    const generation = this.#options.documents.volumeView(id)?.spec.generation ?? 0
+    const { from, to, nodes, epoch } = run
+    this.#addToVolume(id, { kind: 'layout', from, to, generation, nodes, epoch })
+  }
+
+  announceHolder(id: VolumeId, token: Token, node: NodeId, since: number): void {
+    this.#addToVolume(id, { kind: 'holder', token, node, since })
+  }
+
+  announceDelete(tombstone: Tombstone): void {
+    const { id, token, at } = tombstone
+    this.#addToMesh({ kind: 'tombstone', id, token, at })
+    this.#options.documents.drop(id)
+  }
+
+  announceRevocation(peer: NodeId, signed: Uint8Array): void {
+    this.#addToMesh({ kind: 'revocation', peer, signed })
+  }
+
+  /** Says again what this start announced. */
+  announceAgain(): void {
+    const { documents } = this.#options
+    for (const said of this.#session) {
+      if (said.of === 'mesh') documents.mesh.add([said.record])
+      else if (!documents.isDeleted(said.id)) documents.keep(said.id).add([said.record])
+    }
+  }
+
+  #addName(id: VolumeId, name: string): void {
+    assert(isName(name), 'a volume is announced under a proper name')
+    const { clock, documents, self } = this.#options
+    const volume = { id, name, by: self, createdAt: clock.now() }
+    const record = nameRecord(documents.mesh.set, volume)
+    if (record !== undefined) this.#addToMesh(record)
+  }
+
+  #addToMesh(record: MeshRecord): void {
+    const isValid = meshRules.decode(meshRules.encode(record)) !== undefined
+    assert(isValid, `what we announce of the mesh is valid (${record.kind})`)
+    this.#remember({ of: 'mesh', record })
+    this.#options.documents.mesh.add([record])
+  }
+
+  /** Of a volume that was deleted meanwhile nothing is announced any more. */
+  #addToVolume(id: VolumeId, record: VolumeRecord): void {
+    const { documents } = this.#options
+    const rules = volumeRules(id)
+    const isValid = isVolumeId(id) && rules.decode(rules.encode(record)) !== undefined
+    assert(isValid, `what we announce of a volume is valid (${record.kind})`)
+    if (documents.isDeleted(id)) return
+    this.#remember({ of: 'volume', id, record })
+    documents.keep(id).add([record])
+  }
+
+  #remember(announced: Announced): void {
+    if (this.#session.length < MAX_MAP_SESSION_RECORDS) this.#session.push(announced)
+  }
+}
