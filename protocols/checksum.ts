@@ -14,6 +14,8 @@ export function checksum(bytes: Uint8Array): number {
 /** One CRC32C per 4 KiB block of `data`, whose length is a multiple of 4 KiB. */
 export function blockChecksums(data: Uint8Array): Uint32Array {
   assert(data.length % BLOCK_BYTES === 0, 'checksummed data is whole blocks')
+  // One block is the common case, and a view costs a tenth of its checksum.
+  if (data.length === BLOCK_BYTES) return Uint32Array.of(checksum(data))
   const crcs = new Uint32Array(data.length / BLOCK_BYTES)
   for (let i = 0; i < crcs.length; i++) {
     crcs[i] = checksum(data.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES))
@@ -24,6 +26,7 @@ export function blockChecksums(data: Uint8Array): Uint32Array {
 /** Index of the first block of `data` that contradicts `crcs`, or -1. */
 export function firstBadBlock(data: Uint8Array, crcs: Uint32Array): number {
   assert(data.length === crcs.length * BLOCK_BYTES, 'one checksum per block')
+  if (crcs.length === 1) return checksum(data) === crcs[0] ? -1 : 0
   for (let i = 0; i < crcs.length; i++) {
     if (checksum(data.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES)) !== crcs[i]) return i
   }

@@ -5,13 +5,19 @@
 import { assert } from '../../protocols/assert.ts'
 import type { ChunkKey, PlacementEpoch } from '../../protocols/ids.ts'
 import { BLOCK_BYTES, MAX_COLUMNS, MAX_IO_BYTES } from '../../protocols/limits.ts'
-import { type ColumnRange, columnRanges, locate, split } from '../../protocols/stripe/map.ts'
+import {
+  type ColumnRange,
+  columnRanges,
+  locate,
+  type Place,
+  split
+} from '../../protocols/stripe/map.ts'
 import type { DeviceExtent } from '../block-device.ts'
 import { STATUS_SPAN_BYTES } from '../limits.ts'
 import { type JobOwner, QueryJob } from './job.ts'
 import type { Links } from './links.ts'
 import { MapRequest, ReadRequest } from './read-request.ts'
-import type { LinkRequest } from './request.ts'
+import { type LinkRequest, NO_DATA } from './request.ts'
 import { RunCursor } from './run-cursor.ts'
 
 const NO_RUNS = new Uint32Array(0)
@@ -59,12 +65,16 @@ export class Reader {
   #readPiece(offset: number, length: number, from: number, to: number): Promise<Uint8Array[]> {
     return new Promise((resolve, reject) => {
       const skip = offset - from
-      const done = ([data]: readonly Uint8Array[]): void => {
-        resolve(data === undefined ? [] : [data.subarray(skip, skip + length)])
+      const done = ([data = NO_DATA]: readonly Uint8Array[]): void => {
+        resolve([data.length === length ? data : data.subarray(skip, skip + length)])
       }
       const job = new QueryJob<Uint8Array>(this.#owner, 1, done, reject)
       const place = locate(this.#links.layout.spec, from)
-      this.#askAll([{ ...place, length: to - from }], job, ReadRequest)
+      try {
+        this.#ask(place, to - from, 0, job, ReadRequest)
+      } catch (error) {
+        job.partFailed(error as Error)
+      }
     })
   }
 
@@ -94,15 +104,22 @@ export class Reader {
 
   #askAll<T>(ranges: readonly ColumnRange[], job: QueryJob<T>, kind: Kind<T>): void {
     try {
-      for (let i = 0; i < ranges.length; i++) this.#ask(ranges[i] as ColumnRange, i, job, kind)
+      ranges.forEach((range, i) => {
+        this.#ask(range, range.length, i, job, kind)
+      })
     } catch (error) {
       job.partFailed(error as Error)
     }
   }
 
-  #ask<T>(range: ColumnRange, index: number, job: QueryJob<T>, kind: Kind<T>): void {
+  #ask<T>(
+    { extent, column, chunkOffset }: Place,
+    length: number,
+    index: number,
+    job: QueryJob<T>,
+    kind: Kind<T>
+  ): void {
     const { layout, clock } = this.#links
-    const { extent, column, chunkOffset, length } = range
     const segment = layout.segment(extent, column)
     const chunk = layout.chunk(extent, column)
     const now = clock.monotonicMs()
