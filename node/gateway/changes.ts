@@ -88,7 +88,7 @@ export class Changes implements ChangeOwner {
 
   changeDropped(change: Change): void {
     if (change.isAdmitted) this.#budget.give(change.costBytes)
-    this.#order.leave(change)
+    if (!change.hasLeft) this.#order.leave(change)
   }
 
   sweep(nowMs: number): void {
@@ -100,16 +100,17 @@ export class Changes implements ChangeOwner {
       'an earlier change, or room for replay, was not to be had in time'
     )
     const late = this.#budget.extract(change => nowMs - change.startedAt > ioTimeoutMs)
+    for (const change of late) change.failed(error, false)
     for (const entry of this.#order.waiting()) {
       const change = entry as Change
-      if (change.link.isTooOld(change, nowMs)) late.push(change)
+      // One that failed just now may have let this one start: then it is on its link.
+      if (!change.hasStarted && change.link.isTooOld(change, nowMs)) change.failed(error, false)
     }
-    for (const change of late) change.failed(error, false)
   }
 
   /** Fails everything that is not on a link. */
   stop(reason: Error): void {
-    for (const entry of this.#order.waiting()) (entry as Change).failed(reason, false)
+    for (const entry of this.#order.abandonWaiting()) (entry as Change).failed(reason, false)
     for (const change of this.#budget.extract(() => true)) change.failed(reason, false)
   }
 

@@ -85,6 +85,18 @@ export class Order {
     return waiting
   }
 
+  /** Takes out all that have not started; unlike `leave`, lets nobody start in their place. */
+  abandonWaiting(): Ordered[] {
+    const waiting = [...this.waiting()]
+    for (const entry of waiting) entry.hasLeft = true
+    for (const [granule, entries] of this.#granules) {
+      const started = entries.filter(entry => entry.hasStarted)
+      if (started.length === 0) this.#granules.delete(granule)
+      else this.#granules.set(granule, started)
+    }
+    return waiting
+  }
+
   get isEmpty(): boolean {
     return this.#granules.size === 0
   }

@@ -288,8 +288,8 @@ export class ShardLink {
   #refused(request: LinkRequest, answer: Answer): void {
     switch (answer.status) {
       case Status.staleToken:
-        request.failed(this.#context.staleReason(), false)
         this.#context.fence(this.node)
+        request.failed(this.#context.staleReason(), false)
         return
       case Status.busy:
         this.#pause(request, answer.retryAfterMs, false)

@@ -5,6 +5,7 @@
 import { describe, expect, it } from 'vitest'
 import type { BlockDevice } from '../../node/block-device.ts'
 import type { Random } from '../../node/ports.ts'
+import type { NodeId } from '../../protocols/ids.ts'
 import { BLOCK_BYTES, KiB, MiB } from '../../protocols/limits.ts'
 import { FAST, GatewayMesh, joined, seededRandom } from '../support/gateway-mesh.ts'
 
@@ -104,11 +105,17 @@ async function load(chaos: Chaos, isOver: () => boolean): Promise<void> {
   await Promise.all(Array.from({ length: 16 }, worker))
 }
 
-/** Nodes die in turn, sometimes two at a time, and come back a few ticks later. */
-async function kill(chaos: Chaos, mesh: GatewayMesh, deaths: number): Promise<void> {
-  for (let i = 0; i < deaths; i++) {
+/** Nodes die or are cut off, sometimes two at a time, and come back a few ticks later. */
+async function kill(chaos: Chaos, mesh: GatewayMesh, gateway: NodeId): Promise<void> {
+  for (let i = 0; i < 40; i++) {
     await pause(20 + chaos.int(80))
     const node = mesh.node(chaos.int(3))
+    if (chaos.int(3) === 0) {
+      mesh.mesh.cut(gateway, node.id)
+      await pause(chaos.int(30))
+      mesh.mesh.heal(gateway, node.id)
+      continue
+    }
     node.stop(chaos.int(4) === 0 ? 'kill' : 'power', chaos.int(4))
     await pause(chaos.int(30))
     if (chaos.int(3) > 0) node.start()
@@ -126,7 +133,7 @@ async function run(seed: number, replayBytes: number): Promise<void> {
   const chaos = new Chaos(device, random)
   let isOver = false
   const working = load(chaos, () => isOver)
-  await kill(chaos, mesh, 30)
+  await kill(chaos, mesh, gateway.id)
   isOver = true
   for (const node of mesh.nodes) node.start()
   await working

@@ -67,6 +67,38 @@ describe('a node that does not answer', () => {
     await gateway.close()
   })
 
+  it('fails a chain of overlapping changes one by one, each once, and none is applied later', async () => {
+    const { mesh, gateway, device } = await attached({ ioTimeoutMs: 200 })
+    await device.write(0, Buffer.alloc(64 * KiB, 9), PLAIN)
+    mesh.node(0).stop('kill')
+    const chain = Array.from({ length: 30 }, (_, i) =>
+      device.write((i % 3) * BLOCK_BYTES, Buffer.alloc(2 * BLOCK_BYTES, i), PLAIN)
+    )
+    const results = await Promise.allSettled(chain)
+    expect(results.every(result => result.status === 'rejected')).toBe(true)
+    mesh.node(0).start()
+    const found = joined(await device.read(0, 4 * BLOCK_BYTES))
+    expect(found.every(byte => byte === 9)).toBe(true)
+    await gateway.close()
+  })
+
+  it('fails a chain of overlapping changes when the volume is taken, each once', async () => {
+    const { mesh, volume, gateway, device } = await attached()
+    mesh.node(0).store.hold()
+    const chain = Array.from({ length: 3000 }, (_, i) =>
+      device.write((i % 3) * BLOCK_BYTES, Buffer.alloc(2 * BLOCK_BYTES, i), PLAIN)
+    )
+    const settled = Promise.allSettled(chain)
+    await eventually(() => mesh.node(0).store.heldCalls > 0)
+    const taking = mesh.gateway('other-host').attach(volume, { takeOver: true })
+    await eventually(() => device.state() === 'fenced')
+    mesh.node(0).store.release()
+    const next = await taking
+    expect((await settled).every(result => result.status === 'rejected')).toBe(true)
+    await next.write(0, block(7), PLAIN)
+    await Promise.all([gateway.close(), next.detach()])
+  })
+
   it('holds back a flush until every shard with changes has flushed', async () => {
     const { mesh, gateway, device } = await attached()
     await device.write(0, Buffer.alloc(64 * KiB, 1), PLAIN)
