@@ -87,12 +87,13 @@ export class Intake {
     }
     let newBlocks: number | undefined = kind === Kind.trim ? 0 : countNew(chunk, first, count)
     if (newBlocks > 0 && !space.admits(newBlocks)) {
-      if (table !== undefined) return Promise.reject(full())
+      if (table !== undefined && space.isFresh) return Promise.reject(full())
       newBlocks = undefined
     }
     const isLarge = kind === Kind.write && data.length >= BYPASS_BYTES
     if (isLarge && table === undefined) tables.load(chunk).catch(() => {})
-    const isBypass = isLarge && table !== undefined && isUntouched(chunk, first, count)
+    const mayBypass = isLarge && table !== undefined && newBlocks !== undefined
+    const isBypass = mayBypass && isUntouched(chunk, first, count)
     return new Promise((resolve, reject) => {
       const change: Change = {
         kind: isBypass ? Kind.bypass : kind,
@@ -171,15 +172,17 @@ export class Intake {
   /** The longest beginning of the queue that may be appended now. */
   #gather(): Change[] {
     const { journal, applier, space } = this.#parts
-    const { journalBytes } = space.limits
+    const { journalBytes, segmentBytes } = space.limits
+    const batchBytes = Math.min(JOURNAL_BATCH_BYTES, segmentBytes)
     let bytes = 0
     let count = 0
     for (const change of this.#queue) {
       if (change.newBlocks === undefined || change.writing !== undefined) break
       const size = recordBytes(change.kind, change.count)
-      if (count > 0 && bytes + size > JOURNAL_BATCH_BYTES) break
+      if (count > 0 && bytes + size > batchBytes) break
       const bound = change.data.length > 0 ? journalBytes * DATA_SHARE : journalBytes
-      if (journal.bytes + bytes + size > bound) break
+      // Of a single segment nothing can be removed before the next one begins.
+      if (journal.bytes + bytes + size > bound && journal.segmentCount > 1) break
       if (change.kind === Kind.write && applier.overlayBytes + bytes > MAX_OVERLAY_BYTES) break
       bytes += size
       count++
@@ -226,17 +229,18 @@ export class Intake {
     else await background.progress()
   }
 
-  /** Space is short: only the table can say whether this change needs any. */
+  /** Space seems short: the table says whether this change needs any, the disk what there is. */
   async #decide(change: Change): Promise<void> {
     const { tables, space } = this.#parts
     assert(change.chunk !== undefined, 'a mark needs no space')
     try {
       const table = await tables.load(change.chunk)
+      if (!space.isFresh) await space.poll()
       const newBlocks = table.countMissing(change.first, change.count)
       if (newBlocks > 0 && !space.admits(newBlocks)) this.#refuse([change], full())
       else this.#reserve(change, newBlocks)
     } catch (error) {
-      this.#refuse([change], ioError('the checksums of the chunk cannot be read', error))
+      this.#refuse([change], ioError('the disk does not answer', error))
     }
   }
 

@@ -176,6 +176,10 @@ export class Journal {
     if (hasRemoved) await this.#health.sync(this.#disk.syncDirectory(JOURNAL_DIRECTORY))
   }
 
+  get segmentCount(): number {
+    return this.#segments.length
+  }
+
   /** Would `removeThrough(lsn)` free anything? */
   hasRemovable(lsn: number): boolean {
     const [oldest, next] = this.#segments

@@ -71,12 +71,15 @@ export class Space {
     this.limits = limits
   }
 
-  /** Room for so many more data blocks? */
+  /** Room for so many more data blocks? If not, ask again when the poll `isFresh`. */
   admits(blocks: number): boolean {
-    const age = this.#clock.monotonicMs() - this.#polledAtMs
-    const isTight = this.#available() < blocks * BLOCK_BYTES
-    if (age > SPACE_POLL_MS || (isTight && age > SPACE_POLL_MS / 10)) this.#pollInBackground()
-    return !isTight
+    if (this.#ageMs() > SPACE_POLL_MS) this.#pollInBackground()
+    return this.#available() >= blocks * BLOCK_BYTES
+  }
+
+  /** A refusal rests on what the file system said just now. */
+  get isFresh(): boolean {
+    return this.#ageMs() <= SPACE_POLL_MS / 10
   }
 
   reserve(blocks: number): void {
@@ -102,8 +105,12 @@ export class Space {
     const dataBytes = this.allocatedBlocks * (BLOCK_BYTES + TABLE_BYTES_PER_BLOCK)
     const usedBytes = dataBytes + Math.min(this.#journal.bytes, journalBytes)
     const availableBytes = Math.max(0, this.#available())
-    if (this.#clock.monotonicMs() - this.#polledAtMs > SPACE_POLL_MS) this.#pollInBackground()
+    if (this.#ageMs() > SPACE_POLL_MS) this.#pollInBackground()
     return { capacityBytes: this.#capacityBytes, usedBytes, availableBytes }
+  }
+
+  #ageMs(): number {
+    return this.#clock.monotonicMs() - this.#polledAtMs
   }
 
   #available(): number {

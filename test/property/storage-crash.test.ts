@@ -11,7 +11,7 @@ import { judge, type Run, recordRun } from '../support/storage-crash.ts'
 import { openRig } from '../support/storage-rig.ts'
 
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
-const OPERATIONS = 120
+const OPERATIONS = 160
 
 async function judgeImage(run: Run, image: MemoryDisk, step: number, isPowerLoss: boolean) {
   try {
@@ -67,8 +67,8 @@ describe(`a store after a crash (SEED=${SEED})`, () => {
       const died = run.disk.crashImage({ steps: step, loss: 'none' })
       const { store } = await openRig(died, { seed: step })
       await store.flush()
-      const image = died.crashImage({ loss: 'all' })
-      const verdict = await judgeImage(run, image, step, false)
+      const fresh = died.crashImage({ loss: 'all' })
+      const verdict = await judgeImage(run, fresh, step, false)
       if (verdict !== undefined) wrong.push(`step ${step}: ${verdict}`)
       await store.close()
     }

@@ -53,7 +53,7 @@ export class MemoryDisk implements Disk {
   readonly #names = new Map<string, number>()
   readonly #directories = new Set<string>(['.'])
   /** What a crash at step 0 finds. */
-  readonly #base: Image
+  #base: Image
   #nextInode = 1
 
   constructor(base: Image = { files: new Map(), names: new Map(), directories: new Set(['.']) }) {
@@ -148,7 +148,19 @@ export class MemoryDisk implements Disk {
 
   /** The disk as a crash after `steps` of the history leaves it. */
   crashImage(options: CrashOptions): MemoryDisk {
-    return new MemoryDisk(imageAfter(this.#base, this.history, options))
+    const image = imageAfter(this.#base, this.history, options)
+    const disk = new MemoryDisk(image)
+    // A dead process leaves its unsynced writes in the page cache: power may take them later.
+    if (options.loss === 'none') disk.#inherit(this.#base, this.history.slice(0, options.steps))
+    return disk
+  }
+
+  #inherit(base: Image, history: readonly Step[]): void {
+    this.#base = base
+    this.history.push(...history)
+    for (const step of history) {
+      if ('inode' in step) this.#nextInode = Math.max(this.#nextInode, step.inode + 1)
+    }
   }
 
   content(inode: number): Content {

@@ -22,8 +22,8 @@ import {
   VOLUME
 } from './storage-rig.ts'
 
-const CHUNKS = 3
-const CHUNK_BLOCKS = 96
+const CHUNKS = 4
+const CHUNK_BLOCKS = 64
 const NEVER = Number.POSITIVE_INFINITY
 
 interface Version {
@@ -58,9 +58,10 @@ export async function recordRun(disk: MemoryDisk, seed: number, operations: numb
   const pending: Promise<unknown>[] = []
   for (let i = 1; i <= operations; i++) {
     pending.push(operate(run, rig, random, i, operations))
-    if (random() < 0.3) await Promise.all(pending.splice(0))
-    if (random() < 0.2) rig.clock.advance(300)
-    if (random() < 0.05) rig.clock.advance(10_000)
+    if (random() < 0.4) await Promise.all(pending.splice(0))
+    if (random() < 0.06) rig.clock.advance(300)
+    if (random() < 0.06) rig.clock.advance(1000)
+    if (random() < 0.02) rig.clock.advance(10_000)
   }
   await Promise.all(pending)
   return run
@@ -76,28 +77,29 @@ async function operate(
   const { store } = rig
   const below = (bound: number) => Math.floor(random() * bound)
   const kind = random()
-  if (kind < 0.12) return flush(run, store)
-  if (kind < 0.14) {
+  if (kind < 0.08) return flush(run, store)
+  if (kind < 0.1) {
     await store.saveShard(shardRecord(VOLUME, i + 1))
     run.saves.push({ counter: i + 1, answeredAt: run.disk.history.length })
     return
   }
-  if (kind < 0.2 && run.removal === undefined) {
+  if (kind < 0.14 && run.removal === undefined) {
     const data = blocksOf(i, 1)
     const doomed = store.write(chunkKey(below(2), OTHER_VOLUME), 0, data, blockChecksums(data))
     return doomed.catch(ignoreNoChunk)
   }
   if (i > operations / 2 && run.removal === undefined) return remove(run, store)
-  const extent = below(CHUNKS)
-  const first = below(CHUNK_BLOCKS)
-  const isLarge = kind > 0.75
-  const count = Math.min(CHUNK_BLOCKS - first, 1 + below(isLarge ? 40 : 4))
-  const isWrite = isLarge || kind < 0.55
+  // Chunks come into being during the run, so that large writes meet blocks never written.
+  const extent = below(Math.min(CHUNKS, 1 + (i * CHUNKS) / operations))
+  const isLarge = kind > 0.85
+  const first = isLarge ? below(3) * 16 + 16 : below(CHUNK_BLOCKS)
+  const count = Math.min(CHUNK_BLOCKS - first, isLarge ? 16 + below(8) : 1 + below(4))
+  const isWrite = isLarge || kind < 0.5
   const noted = note(run, extent, first, count, isWrite ? i : 0)
   const key = chunkKey(extent)
   const data = blocksOf(i, count)
   if (isWrite) await store.write(key, first * BLOCK_BYTES, data, blockChecksums(data))
-  else if (kind < 0.65) await store.zero(key, first * BLOCK_BYTES, count * BLOCK_BYTES)
+  else if (kind < 0.6) await store.zero(key, first * BLOCK_BYTES, count * BLOCK_BYTES)
   else await store.trim(key, first * BLOCK_BYTES, count * BLOCK_BYTES)
   for (const version of noted) version.answeredAt = run.disk.history.length
 }

@@ -14,8 +14,8 @@ export const NODE = `12D3KooW${'a'.repeat(44)}` as NodeId
 
 /** Small enough that a short run rotates, applies and checkpoints. */
 export const SMALL: SpaceLimits = {
-  journalBytes: 512 * KiB,
-  segmentBytes: 96 * KiB,
+  journalBytes: 2 * MiB,
+  segmentBytes: 256 * KiB,
   reserveBytes: 64 * KiB
 }
 
