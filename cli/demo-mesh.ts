@@ -1,10 +1,9 @@
 /** The mesh of the demo: three storage nodes in three regions and a gateway, on this machine. */
 import { join } from 'node:path'
 import type { StatusDocument } from '../node/control/documents.ts'
-import { isFault } from '../protocols/fault.ts'
 import { Client, Refusal } from './client.ts'
 import type { DemoDirectory } from './demo-directory.ts'
-import { type Place, type Running, runShoal, startNode } from './demo-process.ts'
+import { NotStarted, type Place, type Running, runShoal, startNode } from './demo-process.ts'
 
 const CAPACITY = '4G'
 const CONNECT_LIMIT_MS = 60_000
@@ -77,8 +76,11 @@ async function startOn(place: Place, port: number | undefined): Promise<Running>
   if (port === undefined) return startNode(place, ANY_PORT)
   try {
     return await startNode(place, port)
-  } catch {
-    return await startNode(place, ANY_PORT)
+  } catch (error) {
+    if (error instanceof NotStarted && error.code === 'PORT_TAKEN') {
+      return await startNode(place, ANY_PORT)
+    }
+    throw error
   }
 }
 
@@ -132,7 +134,7 @@ export async function attachVolume(
     } catch (error) {
       // Started again, the daemon may be attaching it by itself at this moment.
       const isBusy = error instanceof Refusal && error.document.code === 'CONFLICT'
-      if (!isBusy || isFault(error) || performance.now() > deadlineMs) throw error
+      if (!isBusy || performance.now() > deadlineMs) throw error
       await new Promise(resolve => setTimeout(resolve, POLL_MS))
     }
   }

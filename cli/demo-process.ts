@@ -34,6 +34,22 @@ export interface Running {
   readonly stop: () => Promise<void>
 }
 
+/** What `shoal up --json` prints first: that it is ready, or why not. */
+interface FirstLine {
+  readonly addresses?: readonly string[]
+  readonly error?: { readonly code: string; readonly message: string }
+}
+
+export class NotStarted extends Error {
+  override readonly name = 'NotStarted'
+  readonly code: string | undefined
+
+  constructor(message: string, code: string | undefined) {
+    super(message)
+    this.code = code
+  }
+}
+
 /** Runs one command of the real CLI; its JSON document. Throws with its words. */
 export async function runShoal<T>(words: readonly string[]): Promise<T> {
   const child = spawn(process.execPath, [MAIN, ...words, '--json'], {
@@ -66,10 +82,12 @@ export async function startNode(place: Place, port: number): Promise<Running> {
     child.on('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
   })
   const line = await Promise.race([firstLine(child), ended.then(() => undefined)])
-  if (line === undefined || child.pid === undefined) {
-    throw new Error(`node ${place.name} did not start:\n${tail(logFile)}`)
+  const { addresses, error } = line === undefined ? {} : (JSON.parse(line) as FirstLine)
+  if (addresses === undefined || child.pid === undefined) {
+    await stop(child, ended)
+    const why = error?.message ?? `the end of its log is:\n${tail(logFile)}`
+    throw new NotStarted(`node ${place.name} did not start: ${why}`, error?.code)
   }
-  const { addresses } = JSON.parse(line) as { addresses: readonly string[] }
   return {
     place,
     pid: child.pid,

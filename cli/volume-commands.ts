@@ -29,7 +29,6 @@ interface Created {
 }
 
 interface Attached {
-  readonly name: string
   readonly uri: string
   readonly socketPath?: string
   readonly exportName: string

@@ -9,8 +9,7 @@ import { existsSync, rmSync } from 'node:fs'
 import type { Server } from 'node:http'
 import { join } from 'node:path'
 import { createAdaptorServer } from '@hono/node-server'
-import { Hono } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
+import { Hono, type MiddlewareHandler } from 'hono'
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
 import { CONTROL_CLOSE_MS, MAX_CONTROL_BODY_BYTES, MAX_SOCKET_PATH_BYTES } from '../limits.ts'
 import type { Clock } from '../ports.ts'
@@ -68,7 +67,7 @@ export function controlApp(context: DaemonContext, volumes: Volumes): Hono {
     return c.json(errorDocument(fault), 404)
   })
   app.route('/', streamedImportRoute(context, volumes))
-  app.use(bodyLimit({ maxSize: MAX_CONTROL_BODY_BYTES, onError: tooLong }))
+  app.use(boundBody)
   app.get('/v1/self', c => c.json(describeSelf(context)))
   app.get('/v1/status', async c => c.json(await meshStatus(context)))
   app.post('/v1/shutdown', c => {
@@ -80,11 +79,16 @@ export function controlApp(context: DaemonContext, volumes: Volumes): Hono {
   return app
 }
 
-function tooLong(): never {
-  throw new ShoalError(
-    { code: 'LIMIT', limit: 'MAX_CONTROL_BODY_BYTES' },
-    `a request is at most ${MAX_CONTROL_BODY_BYTES} bytes long`
-  )
+/** Node's HTTP parser holds a client to the length that it announced. */
+const boundBody: MiddlewareHandler = async (c, next) => {
+  const isStreamed = c.req.header('transfer-encoding') !== undefined
+  if (isStreamed || Number(c.req.header('content-length') ?? 0) > MAX_CONTROL_BODY_BYTES) {
+    throw new ShoalError(
+      { code: 'LIMIT', limit: 'MAX_CONTROL_BODY_BYTES' },
+      `a request names its length and is at most ${MAX_CONTROL_BODY_BYTES} bytes long`
+    )
+  }
+  await next()
 }
 
 async function listen(app: Hono, socketPath: string): Promise<Server> {
