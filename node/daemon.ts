@@ -10,8 +10,9 @@
  */
 import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { readRevocation } from '../protocols/admission/revocation.ts'
 import { messageOf } from '../protocols/fault.ts'
-import type { Incarnation } from '../protocols/ids.ts'
+import type { Incarnation, VolumeId } from '../protocols/ids.ts'
 import { keepLargeBuffers } from './allocator.ts'
 import { announcer, leave, refuseIfLeft } from './announcer.ts'
 import { systemClock, systemRandom } from './clock.ts'
@@ -22,9 +23,11 @@ import { openDataDirectory } from './data-directory.ts'
 import { openExports } from './exports.ts'
 import { followMap } from './follow-map.ts'
 import { createGateway } from './gateway/gateway.ts'
+import type { Gateway } from './gateway/types.ts'
 import { createHost, type Host } from './host/host.ts'
 import { ADDRESS_CHECK_MS } from './limits.ts'
 import { createMap } from './map/map.ts'
+import type { ShardMap } from './map/types.ts'
 import { type Identity, loadIdentity, loadPeers } from './members/identity.ts'
 import { createMembers, type Members } from './members/members.ts'
 import { MeshKnowledge } from './mesh-knowledge.ts'
@@ -90,40 +93,14 @@ async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemo
 
   const storage = await openStorage(options, base, cleanups)
   const mesh = await openMesh(options, base, cleanups)
-  const { host, rpc, members, knowledge } = mesh
-  const shards = storage.store && createShards(storage.store, host, rpc, base)
-  cleanups.push(() => shards?.close())
-  const map = await createMap({
-    disk: diskAt(join(dir, 'map')),
-    network: host,
-    rpc,
-    clock,
-    random,
-    log,
-    hostsVolume: id => storage.store?.shard(id) !== undefined
-  })
-  cleanups.push(() => map.close())
-  const gateway = createGateway({
-    network: host,
-    rpc,
-    map,
-    localShard: shards && (() => shards.connectLocal()),
-    clock,
-    random,
-    log,
-    self: { id: identity.id, host: identity.host },
-    options: options.ioTimeoutMs === undefined ? {} : { ioTimeoutMs: options.ioTimeoutMs }
-  })
-  cleanups.push(() => gateway.close())
-
-  await host.start()
-  const announce = announcer(identity, host, map, storage.incarnation)
+  const service = await openService(options, base, storage, mesh, cleanups)
+  await mesh.host.start()
+  const announce = announcer(identity, mesh.host, service.map, storage.incarnation)
   followMap({
     ...mesh,
+    ...service,
     self: identity.id,
     incarnation: storage.incarnation,
-    map,
-    shards,
     log,
     onCopy: last => {
       if (options.rebind === true) void continueFrom(options, storage, random, last)
@@ -131,41 +108,15 @@ async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemo
   })
   announce()
   cleanups.push(repeat(clock, ADDRESS_CHECK_MS, announce))
-
-  const nbd = createNbdServer({ clock, log })
-  cleanups.push(() => nbd.close())
-  const context: DaemonContext = {
-    self: selfInfo(dir, identity, clock, host),
-    clock,
-    random,
-    log,
-    network: host,
-    rpc,
-    map,
-    gateway: whileCertified(gateway, members),
-    store: storage.store,
-    members: memberOperations(members, map),
-    exports: await openExports(dir, nbd),
-    savedAttachments: openAttachmentFile(dir),
-    shardCounters: () => shards?.stats().shards ?? [],
-    problems: () =>
-      problemsOf({
-        now: () => clock.now(),
-        certificateExpiresAt: () => members.identity().certificate.expiresAt,
-        store: storage.store,
-        shards,
-        mapStats: () => map.stats(),
-        mesh: () => map.mesh(),
-        knownPeers: () => knowledge.peers().length,
-        connectedPeers: () => host.peers().length
-      }),
-    lastSeen: lastSeen(host, clock),
-    leave: () => leave(dir, clock, announce, map),
-    shutdown: reason => options.onShutdown?.(reason)
-  }
+  const context = await openContext(
+    options,
+    { ...base, ...storage, ...mesh, ...service, announce },
+    cleanups
+  )
   const control = await startControl(context)
   cleanups.push(() => control.close())
-  log.info({ node: identity.id, name: identity.name, addresses: host.addresses() }, 'serving')
+  const addresses = mesh.host.addresses()
+  log.info({ node: identity.id, name: identity.name, addresses }, 'serving')
   return { context, control, stop: () => cleanUp(cleanups, log) }
 }
 
@@ -188,6 +139,12 @@ interface Mesh {
   readonly knowledge: MeshKnowledge
   readonly host: Host
   readonly rpc: Rpc
+}
+
+interface Service {
+  readonly shards: ShardServer | undefined
+  readonly map: ShardMap
+  readonly gateway: Gateway
 }
 
 // -- the parts
@@ -238,9 +195,83 @@ async function openMesh(options: DaemonOptions, base: Base, cleanups: Cleanup[])
   return { members, knowledge, host, rpc }
 }
 
-function createShards(store: ChunkStore, host: Host, rpc: Rpc, base: Base): ShardServer {
-  const { clock, log, identity } = base
-  return createShardServer({ store, network: host, rpc, clock, log, self: identity.id })
+async function openService(
+  options: DaemonOptions,
+  { dir, identity, clock, random, log }: Base,
+  { store }: Storage,
+  { host, rpc }: Mesh,
+  cleanups: Cleanup[]
+): Promise<Service> {
+  const { id, mesh } = identity
+  const shards = store && createShardServer({ store, network: host, rpc, clock, log, self: id })
+  cleanups.push(() => shards?.close())
+  let gateway: Gateway | undefined
+  const isAttached = (volume: VolumeId): boolean => gateway?.attachments().has(volume) === true
+  const map = await createMap({
+    disk: diskAt(dir),
+    network: host,
+    rpc,
+    clock,
+    random,
+    log,
+    hostsVolume: volume => store?.shard(volume) !== undefined || isAttached(volume),
+    acceptsRevocation: (peer, signed) => readRevocation(signed, mesh)?.peer === peer
+  })
+  cleanups.push(() => map.close())
+  gateway = createGateway({
+    network: host,
+    rpc,
+    map,
+    localShard: shards && (() => shards.connectLocal()),
+    clock,
+    random,
+    log,
+    self: { id, host: identity.host },
+    options: options.ioTimeoutMs === undefined ? {} : { ioTimeoutMs: options.ioTimeoutMs }
+  })
+  const service = { shards, map, gateway }
+  cleanups.push(() => service.gateway.close())
+  return service
+}
+
+async function openContext(
+  options: DaemonOptions,
+  parts: Base & Storage & Mesh & Service & { announce: (leftAt?: number) => void },
+  cleanups: Cleanup[]
+): Promise<DaemonContext> {
+  const { dir, identity, clock, random, log, store, members, knowledge, host, rpc } = parts
+  const { shards, map, gateway, announce } = parts
+  const nbd = createNbdServer({ clock, log })
+  cleanups.push(() => nbd.close())
+  return {
+    self: selfInfo(dir, identity, clock, host),
+    clock,
+    random,
+    log,
+    network: host,
+    rpc,
+    map,
+    gateway: whileCertified(gateway, members),
+    store,
+    members: memberOperations(members, map),
+    exports: await openExports(dir, nbd),
+    savedAttachments: openAttachmentFile(dir),
+    shardCounters: () => shards?.stats().shards ?? [],
+    problems: () =>
+      problemsOf({
+        now: () => clock.now(),
+        certificateExpiresAt: () => members.identity().certificate.expiresAt,
+        store,
+        shards,
+        mapStats: () => map.stats(),
+        mesh: () => map.mesh(),
+        knownPeers: () => knowledge.peers().length,
+        connectedPeers: () => host.peers().length
+      }),
+    lastSeen: lastSeen(host, clock),
+    leave: () => leave(dir, clock, announce, map),
+    shutdown: reason => options.onShutdown?.(reason)
+  }
 }
 
 /** The operator's word: the next start of these bytes comes after all that the mesh knows. */
