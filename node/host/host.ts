@@ -8,8 +8,6 @@
  */
 import './polyfill.ts'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
-import type { Message } from '@libp2p/gossipsub'
-import { TopicValidatorResult } from '@libp2p/gossipsub'
 import type { Connection, Stream } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -18,12 +16,14 @@ import { assert } from '../../protocols/assert.ts'
 import { isFault, messageOf, ShoalError } from '../../protocols/fault.ts'
 import type { NodeId } from '../../protocols/ids.ts'
 import { MAX_ADDRESSES } from '../../protocols/limits.ts'
-import { MAX_GOSSIP_BYTES, MAX_STREAMS_PER_PROTOCOL, OPEN_TIMEOUT_MS } from '../limits.ts'
+import { MAX_STREAMS_PER_PROTOCOL, OPEN_TIMEOUT_MS } from '../limits.ts'
 import type { ByteStream, Clock, Log, Network, Random } from '../ports.ts'
 import { adaptStream } from '../stream/adapter.ts'
 import { announceable } from './addresses.ts'
 import { Dialler } from './dialler.ts'
 import type { Gate } from './gate.ts'
+import type { GossipListener } from './gossip.ts'
+import { Gossip } from './gossip.ts'
 import type { Encryption, Node } from './libp2p.ts'
 import { createNode } from './libp2p.ts'
 import { assertPortsFree, listenFailure } from './ports-free.ts'
@@ -58,7 +58,6 @@ export interface Host extends Network {
 }
 
 type StreamHandler = (stream: ByteStream) => void
-type Listener = (from: NodeId, bytes: Uint8Array) => void
 
 export async function createHost(options: HostOptions): Promise<Host> {
   const privateKey = await generateKeyPairFromSeed('Ed25519', options.seed)
@@ -85,12 +84,11 @@ class MeshHost implements Host {
   /** Why admission failed, by peer, until the dial that failed picks it up. */
   readonly #refusals: Map<NodeId, unknown>
   readonly #handlers = new Map<string, StreamHandler>()
-  readonly #topics = new Map<string, Listener[]>()
   readonly #peerListeners: Array<(peer: NodeId, connected: boolean) => void> = []
   readonly #dialler: Dialler
   readonly #roundTrips: RoundTrips
+  readonly #gossip: Gossip
   #node: Node | undefined
-  #allowedTopics: ReadonlySet<string> = new Set()
 
   constructor(
     self: NodeId,
@@ -103,6 +101,7 @@ class MeshHost implements Host {
     this.#create = create
     this.#refusals = refusals
     this.#roundTrips = new RoundTrips(options)
+    this.#gossip = new Gossip({ isMember: peer => this.#isMember(peer), log: options.log })
     this.#dialler = new Dialler({
       ...options,
       self,
@@ -116,18 +115,18 @@ class MeshHost implements Host {
   async start(): Promise<void> {
     assert(this.#node === undefined, 'a host starts once')
     await assertPortsFree(this.#options.listen)
-    this.#allowedTopics = new Set([...(this.#options.topics ?? []), ...this.#topics.keys()])
-    const node = await this.#create([...this.#allowedTopics])
+    const node = await this.#create(this.#gossip.fixTopics(this.#options.topics ?? []))
     this.#node = node
     this.#watch(node)
+    // Before anyone can ask: a peer that is told once that we lack a protocol may believe it.
+    for (const [protocol, handler] of this.#handlers) await this.#register(protocol, handler)
     try {
       await node.start()
     } catch (cause) {
       await node.stop()
       throw listenFailure(this.#options.listen, cause)
     }
-    for (const [protocol, handler] of this.#handlers) await this.#register(protocol, handler)
-    for (const topic of this.#topics.keys()) this.#join(topic)
+    this.#gossip.start(node.services.pubsub)
     this.#dialler.start()
   }
 
@@ -199,53 +198,17 @@ class MeshHost implements Host {
 
   // -- gossip
 
-  async publish(topic: string, bytes: Uint8Array): Promise<void> {
-    assert(bytes.length <= MAX_GOSSIP_BYTES, 'a gossip message fits its bound')
-    await this.#running().services.pubsub.publish(topic, bytes)
+  publish(topic: string, bytes: Uint8Array): Promise<void> {
+    return this.#gossip.publish(topic, bytes)
   }
 
-  subscribe(topic: string, listener: Listener): void {
-    const listeners = this.#topics.get(topic)
-    if (listeners !== undefined) {
-      listeners.push(listener)
-      return
-    }
-    this.#topics.set(topic, [listener])
-    if (this.#node === undefined) return
-    assert(this.#allowedTopics.has(topic), 'a topic is named before the host starts')
-    this.#join(topic)
-  }
-
-  #join(topic: string): void {
-    const { pubsub } = this.#running().services
-    pubsub.topicValidators.set(topic, (_source, message) => this.#judge(message))
-    pubsub.subscribe(topic)
-  }
-
-  #judge(message: Message): TopicValidatorResult {
-    if (message.type !== 'signed') return TopicValidatorResult.Reject
-    if (message.data.length > MAX_GOSSIP_BYTES) return TopicValidatorResult.Reject
-    // Ignored, not rejected: who passed it on may not know of the revocation yet.
-    const isMember = this.#isMember(message.from.toString() as NodeId)
-    return isMember ? TopicValidatorResult.Accept : TopicValidatorResult.Ignore
+  subscribe(topic: string, listener: GossipListener): void {
+    this.#gossip.subscribe(topic, listener)
   }
 
   #isMember(peer: NodeId): boolean {
     const standing = this.#options.gate.standing(peer)
     return standing === 'member' || (standing === 'unknown' && this.#dialler.knows(peer))
-  }
-
-  #deliver(message: Message): void {
-    if (message.type !== 'signed') return
-    const from = message.from.toString() as NodeId
-    for (const listener of this.#topics.get(message.topic) ?? []) {
-      try {
-        listener(from, message.data)
-      } catch (error) {
-        const fields = { from, topic: message.topic, error: messageOf(error) }
-        this.#options.log.error(fields, 'a gossip listener failed')
-      }
-    }
   }
 
   // -- peers
@@ -274,7 +237,6 @@ class MeshHost implements Host {
       this.#dialler.onLost(peer)
       this.#notify(peer, false)
     })
-    node.services.pubsub.addEventListener('message', event => this.#deliver(event.detail))
   }
 
   /** A revocation may have arrived between the handshake and now. */
