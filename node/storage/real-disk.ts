@@ -12,6 +12,7 @@ import koffi from 'koffi'
 import { assert } from '../../protocols/assert.ts'
 import { MiB } from '../../protocols/limits.ts'
 import type { Disk, DiskFile } from '../ports.ts'
+import { type CachedReader, cachedReader } from './cached-read.ts'
 
 const FALLOC_FL_KEEP_SIZE = 1
 const FALLOC_FL_PUNCH_HOLE = 2
@@ -25,8 +26,9 @@ export function openDisk(root: string): Disk {
     assert(!normalize(path).startsWith('..') && !path.startsWith('/'), 'paths stay below the root')
     return join(root, path)
   }
+  const cached = cachedReader()
   return {
-    open: async (path, create) => new RealFile(await openFd(full(path), create)),
+    open: async (path, create) => new RealFile(await openFd(full(path), create), cached),
     list: async path => (await call<string[]>(done => fs.readdir(full(path), done))).sort(),
     makeDirectory: async path => {
       await call(done => fs.mkdir(full(path), { recursive: true }, done))
@@ -43,9 +45,11 @@ export function openDisk(root: string): Disk {
 
 class RealFile implements DiskFile {
   readonly #fd: number
+  readonly #cached: CachedReader
 
-  constructor(fd: number) {
+  constructor(fd: number, cached: CachedReader) {
     this.#fd = fd
+    this.#cached = cached
   }
 
   async size(): Promise<number> {
@@ -53,6 +57,7 @@ class RealFile implements DiskFile {
   }
 
   read(target: Uint8Array, position: number): Promise<number> {
+    if (this.#cached.read(this.#fd, target, position)) return Promise.resolve(target.length)
     return new Promise((resolve, reject) => {
       fs.read(this.#fd, target, 0, target.length, position, (error, bytes) => {
         if (error !== null) reject(error)
