@@ -1,0 +1,216 @@
+/**
+ * A mesh in one process for tests of volumes and of the control API: real shard servers on stores in
+ * memory, the real map, the real gateway, the real API without its socket. Only the network, the
+ * disks and the NBD server are stood in for, by their ports.
+ */
+import type { Hono } from 'hono'
+import type { NodeEntry } from '../../crdt/types.ts'
+import { systemClock, systemRandom } from '../../node/clock.ts'
+import type { DaemonContext } from '../../node/control/context.ts'
+import { serveNodeStatus } from '../../node/control/node-status.ts'
+import { RateMeter } from '../../node/control/rates.ts'
+import { controlApp } from '../../node/control/server.ts'
+import { createGateway } from '../../node/gateway/gateway.ts'
+import { createMap } from '../../node/map/map.ts'
+import { createRpc } from '../../node/rpc/rpc.ts'
+import { createShardServer } from '../../node/shard/server.ts'
+import { type Reaper, startReaper } from '../../node/volumes/reaper.ts'
+import type {
+  AttachmentList,
+  ExportPoint,
+  ExportService,
+  SavedAttachment
+} from '../../node/volumes/types.ts'
+import { Volumes } from '../../node/volumes/volumes.ts'
+import type { NodeId, VolumeId } from '../../protocols/ids.ts'
+import { FAST, nodeId } from './gateway-mesh.ts'
+import { MapDisk } from './map-disk.ts'
+import { MemoryMesh } from './memory-network.ts'
+import { quietLog } from './shard-harness.ts'
+import { MemoryChunkStore, MemoryMedium } from './shard-memory-store.ts'
+
+export interface CliNode {
+  readonly id: NodeId
+  readonly name: string
+  readonly context: DaemonContext
+  readonly volumes: Volumes
+  readonly app: Hono
+  readonly store: MemoryChunkStore | undefined
+  readonly reaper: Reaper | undefined
+  /** What the daemon was asked to do. */
+  readonly asked: string[]
+}
+
+interface NodeState {
+  readonly medium: MemoryMedium
+  readonly disk: MapDisk
+  saved: readonly SavedAttachment[]
+}
+
+export class CliMesh {
+  readonly network = new MemoryMesh()
+  readonly nodes = new Map<string, CliNode>()
+  readonly #states = new Map<string, NodeState>()
+  readonly #stops = new Map<string, () => Promise<void>>()
+
+  /** Starts a node, or starts it again on what it kept. No capacity: a gateway. */
+  async start(name: string, region: string, capacity: 'storage' | 'gateway'): Promise<CliNode> {
+    const state = this.#states.get(name) ?? {
+      medium: new MemoryMedium(),
+      disk: new MapDisk(),
+      saved: []
+    }
+    this.#states.set(name, state)
+    const id = nodeId(name)
+    const network = this.network.join(id)
+    const wiring = { network, clock: systemClock, random: systemRandom, log: quietLog }
+    const rpc = createRpc(wiring)
+    const store = capacity === 'storage' ? new MemoryChunkStore(state.medium) : undefined
+    const shards = store && createShardServer({ ...wiring, store, rpc, self: id })
+    const map = await createMap({
+      ...wiring,
+      disk: state.disk,
+      rpc,
+      hostsVolume: volume => store?.shard(volume) !== undefined
+    })
+    const gateway = createGateway({
+      ...wiring,
+      rpc,
+      map,
+      localShard: shards && (() => shards.connectLocal()),
+      self: { id, host: `host-${name}` },
+      options: FAST
+    })
+    map.announceNode(entryOf(name, region, id, store))
+    const asked: string[] = []
+    const context: DaemonContext = {
+      ...wiring,
+      rpc,
+      map,
+      gateway,
+      store,
+      self: {
+        id,
+        name,
+        region,
+        host: `host-${name}`,
+        role: 'admin',
+        mesh: 'test',
+        dir: '/nowhere',
+        version: '0.0.0',
+        startedAt: systemClock.now(),
+        addresses: () => []
+      },
+      members: {
+        createInvite: async options => ({ token: `invite ${options.role}`, expiresAt: 0 }),
+        revoke: async peer => void asked.push(`revoke ${peer}`),
+        certificate: () => ({ role: 'admin', expiresAt: Number.MAX_SAFE_INTEGER })
+      },
+      exports: memoryExports(),
+      savedAttachments: savedIn(state),
+      shardCounters: () => shards?.stats().shards ?? [],
+      problems: () => [],
+      lastSeen: () => undefined,
+      leave: async () => void asked.push('leave'),
+      shutdown: reason => void asked.push(`shutdown: ${reason}`)
+    }
+    const volumes = await Volumes.open(context, context.self.host)
+    const rates = new RateMeter(systemClock, context.shardCounters)
+    serveNodeStatus(context, rates, () => volumes.problems())
+    const reaper = store && startReaper(context, store)
+    const app = controlApp(context, volumes)
+    const node = { id, name, context, volumes, app, store, reaper, asked }
+    this.nodes.set(name, node)
+    this.#stops.set(name, async () => {
+      volumes.close()
+      reaper?.stop()
+      rates.stop()
+      await gateway.close()
+      await shards?.close()
+      await map.close()
+    })
+    return node
+  }
+
+  /** The process dies; what it kept stays. */
+  kill(name: string): void {
+    this.network.leave(nodeId(name))
+    this.nodes.delete(name)
+    this.#stops.delete(name)
+    this.#states.get(name)?.medium.crash()
+  }
+
+  /** Until every node knows every other. */
+  async converged(): Promise<void> {
+    const nodes = [...this.nodes.values()]
+    await until(() => nodes.every(node => node.context.map.mesh().nodes.size >= nodes.length))
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled([...this.#stops.values()].map(stop => stop()))
+  }
+}
+
+/** Three storage nodes in three regions and a gateway. */
+export async function smallMesh(): Promise<CliMesh & { gate: CliNode }> {
+  const mesh = new CliMesh()
+  await mesh.start('west', 'eu-west', 'storage')
+  await mesh.start('north', 'eu-north', 'storage')
+  await mesh.start('east', 'us-east', 'storage')
+  const gate = await mesh.start('gate', 'eu-west', 'gateway')
+  await mesh.converged()
+  return Object.assign(mesh, { gate })
+}
+
+/** Waits for a state of the mesh, not for a time. */
+export async function until(condition: () => boolean, withinMs = 5_000): Promise<void> {
+  const deadlineMs = performance.now() + withinMs
+  while (!condition()) {
+    if (performance.now() > deadlineMs) throw new Error('the state did not come about in time')
+    await new Promise(resolve => setTimeout(resolve, 5))
+  }
+}
+
+function entryOf(
+  name: string,
+  region: string,
+  id: NodeId,
+  store: MemoryChunkStore | undefined
+): NodeEntry {
+  return {
+    id,
+    name,
+    region,
+    host: `host-${name}`,
+    role: 'admin',
+    capacityBytes: store?.space().capacityBytes ?? 0,
+    addresses: [],
+    incarnation: store?.incarnation ?? { number: 1, nonce: NO_NONCE },
+    version: '0.0.0'
+  }
+}
+
+const NO_NONCE = '0000000000000001' as NodeEntry['incarnation']['nonce']
+
+function savedIn(state: NodeState): AttachmentList {
+  return {
+    load: async () => [...state.saved],
+    save: async list => {
+      state.saved = list
+    }
+  }
+}
+
+function memoryExports(): ExportService {
+  const points = new Map<VolumeId, ExportPoint>()
+  return {
+    add: async (volume, name) => {
+      const point = { uri: `nbd:///${name}`, socketPath: undefined, exportName: name }
+      points.set(volume, point)
+      return point
+    },
+    remove: async volume => void points.delete(volume),
+    point: volume => points.get(volume),
+    connections: () => 0
+  }
+}
