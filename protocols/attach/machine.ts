@@ -16,12 +16,14 @@
  */
 import { assert } from '../assert.ts'
 import type { Fault } from '../fault.ts'
-import type { NodeId, Nonce, Token, VolumeId, VolumeSpec } from '../ids.ts'
+import type { NodeId, Nonce, Token, VolumeId } from '../ids.ts'
 import { compareTokens } from '../ids.ts'
 import { MAX_ATTACH_NODES, MAX_COUNTER } from '../limits.ts'
 import type { ControlAnswer, Holder, ShardState } from '../shard-control/messages.ts'
-import { shapeProblem } from '../stripe/map.ts'
-import { type Placement, placementOf } from './placement.ts'
+import { type Description, describe } from './describe.ts'
+
+/** The last moment that a Date can name (ECMA-262, time values). */
+const MAX_TIME_MS = 8.64e15
 
 export interface Attempt {
   readonly volume: VolumeId
@@ -43,11 +45,8 @@ export type Shard =
 export type Shards = ReadonlyMap<NodeId, Shard>
 
 /** A volume as the shards describe it once they all granted. */
-export interface Granted {
+export interface Granted extends Description {
   readonly token: Token
-  readonly spec: VolumeSpec
-  readonly sizeBytes: number
-  readonly placement: Placement
 }
 
 export type AttachState =
@@ -261,52 +260,6 @@ function follow(shards: Shards, state: ShardState): { shards: Shards; fresh: Nod
   return { shards: next, fresh }
 }
 
-function describe(
-  volume: VolumeId,
-  states: ReadonlyMap<NodeId, ShardState>
-): Omit<Granted, 'token'> | string {
-  let spec: VolumeSpec | undefined
-  for (const [node, state] of states) {
-    spec ??= state.spec
-    if (!sameSpec(spec, state.spec)) return `the shard on ${node} describes another layout`
-  }
-  assert(spec !== undefined, 'at least one shard answered')
-  if (spec.id !== volume) return 'the shards describe another volume'
-  const problem = shapeProblem(spec)
-  if (problem !== undefined) return problem
-  return { spec, ...sized(spec, states) }
-}
-
-/**
- * The greatest size that some shard durably holds and all together cover. A growth that reached
- * only some shards was never announced: the volume is then as large as before it.
- */
-function sized(
-  spec: VolumeSpec,
-  states: ReadonlyMap<NodeId, ShardState>
-): { sizeBytes: number; placement: Placement } {
-  const holdings = [...states].map(([node, state]) => ({ node, runs: state.runs }))
-  const sizes = [...new Set([...states.values()].map(state => state.sizeBytes))]
-  sizes.sort((a, b) => b - a)
-  const greatest = sizes[0] ?? 0
-  for (const sizeBytes of sizes) {
-    const placement = placementOf(spec, sizeBytes, holdings)
-    if (placement.gaps.length === 0) return { sizeBytes, placement }
-  }
-  return { sizeBytes: greatest, placement: placementOf(spec, greatest, holdings) }
-}
-
-function sameSpec(a: VolumeSpec, b: VolumeSpec): boolean {
-  return (
-    a.id === b.id &&
-    a.extentBytes === b.extentBytes &&
-    a.stripeUnitBytes === b.stripeUnitBytes &&
-    a.columns === b.columns &&
-    a.copies === b.copies &&
-    a.generation === b.generation
-  )
-}
-
 /** The other gateway that still renews its hold on this shard. */
 function heldElsewhere(attempt: Attempt, state: ShardState): Holder | undefined {
   if (attempt.takeOver || state.holder === undefined) return undefined
@@ -322,11 +275,16 @@ function refusalOf(answer: ControlAnswer): string {
 }
 
 function refuseHeld(holder: Holder): AttachStep {
-  const since = new Date(holder.since).toISOString()
   return refuse(
     { code: 'VOLUME_ATTACHED', host: holder.host, since: holder.since },
-    `the volume is attached at ${holder.host} since ${since}; --take-over takes it from there`
+    `the volume is attached at ${describeHolder(holder)}; --take-over takes it from there`
   )
+}
+
+/** The holder's host and since when, for people. The time is the word of a peer: any number. */
+export function describeHolder({ host, since }: Holder): string {
+  const isTime = Math.abs(since) <= MAX_TIME_MS
+  return isTime ? `${host} since ${new Date(since).toISOString()}` : host
 }
 
 function raced(holder: Holder | undefined): AttachStep {

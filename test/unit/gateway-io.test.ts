@@ -6,28 +6,31 @@ import { GatewayMesh, joined } from '../support/gateway-mesh.ts'
 
 const PLAIN = { fua: false }
 
-async function attached(nodes = 3, sizeBytes = 8 * MiB) {
+async function attached(nodes = 3, sizeBytes = 8 * MiB, shape = {}) {
   const mesh = new GatewayMesh(nodes)
-  const volume = await mesh.createVolume(1, sizeBytes)
+  const volume = await mesh.createVolume(1, sizeBytes, shape)
   const gateway = mesh.gateway('vm-host')
   const device = await gateway.attach(volume)
   return { mesh, volume, gateway, device }
 }
 
 describe('an attached volume', () => {
-  it('reads what was written, across blocks, stripe units and extents', async () => {
-    const { device, gateway } = await attached()
-    const data = Buffer.alloc(3 * MiB + 1234)
-    for (let i = 0; i < data.length; i++) data[i] = (i * 7 + (i >> 12)) & 0xff
-    await device.write(777, data, PLAIN)
-    expect(joined(await device.read(777, data.length)).equals(data)).toBe(true)
-    const middle = joined(await device.read(MiB + 5, 9000))
-    expect(middle.equals(data.subarray(MiB + 5 - 777, MiB + 5 - 777 + 9000))).toBe(true)
-    expect(joined(await device.read(0, 777)).every(byte => byte === 0)).toBe(true)
-    await device.flush()
-    expect(device.stats().replayEntries).toBe(0)
-    await gateway.close()
-  })
+  it.each([4 * KiB, 64 * KiB])(
+    'reads what was written, across blocks, stripe units of %i and extents',
+    async stripeUnitBytes => {
+      const { device, gateway } = await attached(3, 8 * MiB, { stripeUnitBytes })
+      const data = Buffer.alloc(3 * MiB + 1234)
+      for (let i = 0; i < data.length; i++) data[i] = (i * 7 + (i >> 12)) & 0xff
+      await device.write(777, data, PLAIN)
+      expect(joined(await device.read(777, data.length)).equals(data)).toBe(true)
+      const middle = joined(await device.read(MiB + 5, 9000))
+      expect(middle.equals(data.subarray(MiB + 5 - 777, MiB + 5 - 777 + 9000))).toBe(true)
+      expect(joined(await device.read(0, 777)).every(byte => byte === 0)).toBe(true)
+      await device.flush()
+      expect(device.stats().replayEntries).toBe(0)
+      await gateway.close()
+    }
+  )
 
   it('trims whole blocks only, and zeroes to the byte', async () => {
     const { device, gateway } = await attached()

@@ -1,14 +1,15 @@
 // Goal: what a gateway does while a storage node does not answer, and when it gives up.
 // Method: nodes cut off, held still or full, with short time-outs on the real clock.
 import { describe, expect, it } from 'vitest'
+import { systemClock } from '../../node/clock.ts'
 import { BLOCK_BYTES, KiB, MiB } from '../../protocols/limits.ts'
 import { eventually, FAST, GatewayMesh, joined } from '../support/gateway-mesh.ts'
 
 const PLAIN = { fua: false }
 const block = (byte: number): Buffer => Buffer.alloc(BLOCK_BYTES, byte)
 
-async function attached(options = {}) {
-  const mesh = new GatewayMesh(3)
+async function attached(options = {}, clock = systemClock) {
+  const mesh = new GatewayMesh(3, clock)
   const volume = await mesh.createVolume(1, 4 * MiB)
   const gateway = mesh.gateway('vm-host', { ...FAST, ...options })
   const device = await gateway.attach(volume)
@@ -44,6 +45,25 @@ describe('a node that does not answer', () => {
     expect(joined(await device.read(0, BLOCK_BYTES)).equals(block(3))).toBe(true)
     await device.flush()
     expect(device.stats().replayEntries).toBe(0)
+    await gateway.close()
+  })
+
+  it('is not blamed for the time in which the gateway itself stood still', async () => {
+    let stoodStillMs = 0
+    const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + stoodStillMs }
+    const { mesh, gateway, device } = await attached({}, clock)
+    mesh.node(0).store.hold()
+    const writing = device.write(0, block(1), PLAIN)
+    await eventually(() => mesh.node(0).store.heldCalls > 0)
+    stoodStillMs = 120_000
+    let hasSwept = false
+    clock.after(FAST.sweepMs ?? 0, () =>
+      clock.after((FAST.sweepMs ?? 0) * 2, () => (hasSwept = true))
+    )
+    await eventually(() => hasSwept)
+    expect(device.stats().inFlight).toBe(1)
+    mesh.node(0).store.release()
+    await writing
     await gateway.close()
   })
 
