@@ -51,7 +51,7 @@ function usageCode(
     .replace(/^error: /, '')
     .trim()
   if (message !== '' && error.code !== 'commander.help') {
-    const short = message.slice(0, MAX_USAGE_CHARS)
+    const short = message.replaceAll('\n', ' ').slice(0, MAX_USAGE_CHARS)
     reportError(io, wantsJson(words), { code: 'BAD_INPUT', message: short })
   } else io.err(message)
   return 2
