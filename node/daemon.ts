@@ -181,6 +181,7 @@ async function openMesh(options: DaemonOptions, base: Base, cleanups: Cleanup[])
     knowledge: {
       regions: () => [...new Set([identity.region, ...knowledge.regions()])],
       isNameTaken: (name, peer) => knowledge.isNameTaken(name, peer) || name === identity.name,
+      isKnown: peer => knowledge.isKnown(peer),
       peers: () => [{ id: identity.id, addresses: host.addresses() }, ...knowledge.peers()]
     }
   })

@@ -78,6 +78,11 @@ export class MeshKnowledge {
     return this.nodes().some(node => node.name === name && node.id !== peer)
   }
 
+  /** Whether the map has ever told of this node. */
+  isKnown(peer: NodeId): boolean {
+    return this.#view?.nodes.has(peer) === true
+  }
+
   async save(): Promise<void> {
     this.#timer?.cancel()
     try {
