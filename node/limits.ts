@@ -262,6 +262,8 @@ export const MAP_AGREED_INTERVAL_MS = 3_600_000
 export const TOMBSTONE_RETENTION_MS = 400 * 24 * 3_600_000
 /** Time between two looks at what waits on an attachment. */
 export const GATEWAY_SWEEP_MS = 500
+/** After so long a gateway that is going down leaves without the last flush and farewell. */
+export const GATEWAY_CLOSE_MS = 10_000
 /** A look that comes so much later than planned: it was us who stood still, not the nodes. */
 export const GATEWAY_STALL_MS = 1_000
 /** Long writes on stripe units up to this size are copied together, one request per chunk. */

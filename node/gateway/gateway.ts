@@ -12,6 +12,7 @@ import {
   DEFAULT_ATTACH_TIMEOUT_MS,
   DEFAULT_HOLDER_TIMEOUT_MS,
   DEFAULT_IO_TIMEOUT_MS,
+  GATEWAY_CLOSE_MS,
   GATEWAY_SWEEP_MS,
   LINK_DIAL_TIMEOUT_MS,
   LINK_KEEP_ALIVE_MS,
@@ -102,11 +103,14 @@ class VolumeGateway implements Gateway {
 
   async close(): Promise<void> {
     this.#isClosed = true
-    await Promise.allSettled(this.#attaching.values())
     await Promise.all([...this.#attachments.values()].map(attachment => this.#close(attachment)))
   }
 
+  /** Detaches; a node that is silent may hold that up, but not for ever. */
   async #close(attachment: VolumeAttachment): Promise<void> {
+    const timer = this.#parts.clock.after(GATEWAY_CLOSE_MS, () => {
+      attachment.abandon('the gateway is going down')
+    })
     try {
       await attachment.detach()
     } catch (error) {
@@ -114,6 +118,8 @@ class VolumeGateway implements Gateway {
       const why = messageOf(error)
       log.warn({ volume: attachment.volume, why }, 'going down without a last flush of the volume')
       attachment.abandon('the gateway is going down')
+    } finally {
+      timer.cancel()
     }
   }
 
@@ -145,6 +151,10 @@ class VolumeGateway implements Gateway {
       calls: this.#calls,
       make: granted => this.#make(granted)
     })
+    if (this.#isClosed) {
+      attachment.abandon('the gateway is going down')
+      throw new ShoalError({ code: 'CLOSED' }, 'the gateway is going down')
+    }
     this.#attachments.set(volume, attachment)
     attachment.onState(state => {
       const isCurrent = this.#attachments.get(volume) === attachment
