@@ -19,6 +19,7 @@ import { attachText } from './volume-commands.ts'
 
 const VOLUME = 'demo'
 const VOLUME_BYTES = GiB
+const PARENT_CHECK_MS = 500
 
 interface DemoOptions {
   readonly once?: boolean
@@ -75,9 +76,17 @@ function parse(): DemoOptions | number {
   }
 }
 
-/** Resolves at the first signal; a second one ends this process, and the pipes end the nodes. */
+/**
+ * Resolves at the first signal, or when npm, which started this, is gone; a second signal ends this
+ * process, and the pipes end the nodes.
+ */
 function stopSignal(): Promise<void> {
   return new Promise(resolve => {
+    if (process.env.npm_lifecycle_event !== undefined) {
+      const parent = process.ppid
+      const look = () => process.ppid === parent || resolve()
+      setInterval(look, PARENT_CHECK_MS).unref()
+    }
     let count = 0
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       process.on(signal, () => {
