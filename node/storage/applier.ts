@@ -18,6 +18,7 @@ import {
   APPLY_PARALLEL_CHUNKS,
   APPLY_PARALLEL_WRITES
 } from '../limits.ts'
+import type { Clock } from '../ports.ts'
 import type { Change } from './change.ts'
 import { covers, Kind } from './change.ts'
 import type { Chunk } from './chunk.ts'
@@ -33,6 +34,8 @@ const ZEROES = new Uint8Array(MiB)
 const ZERO_BLOCK = ZEROES.subarray(0, BLOCK_BYTES)
 /** A run of neighbouring blocks becomes one write of at most this many. */
 const MAX_RUN_BLOCKS = 512
+/** Writes between two looks at what clients want meanwhile. */
+const YIELD_WRITES = 32
 
 export class Applier {
   appliedLsn: number
@@ -42,13 +45,22 @@ export class Applier {
   isOutOfSpace = false
   /** Chunks whose files or tables changed since their last checkpoint. */
   readonly dirty = new Set<Chunk>()
+  readonly #clock: Clock
   readonly #journal: Journal
   readonly #files: ChunkFiles
   readonly #tables: Tables
   readonly #space: Space
   #queue: Change[] = []
 
-  constructor(journal: Journal, files: ChunkFiles, tables: Tables, space: Space, lsn: number) {
+  constructor(
+    clock: Clock,
+    journal: Journal,
+    files: ChunkFiles,
+    tables: Tables,
+    space: Space,
+    lsn: number
+  ) {
+    this.#clock = clock
     this.#journal = journal
     this.#files = files
     this.#tables = tables
@@ -168,9 +180,17 @@ export class Applier {
     await forEachParallel(APPLY_PARALLEL_WRITES, holes, run =>
       this.#files.punchHole(open, run.first * BLOCK_BYTES, run.count * BLOCK_BYTES)
     )
-    await forEachParallel(APPLY_PARALLEL_WRITES, writes, run =>
-      this.#files.write(open, run.parts, run.first * BLOCK_BYTES)
-    )
+    for (let from = 0; from < writes.length; from += YIELD_WRITES) {
+      await forEachParallel(APPLY_PARALLEL_WRITES, writes.slice(from, from + YIELD_WRITES), run =>
+        this.#files.write(open, run.parts, run.first * BLOCK_BYTES)
+      )
+      // A disk may answer in the same tick: clients come first.
+      await this.#nextTick()
+    }
+  }
+
+  #nextTick(): Promise<void> {
+    return new Promise(resolve => this.#clock.soon(resolve))
   }
 
   #settle(batch: readonly Change[]): void {

@@ -69,7 +69,7 @@ export async function openParts(options: StoreOptions): Promise<Parts> {
   const space = new Space(disk, clock, journal, options.capacityBytes, limits)
   const files = new ChunkFiles(disk, health)
   const tables = new Tables(disk, log, space)
-  const applier = new Applier(journal, files, tables, space, root.checkpointLsn)
+  const applier = new Applier(clock, journal, files, tables, space, root.checkpointLsn)
   const shards = new Shards(disk, health, found.tombstones)
   const erase = (shard: ShardState) => eraseShard(disk, health, files, tables, shard)
   const checkpointLsn = root.checkpointLsn

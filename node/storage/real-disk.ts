@@ -13,10 +13,16 @@ import { assert } from '../../protocols/assert.ts'
 import { MiB } from '../../protocols/limits.ts'
 import type { Disk, DiskFile } from '../ports.ts'
 import { type CachedReader, cachedReader } from './cached-read.ts'
+import { type QuickWriter, quickWriter } from './quick-write.ts'
 
 const FALLOC_FL_KEEP_SIZE = 1
 const FALLOC_FL_PUNCH_HOLE = 2
 const ZEROES = new Uint8Array(MiB)
+
+interface Ways {
+  readonly cached: CachedReader
+  readonly quick: QuickWriter
+}
 
 type Done<T> = (error: NodeJS.ErrnoException | null, value: T) => void
 
@@ -26,9 +32,9 @@ export function openDisk(root: string): Disk {
     assert(!normalize(path).startsWith('..') && !path.startsWith('/'), 'paths stay below the root')
     return join(root, path)
   }
-  const cached = cachedReader()
+  const ways = { cached: cachedReader(), quick: quickWriter() }
   return {
-    open: async (path, create) => new RealFile(await openFd(full(path), create), cached),
+    open: async (path, create) => new RealFile(await openFd(full(path), create), ways),
     list: async path => (await call<string[]>(done => fs.readdir(full(path), done))).sort(),
     makeDirectory: async path => {
       await call(done => fs.mkdir(full(path), { recursive: true }, done))
@@ -45,11 +51,11 @@ export function openDisk(root: string): Disk {
 
 class RealFile implements DiskFile {
   readonly #fd: number
-  readonly #cached: CachedReader
+  readonly #ways: Ways
 
-  constructor(fd: number, cached: CachedReader) {
+  constructor(fd: number, ways: Ways) {
     this.#fd = fd
-    this.#cached = cached
+    this.#ways = ways
   }
 
   async size(): Promise<number> {
@@ -57,7 +63,7 @@ class RealFile implements DiskFile {
   }
 
   read(target: Uint8Array, position: number): Promise<number> {
-    if (this.#cached.read(this.#fd, target, position)) return Promise.resolve(target.length)
+    if (this.#ways.cached.read(this.#fd, target, position)) return Promise.resolve(target.length)
     return new Promise((resolve, reject) => {
       fs.read(this.#fd, target, 0, target.length, position, (error, bytes) => {
         if (error !== null) reject(error)
@@ -70,13 +76,26 @@ class RealFile implements DiskFile {
   write(parts: readonly Uint8Array[], position: number): Promise<void> {
     const [first] = parts
     if (first === undefined) return Promise.resolve()
+    if (parts.length === 1) return this.#writeOne(first, position)
     return new Promise((resolve, reject) => {
       const done = (error: NodeJS.ErrnoException | null, written: number) => {
         if (error !== null) reject(error)
         else this.#writeRest(parts, written, position).then(resolve, reject)
       }
-      if (parts.length === 1) fs.write(this.#fd, first, 0, first.length, position, done)
-      else fs.writev(this.#fd, parts, position, done)
+      fs.writev(this.#fd, parts, position, done)
+    })
+  }
+
+  #writeOne(bytes: Uint8Array, position: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const done = (error: NodeJS.ErrnoException | null, written: number) => {
+        if (error !== null) reject(error)
+        else if (written === bytes.length) resolve()
+        else this.#writeRest([bytes], written, position).then(resolve, reject)
+      }
+      const written = this.#ways.quick.write(this.#fd, bytes, position)
+      if (written !== undefined) done(null, written)
+      else fs.write(this.#fd, bytes, 0, bytes.length, position, done)
     })
   }
 
