@@ -8,7 +8,7 @@ import { RENEW_PROTOCOL } from '../../protocols/admission/messages.ts'
 import { encodeCbor } from '../../protocols/cbor.ts'
 import { blockChecksums } from '../../protocols/checksum.ts'
 import type { Nonce, VolumeId } from '../../protocols/ids.ts'
-import { MAP_SYNC_PROTOCOL } from '../../protocols/map-sync/messages.ts'
+import { MAP_SYNC_PROTOCOL, MAP_TOPIC } from '../../protocols/map-sync/messages.ts'
 import { NODE_STATUS_PROTOCOL } from '../../protocols/node-status/messages.ts'
 import { SHARD_CONTROL_PROTOCOL } from '../../protocols/shard-control/messages.ts'
 import {
@@ -20,14 +20,15 @@ import {
 import { Bystander } from '../support/process-bystander.ts'
 import { statusOf } from '../support/process-control.ts'
 import { useMesh } from '../support/process-fixture.ts'
-import { shootSocket, volley } from '../support/process-fuzz.ts'
+import { type Hit, shootSocket, volley } from '../support/process-fuzz.ts'
 import { addressOf, RogueMember, Stranger } from '../support/process-intruder.ts'
 import { mutate } from '../support/process-mutate.ts'
 import { SeededRandom, seedOfRun } from '../support/process-random.ts'
 import { until } from '../support/process-spawn.ts'
 
 const MUTATIONS = 600
-const TLS_MUTATIONS = 500
+const HELLO_MUTATIONS = 500
+const STRANGERS = 8
 const seed = seedOfRun()
 
 describe('wrong bytes between nodes', () => {
@@ -50,39 +51,52 @@ describe('wrong bytes between nodes', () => {
     const result = await volley(MUTATIONS, () =>
       shootSocket({ host, port: Number(port) }, mutate(OPENINGS, random), random)
     )
-    expect(result).toEqual({ sent: MUTATIONS, hanging: 0 })
+    expect(result).toEqual({ delivered: MUTATIONS, hanging: 0 })
     expect(await bystander?.verdict()).toEqual('undisturbed')
   })
 
-  it('in the hello of a stranger hurt nobody', async () => {
+  it.each(['tls', 'noise'] as const)('in the hello of a stranger (%s) hurt nobody', async inner => {
     const random = new SeededRandom(seed + 1)
-    const strangers = await Promise.all(Array.from({ length: 16 }, () => Stranger.start()))
+    const strangers = await Promise.all(
+      Array.from({ length: STRANGERS }, () => Stranger.start(inner))
+    )
     const idle = [...strangers]
-    const result = await volley(TLS_MUTATIONS, async () => {
-      const stranger = idle.pop() ?? (await Stranger.start())
-      try {
-        return await stranger.shoot(target, mutate(HELLOS, random))
-      } finally {
-        idle.push(stranger)
-      }
-    })
+    const shoot = async (): Promise<Hit> => {
+      const stranger = idle.pop()
+      if (stranger === undefined) return 'undelivered'
+      const hit = await stranger.shoot(target, mutate(HELLOS, random))
+      idle.push(stranger)
+      return hit
+    }
+    const result = await volley(HELLO_MUTATIONS, shoot, STRANGERS)
     for (const stranger of strangers) await stranger.stop()
-    expect(result).toEqual({ sent: TLS_MUTATIONS, hanging: 0 })
+    expect(result).toEqual({ delivered: HELLO_MUTATIONS, hanging: 0 })
     expect(await bystander?.verdict()).toEqual('undisturbed')
   })
 
   it('from a member, on every protocol that there is, hurt nobody', async () => {
     const dir = await mesh().joinOnly({ name: 'rogue', region: 'eu-west', capacity: '0' })
-    const member = await RogueMember.start(dir, target)
+    const member = await RogueMember.start(dir, target, MAP_TOPIC)
     const protocols = await member.protocols()
     expect(protocols).toEqual(expect.arrayContaining(Object.keys(MESSAGES)))
     for (const [i, protocol] of protocols.entries()) {
       const random = new SeededRandom(seed + 2 + i)
       const base = MESSAGES[protocol] ?? ANY_FRAMES
-      const result = await volley(MUTATIONS, () => member.shoot(protocol, mutate(base, random)))
-      expect({ protocol, ...result }).toEqual({ protocol, sent: MUTATIONS, hanging: 0 })
+      // libp2p's own protocols take a few streams at a time.
+      const parallel = MESSAGES[protocol] === undefined ? 2 : STRANGERS
+      const shoot = (): Promise<Hit> => member.shoot(protocol, mutate(base, random))
+      const result = await volley(MUTATIONS, shoot, parallel)
+      expect({ protocol, ...result }).toEqual({ protocol, delivered: MUTATIONS, hanging: 0 })
       expect(await bystander?.verdict(), protocol).toEqual('undisturbed')
     }
+    const random = new SeededRandom(seed)
+    const shoot = (): Promise<Hit> => member.gossip(MAP_TOPIC, mutate(GOSSIP, random))
+    await until(
+      'the gossip of the mesh reaches the target',
+      async () => (await shoot()) === 'ended'
+    )
+    expect(await volley(MUTATIONS, shoot)).toEqual({ delivered: MUTATIONS, hanging: 0 })
+    expect(await bystander?.verdict(), 'gossip').toEqual('undisturbed')
     await member.stop()
   })
 })
@@ -142,6 +156,12 @@ const MESSAGES: Readonly<Record<string, Frames>> = {
   [NODE_STATUS_PROTOCOL]: [framed({})],
   [RENEW_PROTOCOL]: [framed({}), framed({ chain: [Buffer.alloc(100)] })]
 }
+const GOSSIP: Frames = [
+  Buffer.from(
+    encodeCbor({ changes: [{ document: 'mesh', generation: GENERATION, update: STEP }] })
+  ),
+  Buffer.from(encodeCbor({ changes: [{ document: VOLUME, generation: GENERATION }] }))
+]
 /** For libp2p's own protocols: length-prefixed protobuf. */
 const ANY_FRAMES: Frames = [
   prefixed(Buffer.from('0a0548656c6c6f120474657374', 'hex')),

@@ -51,7 +51,7 @@ describe('wrong bytes at the NBD port', () => {
     const result = await volley(MUTATIONS, () =>
       shootSocket({ path }, mutate(HANDSHAKES, random), random)
     )
-    expect(result).toEqual({ sent: MUTATIONS, hanging: 0 })
+    expect(result).toEqual({ delivered: MUTATIONS, hanging: 0 })
     expect(await bystander?.verdict()).toEqual('undisturbed')
   })
 
@@ -61,7 +61,7 @@ describe('wrong bytes at the NBD port', () => {
       const bytes = Buffer.concat([GO, mutate(REQUESTS, random)])
       return shootSocket({ path }, bytes, random)
     })
-    expect(result).toEqual({ sent: MUTATIONS, hanging: 0 })
+    expect(result).toEqual({ delivered: MUTATIONS, hanging: 0 })
     expect(await bystander?.verdict()).toEqual('undisturbed')
   })
 })

@@ -9,24 +9,40 @@ const PARALLEL = 16
 /** A server that leaves an ended connection open longer than this has a leak. */
 const CLOSE_MS = 10_000
 
+/** `undelivered`: the server took no connection or stream (its bounds, or it had hung up on us). */
+export type Hit = 'ended' | 'hanging' | 'undelivered'
+
 export interface FuzzResult {
-  readonly sent: number
-  /** Connections that the server never ended. */
+  readonly delivered: number
+  /** Connections or streams that the server never ended. */
   readonly hanging: number
 }
 
-/** Runs `shoot` `count` times, `PARALLEL` at once; each says whether the server ended in time. */
-export async function volley(count: number, shoot: () => Promise<boolean>): Promise<FuzzResult> {
-  let sent = 0
+/** A server may turn some away; one that turns away this many for each is not reachable. */
+const MAX_TRIES_PER_HIT = 4
+
+/** Delivers `count` spoiled messages, `parallel` at once. */
+export async function volley(
+  count: number,
+  shoot: () => Promise<Hit>,
+  parallel = PARALLEL
+): Promise<FuzzResult> {
+  let tries = 0
+  let begun = 0
+  let delivered = 0
   let hanging = 0
   const gun = async (): Promise<void> => {
-    while (sent < count) {
-      sent++
-      if (!(await shoot())) hanging++
+    while (begun < count && tries < count * MAX_TRIES_PER_HIT) {
+      tries++
+      begun++
+      const hit = await shoot()
+      if (hit === 'undelivered') begun--
+      else delivered++
+      if (hit === 'hanging') hanging++
     }
   }
-  await Promise.all(Array.from({ length: PARALLEL }, gun))
-  return { sent, hanging }
+  await Promise.all(Array.from({ length: parallel }, gun))
+  return { delivered, hanging }
 }
 
 /** One connection: all bytes (cut somewhere, to vary the packets), then our end. */
@@ -34,16 +50,17 @@ export function shootSocket(
   target: { path: string } | { host: string; port: number },
   bytes: Buffer,
   random: SeededRandom
-): Promise<boolean> {
+): Promise<Hit> {
   return new Promise(resolve => {
     const socket = createConnection({ ...target, allowHalfOpen: true })
+    let delivered = false
     const timer = setTimeout(() => {
       socket.destroy()
-      resolve(false)
+      resolve('hanging')
     }, CLOSE_MS)
     const done = (): void => {
       clearTimeout(timer)
-      resolve(true)
+      resolve(delivered ? 'ended' : 'undelivered')
     }
     const cut = random.below(bytes.length + 1)
     socket.on('error', () => {})
@@ -52,6 +69,7 @@ export function shootSocket(
     // The server's end is ours too; `close` follows.
     socket.on('end', () => socket.end())
     socket.on('connect', () => {
+      delivered = true
       socket.write(bytes.subarray(0, cut))
       setImmediate(() => socket.end(bytes.subarray(cut)))
     })

@@ -10,6 +10,7 @@ import type {
   SecureConnectionOptions,
   SecuredConnection
 } from '@libp2p/interface'
+import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { tls } from '@libp2p/tls'
 import { yamux } from '@libp2p/yamux'
@@ -18,8 +19,13 @@ import { createLibp2p, type Libp2p } from 'libp2p'
 import { systemClock } from '../../node/clock.ts'
 import { createNode, type Node } from '../../node/host/libp2p.ts'
 import { loadIdentity } from '../../node/members/identity.ts'
-import { ADMISSION_TLS_PROTOCOL, refusal } from '../../protocols/admission/messages.ts'
+import {
+  ADMISSION_NOISE_PROTOCOL,
+  ADMISSION_TLS_PROTOCOL,
+  refusal
+} from '../../protocols/admission/messages.ts'
 import type { Status } from './process-control.ts'
+import type { Hit } from './process-fuzz.ts'
 
 /** A peer that leaves an ended stream open longer than this has a leak. */
 const CLOSE_MS = 10_000
@@ -42,13 +48,13 @@ export class RogueMember {
   }
 
   /** `dir`: of a node that joined and is not up. */
-  static async start(dir: string, target: string): Promise<RogueMember> {
+  static async start(dir: string, target: string, topic: string): Promise<RogueMember> {
     const { seed, chain } = await loadIdentity(dir)
     const node = await createNode({
       privateKey: await generateKeyPairFromSeed('Ed25519', seed),
       listen: [],
       announce: [],
-      topics: [],
+      topics: [topic],
       encryption: ['tls'],
       clock: systemClock,
       onAdmissionError: () => {},
@@ -60,6 +66,7 @@ export class RogueMember {
       }
     })
     await node.start()
+    node.services.pubsub.subscribe(topic)
     return new RogueMember(node, target)
   }
 
@@ -70,14 +77,26 @@ export class RogueMember {
     return [...protocols].sort()
   }
 
-  /** Opens a stream, sends, ends; true if the target ended the stream (or the connection) too. */
-  async shoot(protocol: string, bytes: Buffer): Promise<boolean> {
-    const connection = await this.#connection()
-    const stream = await connection.newStream(protocol, { signal: AbortSignal.timeout(DIAL_MS) })
-    const ended = endOf(stream)
-    stream.send(bytes)
-    stream.close().catch(() => {})
+  /** Opens a stream, sends, ends, and waits until the target ended it (or the connection) too. */
+  async shoot(protocol: string, bytes: Buffer): Promise<Hit> {
+    let ended: Promise<Hit>
+    try {
+      const connection = await this.#connection()
+      const stream = await connection.newStream(protocol, { signal: AbortSignal.timeout(DIAL_MS) })
+      ended = endOf(stream)
+      stream.send(bytes)
+      stream.close().catch(() => {})
+    } catch {
+      return 'undelivered'
+    }
     return ended
+  }
+
+  /** Well-formed gossip, signed by this member, with these bytes in it. */
+  async gossip(topic: string, bytes: Buffer): Promise<Hit> {
+    await this.#connection()
+    const { recipients } = await this.#node.services.pubsub.publish(topic, bytes)
+    return recipients.length > 0 ? 'ended' : 'undelivered'
   }
 
   async stop(): Promise<void> {
@@ -93,33 +112,33 @@ export class RogueMember {
 /** Dials as nobody in particular; says `hello` where a membership is to be shown. */
 export class Stranger {
   readonly #node: Libp2p
-  readonly #state: { hello: Buffer; ended: boolean }
+  readonly #state: Say
 
-  private constructor(node: Libp2p, state: { hello: Buffer; ended: boolean }) {
+  private constructor(node: Libp2p, state: Say) {
     this.#node = node
     this.#state = state
   }
 
-  static async start(): Promise<Stranger> {
-    const state = { hello: Buffer.alloc(0), ended: false }
+  static async start(encryption: 'tls' | 'noise'): Promise<Stranger> {
+    const state: Say = { hello: Buffer.alloc(0), hit: 'undelivered' }
     const node = await createLibp2p({
       privateKey: await generateKeyPair('Ed25519'),
       transports: [tcp()],
-      connectionEncrypters: [components => new SpoiledHello(tls()(components), state)],
+      connectionEncrypters: [components => new SpoiledHello(INNER[encryption], components, state)],
       streamMuxers: [yamux()],
       connectionGater: { denyDialMultiaddr: () => false }
     })
     return new Stranger(node, state)
   }
 
-  /** One connection, which says these bytes; true if the target ended it. */
-  async shoot(target: string, hello: Buffer): Promise<boolean> {
+  /** One connection, which says these bytes and ends. */
+  async shoot(target: string, hello: Buffer): Promise<Hit> {
     this.#state.hello = hello
-    this.#state.ended = false
+    this.#state.hit = 'undelivered'
     await this.#node
       .dial(multiaddr(target), { signal: AbortSignal.timeout(DIAL_MS + CLOSE_MS) })
       .catch(() => undefined)
-    return this.#state.ended
+    return this.#state.hit
   }
 
   async stop(): Promise<void> {
@@ -129,12 +148,13 @@ export class Stranger {
 
 /** An encrypter that does the real handshake, and then what it likes. */
 class SpoiledHello implements ConnectionEncrypter {
-  readonly protocol = ADMISSION_TLS_PROTOCOL
+  readonly protocol: string
   readonly #inner: ConnectionEncrypter
-  readonly #state: { hello: Buffer; ended: boolean }
+  readonly #state: Say
 
-  constructor(inner: ConnectionEncrypter, state: { hello: Buffer; ended: boolean }) {
-    this.#inner = inner
+  constructor({ protocol, make }: Inner, components: InnerComponents, state: Say) {
+    this.protocol = protocol
+    this.#inner = make(components)
     this.#state = state
   }
 
@@ -146,7 +166,7 @@ class SpoiledHello implements ConnectionEncrypter {
     const ended = endOf(connection)
     connection.send(this.#state.hello)
     connection.close().catch(() => {})
-    this.#state.ended = await ended
+    this.#state.hit = await ended
     throw new Error('said all there was to say')
   }
 
@@ -155,15 +175,34 @@ class SpoiledHello implements ConnectionEncrypter {
   }
 }
 
-function endOf(stream: MessageStream): Promise<boolean> {
+type InnerComponents = Parameters<ReturnType<typeof tls>>[0] &
+  Parameters<ReturnType<typeof noise>>[0]
+
+interface Inner {
+  readonly protocol: string
+  readonly make: (components: InnerComponents) => ConnectionEncrypter
+}
+
+const INNER: Readonly<Record<'tls' | 'noise', Inner>> = {
+  tls: { protocol: ADMISSION_TLS_PROTOCOL, make: tls() },
+  noise: { protocol: ADMISSION_NOISE_PROTOCOL, make: noise() }
+}
+
+/** What a stranger is to say next, and what became of it. */
+interface Say {
+  hello: Buffer
+  hit: Hit
+}
+
+function endOf(stream: MessageStream): Promise<Hit> {
   return new Promise(resolve => {
     const timer = setTimeout(() => {
       stream.abort(new Error('left open'))
-      resolve(false)
+      resolve('hanging')
     }, CLOSE_MS)
     const ended = (): void => {
       clearTimeout(timer)
-      resolve(true)
+      resolve('ended')
     }
     stream.addEventListener('message', () => {})
     stream.addEventListener('remoteCloseWrite', ended)
