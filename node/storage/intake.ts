@@ -14,7 +14,6 @@
  */
 
 import { assert } from '../../protocols/assert.ts'
-import { ShoalError } from '../../protocols/fault.ts'
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
 import {
   BYPASS_BYTES,
@@ -23,6 +22,7 @@ import {
   MAX_WAITING_BYTES
 } from '../limits.ts'
 import type { Clock } from '../ports.ts'
+import { busy, countNew, full, isUntouched } from './admission.ts'
 import type { Applier } from './applier.ts'
 import type { Background } from './background.ts'
 import type { Change } from './change.ts'
@@ -30,15 +30,13 @@ import { Kind, NO_CRCS, NO_DATA } from './change.ts'
 import type { Chunk } from './chunk.ts'
 import type { ChunkFiles } from './files.ts'
 import type { Health } from './health.ts'
-import { ioError, isDiskFull, noSpace } from './health.ts'
+import { ioError, isDiskFull } from './health.ts'
 import type { Journal } from './journal.ts'
 import { recordBytes } from './record.ts'
 import type { Space } from './space.ts'
 import type { Syncer } from './syncer.ts'
-import { BlockState } from './table.ts'
 import type { Tables } from './tables.ts'
 
-const BUSY_RETRY_MS = 20
 /** Data may fill the journal up to here; the rest is for trims, which make room. */
 const DATA_SHARE = 7 / 8
 
@@ -315,38 +313,4 @@ export class Intake {
     this.#queuedBytes = 0
     for (const change of rejected) change.reject(this.#parts.health.rejection())
   }
-}
-
-/** True if all these blocks are holes and no change of them is on its way. */
-function isUntouched(chunk: Chunk, first: number, count: number): boolean {
-  if (chunk.latest.size > 0) {
-    for (let block = first; block < first + count; block++) {
-      if (chunk.latest.has(block)) return false
-    }
-  }
-  return chunk.table?.isAllHole(first, count) === true
-}
-
-/** Blocks that a write would newly allocate; without a table the most that it may be. */
-function countNew(chunk: Chunk, first: number, count: number): number {
-  const { table, latest } = chunk
-  let added = 0
-  for (let block = first; block < first + count; block++) {
-    const change = latest.get(block)
-    if (change === undefined) {
-      if (table === undefined || table.state(block) !== BlockState.data) added++
-    } else if (change.kind === Kind.trim || change.kind === Kind.lost) added++
-  }
-  return added
-}
-
-function full(): ShoalError {
-  return noSpace('this node has no room for the change; free space or trim data')
-}
-
-function busy(): ShoalError {
-  return new ShoalError(
-    { code: 'BUSY', retryAfterMs: BUSY_RETRY_MS },
-    'too many changes wait for the disk'
-  )
 }

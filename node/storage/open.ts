@@ -49,7 +49,7 @@ export interface Parts {
 const INCARNATION_LEAP = 1000
 
 export async function openParts(options: StoreOptions): Promise<Parts> {
-  const { disk, clock, random, log } = options
+  const { disk, random, log } = options
   const health = new Health(log)
   const finder: Finder = { disk, health, log, acceptLoss: options.acceptLoss ?? false }
   const found = await findStore(finder)
@@ -60,9 +60,25 @@ export async function openParts(options: StoreOptions): Promise<Parts> {
   const incarnation = await writeIncarnation(disk, health, random, number)
 
   const { totalBytes } = await disk.space()
+  const parts = wire(options, health, incarnation, totalBytes, found, replay)
+  await fillParts(options, parts, found, replay)
+  return parts
+}
+
+/** The parts of a store, connected, before anything is in them. */
+function wire(
+  options: StoreOptions,
+  health: Health,
+  incarnation: Incarnation,
+  totalBytes: number,
+  found: Found,
+  replay: Replay
+): Parts {
+  const { disk, clock, random, log } = options
+  const { root } = found
   const limits = spaceLimits(totalBytes, options.capacityBytes, options.limits)
   const journal = new Journal(disk, health, random, {
-    incarnation: number,
+    incarnation: incarnation.number,
     segmentBytes: limits.segmentBytes,
     ...oldSegments(found, replay)
   })
@@ -127,7 +143,6 @@ export async function openParts(options: StoreOptions): Promise<Parts> {
     erase,
     onSynced: () => {}
   }
-  await fillParts(options, parts, found, replay)
   return parts
 }
 

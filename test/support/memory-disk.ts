@@ -10,9 +10,9 @@
  * `faults` makes it fail: a full disk (`limitBytes`), errors on chosen steps, syncs that lie.
  */
 import type { Disk, DiskFile } from '../../node/ports.ts'
+import { Content, PAGE_BYTES } from './memory-content.ts'
 
 export const SECTOR_BYTES = 512
-const PAGE_BYTES = 4096
 
 export interface DiskFaults {
   /** Bytes that all files together may take, in whole pages; beyond it ENOSPC. */
@@ -256,56 +256,6 @@ class MemoryFile implements DiskFile {
   }
 }
 
-/** The bytes of one file, by pages; a page that is absent is a hole. */
-export class Content {
-  readonly pages = new Map<number, Uint8Array>()
-  size = 0
-
-  clone(): Content {
-    const copy = new Content()
-    for (const [number, page] of this.pages) copy.pages.set(number, page.slice())
-    copy.size = this.size
-    return copy
-  }
-
-  read(target: Uint8Array, position: number): number {
-    const length = Math.max(0, Math.min(target.length, this.size - position))
-    forPages(position, length, (number, at, done, some) => {
-      const page = this.pages.get(number)
-      if (page === undefined) target.fill(0, done, done + some)
-      else target.set(page.subarray(at, at + some), done)
-    })
-    return length
-  }
-
-  write(bytes: Uint8Array, position: number): void {
-    forPages(position, bytes.length, (number, at, done, some) => {
-      const page = this.pages.get(number) ?? new Uint8Array(PAGE_BYTES)
-      page.set(bytes.subarray(done, done + some), at)
-      this.pages.set(number, page)
-    })
-    this.size = Math.max(this.size, position + bytes.length)
-  }
-
-  punch(position: number, length: number): void {
-    const end = Math.min(position + length, this.size)
-    forPages(position, Math.max(0, end - position), (number, at, _done, some) => {
-      if (some === PAGE_BYTES) this.pages.delete(number)
-      else this.pages.get(number)?.fill(0, at, at + some)
-    })
-  }
-
-  truncate(length: number): void {
-    if (length < this.size) {
-      this.punch(length, this.size - length)
-      for (const number of this.pages.keys()) {
-        if (number * PAGE_BYTES >= length) this.pages.delete(number)
-      }
-    }
-    this.size = length
-  }
-}
-
 export interface Image {
   readonly files: Map<number, Content>
   readonly names: Map<string, number>
@@ -425,20 +375,6 @@ function contentOf(image: Image, inode: number): Content {
   const content = image.files.get(inode) ?? new Content()
   image.files.set(inode, content)
   return content
-}
-
-function forPages(
-  position: number,
-  length: number,
-  visit: (page: number, at: number, done: number, some: number) => void
-): void {
-  let done = 0
-  while (done < length) {
-    const at = (position + done) % PAGE_BYTES
-    const some = Math.min(PAGE_BYTES - at, length - done)
-    visit(Math.floor((position + done) / PAGE_BYTES), at, done, some)
-    done += some
-  }
 }
 
 function parentOf(path: string): string {
