@@ -7,7 +7,7 @@ import { segment } from './client.ts'
 import type { Io } from './io.ts'
 import { badOption, commonOptions, parseDuration } from './options.ts'
 import { dateText, report } from './output.ts'
-import { askFirst, examples } from './volume-commands.ts'
+import { askFirst, examples } from './shared.ts'
 
 interface Invited {
   readonly token: string

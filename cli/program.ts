@@ -6,13 +6,15 @@
 import { Command, CommanderError } from 'commander'
 import { isFault } from '../protocols/fault.ts'
 import { Refusal } from './client.ts'
+import { addInit } from './init-command.ts'
 import type { Io } from './io.ts'
+import { addJoin } from './join-command.ts'
 import { addMemberCommands } from './member-commands.ts'
-import { addNodeCommands } from './node-commands.ts'
 import { clean, errorObject, reportError } from './output.ts'
+import { examples } from './shared.ts'
 import { addStatusCommand } from './status-command.ts'
-import { addTransferCommands } from './transfer-commands.ts'
-import { addVolumeCommands, examples } from './volume-commands.ts'
+import { addUp } from './up-command.ts'
+import { addVolumeCommands } from './volume-commands.ts'
 
 const MAX_USAGE_CHARS = 2000
 
@@ -75,7 +77,9 @@ function createProgram(io: Io, usage: string[], version: string): Command {
         'shoal status'
       )
     )
-  addNodeCommands(program, io)
+  addInit(program, io)
+  addJoin(program, io)
+  addUp(program, io)
   addMemberCommands(program, io)
   addStatusCommand(program, io)
   const volume = program
@@ -83,7 +87,6 @@ function createProgram(io: Io, usage: string[], version: string): Command {
     .summary('create, attach and manage volumes')
     .addHelpText('after', examples('shoal volume create web --size 20G', 'shoal volume attach web'))
   addVolumeCommands(volume, io)
-  addTransferCommands(volume, io)
   for (const command of everyCommand(program)) {
     command
       .exitOverride()

@@ -4,7 +4,8 @@ import type { NodeDocument, StatusDocument } from '../node/control/documents.ts'
 import type { Io } from './io.ts'
 import { commonOptions } from './options.ts'
 import { clean, loadText, plural, report, size, table } from './output.ts'
-import { examples, volumeTable } from './volume-commands.ts'
+import { examples } from './shared.ts'
+import { volumeTable } from './volume-commands.ts'
 
 export function addStatusCommand(program: Command, io: Io): void {
   program

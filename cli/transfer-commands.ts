@@ -10,13 +10,7 @@ import type { Io } from './io.ts'
 import { badOption, commonOptions } from './options.ts'
 import { report, size } from './output.ts'
 import { Progress } from './progress.ts'
-import {
-  examples,
-  type ShapeOptions,
-  shapeOf,
-  volumePath,
-  withShapeOptions
-} from './volume-commands.ts'
+import { examples, type ShapeOptions, shapeOf, volumePath, withShapeOptions } from './shared.ts'
 
 type Line = { readonly progress: TransferProgress } | { readonly result: TransferResult }
 

@@ -1,22 +1,15 @@
-/** `shoal volume ...`: everything about volumes but the transfer of images. */
+/** `shoal volume create`, `list` and `show`; the other commands of the group are beside it. */
 import type { Command } from 'commander'
 import type { VolumeDocument, VolumeSummary } from '../node/control/documents.ts'
-import { pasteLines } from '../node/nbd/uri.ts'
 import { checkName } from '../node/volumes/names.ts'
-import { ShoalError } from '../protocols/fault.ts'
-import { isVolumeId } from '../protocols/ids.ts'
-import { parseBytes, parseVolumeSize } from '../protocols/layout/sizes.ts'
-import { segment } from './client.ts'
-import { confirm, type Io } from './io.ts'
-import { commonOptions, parseCount } from './options.ts'
+import { parseVolumeSize } from '../protocols/layout/sizes.ts'
+import { addAttachCommands } from './attach-commands.ts'
+import type { Io } from './io.ts'
+import { commonOptions } from './options.ts'
 import { dateText, loadText, plural, report, size, table } from './output.ts'
-
-export interface ShapeOptions {
-  readonly iops?: string
-  readonly near?: string
-  readonly stripeUnit?: string
-  readonly shards?: string
-}
+import { examples, type ShapeOptions, shapeOf, volumePath, withShapeOptions } from './shared.ts'
+import { addTransferCommands } from './transfer-commands.ts'
+import { addVolumeChanges } from './volume-changes.ts'
 
 interface Created {
   readonly id: string
@@ -28,50 +21,13 @@ interface Created {
   readonly warnings: readonly string[]
 }
 
-interface Attached {
-  readonly uri: string
-  readonly socketPath?: string
-  readonly exportName: string
-}
-
 export function addVolumeCommands(volume: Command, io: Io): void {
   addCreate(volume, io)
   addList(volume, io)
   addShow(volume, io)
-  addResize(volume, io)
-  addRename(volume, io)
-  addDelete(volume, io)
-  addAttach(volume, io)
-  addDetach(volume, io)
-}
-
-/** Options that shape a new volume; import takes them too. */
-export function withShapeOptions(command: Command): Command {
-  return command
-    .option('--iops <n>', 'expected load; shapes the layout (default: from the size alone)')
-    .option('--near <region|node>', 'keep the data near this region or node')
-    .option('--stripe-unit <size>', 'bytes on one shard before the next, for example 64K')
-    .option('--shards <n>', 'nodes to spread over (default: from size and load)')
-}
-
-export function shapeOf(options: ShapeOptions): object {
-  const { iops, near, stripeUnit, shards } = options
-  return {
-    ...(iops === undefined ? {} : { expectedIops: parseCount(iops, 'iops', 2000) }),
-    ...(near === undefined ? {} : { near }),
-    ...(stripeUnit === undefined ? {} : { stripeUnitBytes: parseBytes(stripeUnit, 'stripe-unit') }),
-    ...(shards === undefined ? {} : { shards: parseCount(shards, 'shards', 4) })
-  }
-}
-
-/** Checked here too: an impossible name is not even sent. */
-export function checkVolume(nameOrId: string): string {
-  if (!isVolumeId(nameOrId)) checkName('volume', nameOrId)
-  return nameOrId
-}
-
-export function volumePath(nameOrId: string): string {
-  return `/v1/volumes/${segment(checkVolume(nameOrId))}`
+  addVolumeChanges(volume, io)
+  addAttachCommands(volume, io)
+  addTransferCommands(volume, io)
 }
 
 function addCreate(volume: Command, io: Io): void {
@@ -186,149 +142,4 @@ function showText(volume: VolumeDocument): string {
     '',
     table(['NODE', 'REGION', 'COLUMN', 'SHARD', 'USED', 'TOKEN'], shards)
   ].join('\n')
-}
-
-function addResize(volume: Command, io: Io): void {
-  volume
-    .command('resize')
-    .summary('grow a volume, attached or not')
-    .description(
-      'Grows a volume. Run it on the host that has it attached, or anywhere if none has.'
-    )
-    .argument('<volume>', 'name or id')
-    .argument('<size>', 'the new size, for example 40G')
-    .addHelpText('after', examples('shoal volume resize web 40G'))
-    .action(async (name: string, text: string, _options: object, command: Command) => {
-      const { json, client } = commonOptions(command, io)
-      const sizeBytes = parseVolumeSize(text)
-      const path = volumePath(name)
-      const resized = await client.patch<{ oldBytes: number; isAttached: boolean }>(path, {
-        sizeBytes
-      })
-      const next = resized.isAttached ? noticeLines(name, sizeBytes) : []
-      report(io, json, { ...resized, sizeBytes, next }, () =>
-        [`${name}: ${size(resized.oldBytes)} -> ${size(sizeBytes)}`, ...next].join('\n')
-      )
-    })
-}
-
-/**
- * NBD tells no client of a new size. QEMU takes the size at each connect, and its block_resize then
- * accepts exactly that one (its NBD driver refuses any other).
- */
-function noticeLines(name: string, sizeBytes: number): string[] {
-  return [
-    'New connections see the new size. What is connected now has to connect again:',
-    `  QEMU        restart the VM; or, with reconnect-delay set on the drive, "yank" its connection` +
-      ` and then: block_resize DRIVE ${sizeBytes}B`,
-    `  libvirt     restart the domain; or the same yank, and then: virsh blockresize DOMAIN vda ` +
-      `${sizeBytes}B`,
-    `  nbd-client  nbd-client -d /dev/nbd0, and then the line that \`shoal volume attach ${name}\`` +
-      ' prints',
-    'Then grow the partition and the file system inside (growpart, resize2fs, xfs_growfs).'
-  ]
-}
-
-function addRename(volume: Command, io: Io): void {
-  volume
-    .command('rename')
-    .summary('give a volume another name')
-    .description(
-      'Renames a volume. NBD exports that are open keep the old name until the next attach.'
-    )
-    .argument('<volume>', 'name or id')
-    .argument('<name>', 'the new name')
-    .addHelpText('after', examples('shoal volume rename web web-old'))
-    .action(async (old: string, name: string, _options: object, command: Command) => {
-      const { json, client } = commonOptions(command, io)
-      checkName('volume', name)
-      const renamed = await client.patch<object>(volumePath(old), { name })
-      report(io, json, renamed, () => `${old} is now ${name}`)
-    })
-}
-
-function addDelete(volume: Command, io: Io): void {
-  volume
-    .command('delete')
-    .summary('delete a volume and its data')
-    .description('Deletes a volume and its data on every node. There is no way back.')
-    .argument('<volume>', 'name or id')
-    .option('--yes', 'do not ask')
-    .option('--force', 'even if a gateway that is gone holds it, or a node cannot be reached')
-    .addHelpText('after', examples('shoal volume delete web', 'shoal volume delete web --yes'))
-    .action(async (name: string, options: { yes?: boolean; force?: boolean }, command: Command) => {
-      const { json, client } = commonOptions(command, io)
-      const path = volumePath(name)
-      if (options.yes !== true) await askFirst(io, `Delete ${name} and all its data?`)
-      const query = options.force === true ? '?force=true' : ''
-      const removed = await client.delete<{ name: string; pending: string[] }>(`${path}${query}`)
-      report(io, json, removed, () => {
-        const pending = removed.pending.join(', ')
-        const later = pending === '' ? '' : `; ${pending} will free the space on return`
-        return `deleted ${removed.name}${later}`
-      })
-    })
-}
-
-/** Throws unless a person at the terminal says yes. */
-export async function askFirst(io: Io, question: string): Promise<void> {
-  if (!io.isInteractive) {
-    throw new ShoalError(
-      { code: 'NEEDS_FORCE', why: 'nobody can be asked' },
-      `${question} There is no terminal to ask on: pass --yes`
-    )
-  }
-  if (await confirm(io, question)) return
-  throw new ShoalError({ code: 'NEEDS_FORCE', why: 'the answer was no' }, 'nothing was changed')
-}
-
-function addAttach(volume: Command, io: Io): void {
-  volume
-    .command('attach')
-    .summary('serve a volume on this host over NBD')
-    .description(
-      'Attaches a volume to this host and prints its NBD URI. It stays attached, across restarts ' +
-        'of the daemon, until it is detached.'
-    )
-    .argument('<volume>', 'name or id')
-    .option('--take-over', 'even if another gateway holds it: that one is stopped at once')
-    .addHelpText(
-      'after',
-      examples(
-        'shoal volume attach web',
-        'nbdinfo "$(shoal volume attach web --json | jq -r .uri)"'
-      )
-    )
-    .action(async (name: string, options: { takeOver?: boolean }, command: Command) => {
-      const { json, client } = commonOptions(command, io)
-      const body = options.takeOver === true ? { takeOver: true } : {}
-      const attached = await client.post<Attached>(`${volumePath(name)}/attach`, body)
-      report(io, json, attached, () => attachText(attached))
-    })
-}
-
-export function attachText({ uri, socketPath, exportName }: Attached): string {
-  if (socketPath === undefined) return uri
-  const lines = pasteLines(socketPath, exportName).map(({ tool, text }) => {
-    return `\n${tool}:\n${text.replace(/^/gm, '  ')}`
-  })
-  return [uri, ...lines].join('\n')
-}
-
-function addDetach(volume: Command, io: Io): void {
-  volume
-    .command('detach')
-    .summary('stop serving a volume on this host')
-    .description('Flushes a volume, ends its NBD connections and lets other hosts attach it.')
-    .argument('<volume>', 'name or id')
-    .addHelpText('after', examples('shoal volume detach web'))
-    .action(async (name: string, _options: object, command: Command) => {
-      const { json, client } = commonOptions(command, io)
-      const detached = await client.post<object>(`${volumePath(name)}/detach`)
-      report(io, json, detached, () => `detached ${name}`)
-    })
-}
-
-export function examples(...lines: string[]): string {
-  return `\nExamples:\n${lines.map(line => `  $ ${line}`).join('\n')}`
 }

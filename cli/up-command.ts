@@ -1,0 +1,56 @@
+/** `shoal up`: its options. The daemon's code is loaded only when it is run (up.ts). */
+import { type Command, Option } from 'commander'
+import type { Io } from './io.ts'
+import { collect, commonOptions, parseDuration } from './options.ts'
+import { examples } from './shared.ts'
+
+const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
+
+interface UpOptions {
+  readonly listen?: readonly string[]
+  readonly announce?: readonly string[]
+  readonly ioTimeout?: string
+  readonly rebind?: boolean
+  readonly acceptLoss?: boolean
+  readonly logLevel: (typeof LOG_LEVELS)[number]
+  readonly untilStdinCloses?: boolean
+}
+
+export function addUp(program: Command, io: Io): void {
+  program
+    .command('up')
+    .summary('run the daemon of this node, in the foreground')
+    .description(
+      'Runs the daemon until SIGINT or SIGTERM, which flush and stop it cleanly; a second one ' +
+        'kills it. With --json one line on stdout says when it is ready; the log is on stderr.'
+    )
+    .option('--listen <address>', 'multiaddr to listen on, this time only (repeatable)', collect)
+    .option('--announce <address>', 'multiaddr to tell others, this time only', collect)
+    .option('--io-timeout <duration>', 'how long I/O waits for a silent node (default: 30s)')
+    .option('--rebind', 'the data directory was moved here, and its old copy is gone for good')
+    .option('--accept-loss', 'start although the journal is damaged and acknowledged data is lost')
+    .addOption(
+      new Option('--log-level <level>', 'least severe lines to log')
+        .choices([...LOG_LEVELS])
+        .default('info')
+    )
+    .addOption(new Option('--until-stdin-closes').hideHelp())
+    .addHelpText(
+      'after',
+      examples('shoal up', 'shoal up --dir /srv/shoal --listen /ip4/10.0.0.5/tcp/7462')
+    )
+    .action(async (options: UpOptions, command: Command) => {
+      const common = commonOptions(command, io)
+      const ioTimeout = options.ioTimeout
+      const { runDaemon } = await import('./up.ts')
+      await runDaemon(io, common, {
+        ...(options.listen === undefined ? {} : { listen: options.listen }),
+        ...(options.announce === undefined ? {} : { announce: options.announce }),
+        ...(ioTimeout === undefined ? {} : { ioTimeoutMs: parseDuration(ioTimeout, 'io-timeout') }),
+        rebind: options.rebind === true,
+        acceptLoss: options.acceptLoss === true,
+        untilStdinCloses: options.untilStdinCloses === true,
+        logLevel: options.logLevel
+      })
+    })
+}
