@@ -86,6 +86,10 @@ async function measure(
   const cells = WORKLOADS.flatMap(workload =>
     subjects.map(({ name }): Cell => ({ workload, subject: name, rounds: [] }))
   )
+  // Just-in-time compilers, page caches and connections: nobody is measured cold.
+  for (const workload of WORKLOADS) {
+    for (const { uri } of subjects) await runFio(workload, { ...base, uri, seed, seconds: 1 })
+  }
   for (let turn = 0; turn < rounds; turn++) {
     for (const workload of WORKLOADS) {
       for (const subject of subjects) {

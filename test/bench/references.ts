@@ -7,7 +7,7 @@
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { Child, run, runOk, until } from '../support/process-spawn.ts'
+import { Child, freePort, run, runOk, until } from '../support/process-spawn.ts'
 
 /** A block server under test. */
 export interface Subject {
@@ -34,6 +34,7 @@ export async function startTwoHopReference(scratch: string, sizeBytes: number): 
   const socket = join(scratch, 'two-hop.sock')
   const disk = newDisk(join(scratch, 'two-hop.img'), sizeBytes)
   const certificates = await makeCertificates(join(scratch, 'pki'))
+  // nbdkit 1.32 cannot choose a port itself.
   const port = String(await freePort())
   const tls = `--tls-certificates=${certificates}`
   const backArgs = ['-f', '-i', '127.0.0.1', '-p', port, '--tls=require', tls, 'file', disk]
@@ -93,19 +94,6 @@ function isTaken(port: number): Promise<boolean> {
     const probe = createServer()
     probe.on('error', () => resolve(true))
     probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(false)))
-  })
-}
-
-/** nbdkit 1.32 cannot choose a port itself. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.on('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address()
-      const port = typeof address === 'object' && address !== null ? address.port : 0
-      probe.close(() => resolve(port))
-    })
   })
 }
 

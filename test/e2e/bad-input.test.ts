@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { shoal } from '../support/process-cli.ts'
 import { useMesh } from '../support/process-fixture.ts'
-import { nodeWords, type ProcessMesh } from '../support/process-mesh.ts'
+import { nodeWords, type ProcessMesh, withMesh } from '../support/process-mesh.ts'
 import { type Outcome, runOk } from '../support/process-spawn.ts'
 
 const NAMES = [
@@ -99,13 +99,12 @@ describe('bad input', () => {
     await mesh().first.json('volume', 'delete', 'taken', '--yes')
   })
 
-  it('a mesh without capacity makes no volume', async () => {
-    const dir = join(mesh().dir, 'gateway-only')
-    const words = nodeWords('g', 'eu-west', '0')
-    const made = await shoal(dir, ['join', await mesh().invite(), ...words])
-    expect(made.code).toBe(0)
-    const refused = await cli('volume', 'create', 'huge', '--size', '64M', '--shards', '2')
-    expectRefusal(refused, 'no second node with room')
+  it('a mesh without capacity makes no volume, and says so', async () => {
+    await withMesh([{ name: 'empty', region: 'eu-west', capacity: '0' }], async empty => {
+      const refused = await empty.first.run('volume', 'create', 'v', '--size', '64M')
+      expectRefusal(refused, 'no capacity')
+      expect(refused.stderr).toMatch(/capacity|room|storage/)
+    })
   })
 
   it('a data directory of another mesh is not joined over', async () => {

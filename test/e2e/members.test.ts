@@ -6,7 +6,7 @@ import { shoal } from '../support/process-cli.ts'
 import { connectedNames } from '../support/process-control.ts'
 import { useMesh } from '../support/process-fixture.ts'
 import { nodeWords, ProcessMesh } from '../support/process-mesh.ts'
-import { until } from '../support/process-spawn.ts'
+import { freePort, until } from '../support/process-spawn.ts'
 
 const REVOCATION_MS = 10_000
 
@@ -57,6 +57,18 @@ describe('members', () => {
     const refused = await join_(token)
     expect(refused.code).toBe(1)
     expect(refused.stderr).toMatch(/reach/)
+  })
+
+  it('an invite of another mesh is refused by the one that answers at its address', async () => {
+    const plan = { name: 'foreign', region: 'eu-west', capacity: '1G', port: await freePort() }
+    const gone = await ProcessMesh.start([plan])
+    const token = await gone.invite()
+    await gone.close()
+    const here = await ProcessMesh.start([plan])
+    const refused = await join_(token)
+    await here.close()
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/reach|other|mesh/) })
+    expect(refused.stdout).not.toMatch(/joined/)
   })
 
   it('a region that nobody joined with needs --new-region', async () => {

@@ -19,6 +19,8 @@ export interface NodePlan {
   readonly capacity: string
   /** Where its data directory is; inside the mesh's directory by default. */
   readonly dir?: string
+  /** On loopback; the system chooses by default. */
+  readonly port?: number
 }
 
 /** Three storage nodes in three regions, and a gateway. */
@@ -156,8 +158,8 @@ export class ProcessMesh {
 
   async #make(plan: NodePlan): Promise<ProcessNode> {
     const node = new ProcessNode(plan, plan.dir ?? join(this.dir, plan.name))
-    const { name, region, capacity } = plan
-    const words = nodeWords(name, region, capacity)
+    const { name, region, capacity, port } = plan
+    const words = nodeWords(name, region, capacity, port)
     if (this.nodes.length === 0) await shoalJson(node.dir, ['init', ...words])
     else {
       const token = await this.invite()
@@ -246,13 +248,11 @@ export async function attach(node: ProcessNode, name: string, ...options: string
 }
 
 /** What `init` and `join` take; every node plays a host of its own. */
-export function nodeWords(name: string, region: string, capacity: string): string[] {
-  const listen = ['--listen', ANY_PORT]
+export function nodeWords(name: string, region: string, capacity: string, port = 0): string[] {
+  const listen = ['--listen', `/ip4/127.0.0.1/tcp/${port}`]
   return ['--name', name, '--host', name, ...listen, '--region', region, '--capacity', capacity]
 }
 
 interface Attached {
   uri: string
 }
-
-const ANY_PORT = '/ip4/127.0.0.1/tcp/0'

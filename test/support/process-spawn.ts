@@ -7,6 +7,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 
 const KEPT_OUTPUT_CHARS = 1024 * 1024
 const POLL_MS = 50
@@ -172,6 +173,19 @@ export async function printed(child: Child, pattern: RegExp, timeoutMs = 30_000)
     },
     timeoutMs
   )
+}
+
+/** A port of loopback that nobody uses at this moment. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer()
+    probe.on('error', reject)
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address()
+      const port = typeof address === 'object' && address !== null ? address.port : 0
+      probe.close(() => resolve(port))
+    })
+  })
 }
 
 function keep(text: string): string {
