@@ -41,8 +41,8 @@ export type ImportWish = Omit<CreateWish, 'sizeBytes'> & {
   readonly overwrite?: boolean | undefined
 }
 
-/** Reasons for which a volume is not attached again at the start, and not tried any more. */
-const GIVEN_UP = ['STALE_TOKEN', 'VOLUME_ATTACHED', 'NOT_FOUND', 'NAME_AMBIGUOUS'] as const
+/** Another gateway has, or had, the volume since: it is not attached again by itself. */
+const PASSED_ON = ['STALE_TOKEN', 'VOLUME_ATTACHED'] as const
 
 export class Volumes {
   readonly #parts: VolumeParts
@@ -228,7 +228,9 @@ export class Volumes {
         { volume: entry.volume, error: messageOf(error) },
         'volume not attached again'
       )
-      if (isFault(error, ...GIVEN_UP)) await this.#saved.drop(entry.volume)
+      // A map that does not know the volume yet is no reason to forget it; a tombstone is.
+      const isDeleted = this.#parts.map.mesh().tombstones.has(entry.volume)
+      if (isDeleted || isFault(error, ...PASSED_ON)) await this.#saved.drop(entry.volume)
       else this.#retryLater(entry)
     }
   }

@@ -74,6 +74,7 @@ describe('attach', () => {
     const { point } = await mesh.gate.volumes.attach(id, {})
     expect((await mesh.gate.volumes.attach(id, {})).point).toBe(point)
     const west = mesh.nodes.get('west')
+    await until(() => west?.context.map.mesh().volumes.has(id) === true)
     await expect(west?.volumes.attach(id, {})).rejects.toThrow(/host-gate/)
     await expect(west?.volumes.resize(id, 2 * GiB)).rejects.toThrow(/host-gate: resize it there/)
   })
@@ -81,13 +82,14 @@ describe('attach', () => {
   it('comes back by itself after a restart, unless another gateway had it since', async () => {
     const { id } = await mesh.gate.volumes.create({ name: 'web', sizeBytes: GiB })
     await mesh.gate.volumes.attach(id, {})
+    const west = mesh.nodes.get('west')
+    await until(() => west?.context.map.mesh().volumes.has(id) === true)
     mesh.kill('gate')
     const again = await mesh.start('gate', 'eu-west', 'gateway')
     again.volumes.restore()
     await until(() => again.context.gateway.attachments().get(id)?.state() === 'serving')
 
     mesh.kill('gate')
-    const west = mesh.nodes.get('west')
     await west?.volumes.attach(id, { takeOver: true })
     await west?.volumes.detach(id)
     const third = await mesh.start('gate', 'eu-west', 'gateway')
@@ -120,6 +122,7 @@ describe('delete', () => {
   it('is refused while a gateway holds the volume, here or elsewhere', async () => {
     const { id } = await mesh.gate.volumes.create({ name: 'web', sizeBytes: GiB })
     await mesh.gate.volumes.attach(id, {})
+    await until(() => mesh.nodes.get('west')?.context.map.mesh().volumes.has(id) === true)
     const refusals = [mesh.gate, mesh.nodes.get('west')].map(node =>
       node?.volumes.remove(id, { force: false })
     )
