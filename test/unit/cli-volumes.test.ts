@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openImageSource, streamSource } from '../../node/volumes/image.ts'
 import type { TransferOptions } from '../../node/volumes/types.ts'
 import { isFault } from '../../protocols/fault.ts'
+import type { VolumeId } from '../../protocols/ids.ts'
 import { GiB, MiB } from '../../protocols/limits.ts'
 import { type CliMesh, type CliNode, smallMesh, until } from '../support/cli-mesh.ts'
 
@@ -22,6 +23,15 @@ afterEach(() => mesh.close())
 const storage = () => [...mesh.nodes.values()].filter(node => node.store !== undefined)
 const shardCount = () =>
   storage().reduce((sum, node) => sum + (node.store?.shards().length ?? 0), 0)
+
+/** Gossip told every node of the volume, and its shards' nodes have its document. */
+function isKnownEverywhere(id: VolumeId): boolean {
+  return [...mesh.nodes.values()].every(({ context, store }) => {
+    const needsDocument = store?.shard(id) !== undefined
+    const { map } = context
+    return map.mesh().volumes.has(id) && (!needsDocument || map.volume(id) !== undefined)
+  })
+}
 
 describe('create', () => {
   it('spreads the shards over regions and announces the volume to everybody', async () => {
@@ -74,7 +84,7 @@ describe('attach', () => {
     const { point } = await mesh.gate.volumes.attach(id, {})
     expect((await mesh.gate.volumes.attach(id, {})).point).toBe(point)
     const west = mesh.nodes.get('west')
-    await until(() => west?.context.map.mesh().volumes.has(id) === true)
+    await until(() => isKnownEverywhere(id))
     await expect(west?.volumes.attach(id, {})).rejects.toThrow(/host-gate/)
     await expect(west?.volumes.resize(id, 2 * GiB)).rejects.toThrow(/host-gate: resize it there/)
   })
@@ -83,7 +93,7 @@ describe('attach', () => {
     const { id } = await mesh.gate.volumes.create({ name: 'web', sizeBytes: GiB })
     await mesh.gate.volumes.attach(id, {})
     const west = mesh.nodes.get('west')
-    await until(() => west?.context.map.mesh().volumes.has(id) === true)
+    await until(() => isKnownEverywhere(id))
     mesh.kill('gate')
     const again = await mesh.start('gate', 'eu-west', 'gateway')
     again.volumes.restore()
@@ -122,7 +132,7 @@ describe('delete', () => {
   it('is refused while a gateway holds the volume, here or elsewhere', async () => {
     const { id } = await mesh.gate.volumes.create({ name: 'web', sizeBytes: GiB })
     await mesh.gate.volumes.attach(id, {})
-    await until(() => mesh.nodes.get('west')?.context.map.mesh().volumes.has(id) === true)
+    await until(() => isKnownEverywhere(id))
     const refusals = [mesh.gate, mesh.nodes.get('west')].map(node =>
       node?.volumes.remove(id, { force: false })
     )
