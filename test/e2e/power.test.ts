@@ -11,6 +11,7 @@ import { PowerlessDisk } from '../support/process-filesystem.ts'
 import { attach, type ProcessMesh, type ProcessNode, withMesh } from '../support/process-mesh.ts'
 import { connectDisk } from '../support/process-nbd.ts'
 import { SeededRandom, seedOfRun } from '../support/process-random.ts'
+import { until } from '../support/process-spawn.ts'
 import { needs } from '../support/process-tools.ts'
 
 const seed = seedOfRun()
@@ -66,7 +67,7 @@ describe('loss of power of a storage node', () => {
     'eatmydata'
   )('would be noticed: without real syncs, flushed data is lost (the control)', async () => {
     // The store is found to have gone back in time, and only --rebind makes it serve again.
-    const found = await lossAfterFlush({ wrapper: ['eatmydata'], comeBack: ['--rebind'] })
+    const found = await lossAfterFlush({ wrapper: ['eatmydata'], comeBack: rebound })
     expect(found[0]).toMatch(/generation 1, promised 2 to 2/)
   })
 })
@@ -74,7 +75,7 @@ describe('loss of power of a storage node', () => {
 /** Writes, flushes, then kills the gateway and cuts the power; what is missing afterwards. */
 async function lossAfterFlush(how: {
   wrapper?: readonly string[]
-  comeBack?: readonly string[]
+  comeBack?: (node: ProcessNode) => Promise<void>
 }): Promise<string[]> {
   let missing: string[] = []
   await withMesh([...FIRST, GATE], async mesh => {
@@ -92,7 +93,7 @@ async function lossAfterFlush(how: {
     await gate.kill()
     await losePower(node, medium)
     await disk.close()
-    await node.up({ args: how.comeBack ?? [] })
+    await (how.comeBack ?? upAgain)(node)
     await gate.up()
     await mesh.converged()
     const again = await connectDisk(await attach(gate, 'vm', '--take-over'))
@@ -100,6 +101,20 @@ async function lossAfterFlush(how: {
     await again.close()
   })
   return missing
+}
+
+function upAgain(node: ProcessNode): Promise<void> {
+  return node.up()
+}
+
+/**
+ * The store is found to have gone back in time: others know a start that it does not. Only an
+ * operator's --rebind lets it serve again, from the next start on.
+ */
+async function rebound(node: ProcessNode): Promise<void> {
+  await node.up({ args: ['--rebind'] })
+  await until('it has learnt of its later start, and stopped', () => !node.running)
+  await node.up()
 }
 
 /** A storage node whose data directory can lose power. */
