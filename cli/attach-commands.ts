@@ -8,6 +8,7 @@ import { examples, volumePath } from './shared.ts'
 
 interface Attached {
   readonly uri: string
+  readonly tcpUri?: string
   readonly socketPath?: string
   readonly exportName: string
 }
@@ -42,12 +43,13 @@ function addAttach(volume: Command, io: Io): void {
     })
 }
 
-export function attachText({ uri, socketPath, exportName }: Attached): string {
-  if (socketPath === undefined) return uri
+export function attachText({ uri, tcpUri, socketPath, exportName }: Attached): string {
+  const uris = tcpUri === undefined ? [uri] : [uri, tcpUri]
+  if (socketPath === undefined) return uris.join('\n')
   const lines = pasteLines(socketPath, exportName).map(({ tool, text }) => {
     return `\n${tool}:\n${text.replace(/^/gm, '  ')}`
   })
-  return [uri, ...lines].join('\n')
+  return [...uris, ...lines].join('\n')
 }
 
 function addDetach(volume: Command, io: Io): void {

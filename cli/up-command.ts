@@ -1,6 +1,7 @@
 /** `shoal up`: its options. The daemon's code is loaded only when it is run (up.ts). */
 import { type Command, Option } from 'commander'
 import type { Io } from './io.ts'
+import { nbdOptions } from './nbd-options.ts'
 import { collect, commonOptions, parseDuration } from './options.ts'
 import { examples } from './shared.ts'
 
@@ -10,6 +11,8 @@ interface UpOptions {
   readonly listen?: readonly string[]
   readonly announce?: readonly string[]
   readonly ioTimeout?: string
+  readonly nbdListen?: string
+  readonly nbdTls?: string
   readonly rebind?: boolean
   readonly acceptLoss?: boolean
   readonly logLevel: (typeof LOG_LEVELS)[number]
@@ -27,6 +30,11 @@ export function addUp(program: Command, io: Io): void {
     .option('--listen <address>', 'multiaddr to listen on, this time only (repeatable)', collect)
     .option('--announce <address>', 'multiaddr to tell others, this time only', collect)
     .option('--io-timeout <duration>', 'how long I/O waits for a silent node (default: 30s)')
+    .option(
+      '--nbd-listen <host:port>',
+      'serve NBD over TCP too; beyond this host it needs --nbd-tls'
+    )
+    .option('--nbd-tls <dir>', 'directory with server-cert.pem, server-key.pem and ca-cert.pem')
     .option('--rebind', 'the data directory was moved here, and its old copy is gone for good')
     .option('--accept-loss', 'start although the journal is damaged and acknowledged data is lost')
     .addOption(
@@ -37,7 +45,11 @@ export function addUp(program: Command, io: Io): void {
     .addOption(new Option('--until-stdin-closes').hideHelp())
     .addHelpText(
       'after',
-      examples('shoal up', 'shoal up --dir /srv/shoal --listen /ip4/10.0.0.5/tcp/7462')
+      examples(
+        'shoal up',
+        'shoal up --dir /srv/shoal --listen /ip4/10.0.0.5/tcp/7462',
+        'shoal up --nbd-listen 10.0.0.5:10809 --nbd-tls /etc/pki/qemu'
+      )
     )
     .action(async (options: UpOptions, command: Command) => {
       const common = commonOptions(command, io)
@@ -47,6 +59,7 @@ export function addUp(program: Command, io: Io): void {
         ...(options.listen === undefined ? {} : { listen: options.listen }),
         ...(options.announce === undefined ? {} : { announce: options.announce }),
         ...(ioTimeout === undefined ? {} : { ioTimeoutMs: parseDuration(ioTimeout, 'io-timeout') }),
+        ...nbdOptions(options),
         rebind: options.rebind === true,
         acceptLoss: options.acceptLoss === true,
         untilStdinCloses: options.untilStdinCloses === true,

@@ -11,7 +11,8 @@ import type { Common } from './options.ts'
 
 const STOP_LIMIT_MS = 30_000
 
-export interface RunOptions extends Pick<DaemonOptions, 'listen' | 'announce' | 'ioTimeoutMs'> {
+export interface RunOptions
+  extends Pick<DaemonOptions, 'listen' | 'announce' | 'ioTimeoutMs' | 'nbd'> {
   readonly rebind: boolean
   readonly acceptLoss: boolean
   readonly untilStdinCloses: boolean

@@ -20,7 +20,7 @@ import { lastSeen, memberOperations, selfInfo, whileCertified } from './context-
 import type { DaemonContext } from './control/context.ts'
 import { type Control, startControl } from './control/server.ts'
 import { openDataDirectory } from './data-directory.ts'
-import { openExports } from './exports.ts'
+import { openExports, type TcpExport } from './exports.ts'
 import { followMap } from './follow-map.ts'
 import { createGateway } from './gateway/gateway.ts'
 import type { Gateway } from './gateway/types.ts'
@@ -52,6 +52,8 @@ export interface DaemonOptions {
   readonly announce?: readonly string[]
   /** How long I/O waits for a silent node. */
   readonly ioTimeoutMs?: number
+  /** NBD over TCP, besides the unix socket. */
+  readonly nbd?: TcpExport
   /** The operator says that this copy of the data is the newest there is. */
   readonly rebind?: boolean
   /** The operator accepts that a damaged journal has lost data. */
@@ -255,7 +257,7 @@ async function openContext(
     gateway: whileCertified(gateway, members),
     store,
     members: memberOperations(members, map),
-    exports: await openExports(dir, nbd),
+    exports: await openExports(dir, nbd, options.nbd),
     savedAttachments: openAttachmentFile(dir),
     shardCounters: () => shards?.stats().shards ?? [],
     problems: () =>

@@ -22,6 +22,8 @@ export interface VolumeParts {
 /** Where NBD clients of this host find a volume. */
 export interface ExportPoint {
   readonly uri: string
+  /** The same over TCP, if the daemon listens there. */
+  readonly tcpUri?: string
   /** Path of the unix socket, or undefined if only TCP is served. */
   readonly socketPath: string | undefined
   readonly exportName: string
