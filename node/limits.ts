@@ -72,6 +72,8 @@ export const STREAM_WINDOW_BYTES = 2 * MiB
 export const STREAM_READ_BUFFER_BYTES = 4 * MiB
 /** Handed to TLS and not yet taken by the kernel: above this a connection's writers wait. */
 export const TLS_HIGH_MARK_BYTES = 256 * KiB
+/** Parts of a send below this are gathered by copying; others are encrypted where they are. */
+export const TLS_GATHER_BYTES = 16 * KiB
 /** Streams of one protocol on one connection, each way. */
 export const MAX_STREAMS_PER_PROTOCOL = 1024
 /** Streams of all protocols on one connection, each way. */

@@ -7,7 +7,7 @@
  *   here     socket ------------------------> TLSSocket -> encrypted connection
  *
  * Invariants: what the connection had read ahead of us is put back before TLS reads its first
- * byte; from then on nobody else reads or writes the socket; what is sent in one call leaves as one
+ * byte; from then on nobody else reads or writes the socket; small parts of one call leave as one
  * write; where the socket is not found (another transport, another libp2p), libp2p's own TLS runs.
  */
 import { Socket } from 'node:net'
@@ -26,7 +26,7 @@ import { generateCertificate, verifyPeerCertificate } from '@libp2p/tls/utils'
 import type { SendResult } from '@libp2p/utils'
 import { AbstractMessageStream } from '@libp2p/utils'
 import { Uint8ArrayList } from 'uint8arraylist'
-import { TLS_HIGH_MARK_BYTES } from '../limits.ts'
+import { TLS_GATHER_BYTES, TLS_HIGH_MARK_BYTES } from '../limits.ts'
 
 const ALPN = 'libp2p'
 
@@ -182,9 +182,24 @@ class TlsConnection extends AbstractMessageStream {
     this.#socket.destroy()
   }
 
+  /** Small parts leave together, as one write; a large one as it is, for a copy costs more. */
   sendData(data: Uint8ArrayList): SendResult {
-    const bytes = data.subarray()
-    return { sentBytes: bytes.byteLength, canSendMore: this.#socket.write(bytes) }
+    const small = new Uint8ArrayList()
+    let canSendMore = true
+    const sendSmall = (): void => {
+      if (small.byteLength > 0) canSendMore = this.#socket.write(small.subarray())
+      small.consume(small.byteLength)
+    }
+    for (const part of data) {
+      if (part.byteLength < TLS_GATHER_BYTES) {
+        small.append(part)
+        continue
+      }
+      sendSmall()
+      canSendMore = this.#socket.write(part)
+    }
+    sendSmall()
+    return { sentBytes: data.byteLength, canSendMore }
   }
 }
 
