@@ -107,6 +107,11 @@ export function sameIncarnation(a: Incarnation, b: Incarnation): boolean {
   return a.number === b.number && a.nonce === b.nonce
 }
 
+/** The same start of the same store, or a later one; else `next` is an older copy, or a clone. */
+export function isSuccessor(known: Incarnation, next: Incarnation): boolean {
+  return next.number > known.number || sameIncarnation(known, next)
+}
+
 /** A text that is equal exactly for equal chunks; a key of maps, and part of file names. */
 export function chunkName(key: ChunkKey): string {
   return `${key.volume}/${key.extent}.${key.generation}.${key.column}.${key.replica}`

@@ -35,7 +35,7 @@ export interface AttachOptions {
   readonly make: (granted: Granted) => VolumeAttachment
 }
 
-/** Throws VOLUME_ATTACHED, UNREACHABLE naming the node, NOT_FOUND, NO_CHUNK, CONFLICT, FENCED. */
+/** Throws VOLUME_ATTACHED, UNREACHABLE naming the node, NOT_FOUND, NO_CHUNK, CONFLICT, FENCED, QUARANTINED. */
 export function attachVolume(options: AttachOptions): Promise<VolumeAttachment> {
   return new Promise((resolve, reject) => new AttachRun(options, resolve, reject).begin())
 }
@@ -123,6 +123,9 @@ class AttachRun {
       this.#attachment = this.#options.make(granted)
       this.#attachment.onState(state => {
         if (state === 'fenced') this.#dispatch({ type: 'stale' })
+        const failure = state === 'failed' ? this.#attachment?.failure() : undefined
+        if (failure === undefined) return
+        this.#dispatch({ type: 'failed', fault: failure.fault, why: failure.message })
       })
     }
     try {

@@ -7,11 +7,13 @@
  *
  *   serving --detach--> detaching --flushed--> detached
  *      \__a shard knows a greater token--> fenced
+ *      \__a shard's store is an older copy, or a second one--> failed
  *
- * Invariants: what is answered is as block-device.ts promises; once fenced nothing is served or sent
- * any more, reads included, and never again; a detach that could not flush leaves it serving.
+ * Invariants: what is answered is as block-device.ts promises; once fenced or failed nothing is served or
+ * sent any more, reads included, and never again; a detach that could not flush leaves it serving.
  */
 import { describeHolder, type Granted } from '../../protocols/attach/machine.ts'
+import { forgottenToken } from '../../protocols/attach/starts.ts'
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
 import type { NodeId, Token, VolumeId } from '../../protocols/ids.ts'
 import { Flag, Op } from '../../protocols/shard-io/messages.ts'
@@ -48,6 +50,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
   #state: AttachmentState = 'serving'
   #isDetaching = false
   #reason: string | undefined
+  #failure: ShoalError | undefined
   readonly #listeners: Array<(state: AttachmentState) => void> = []
   #inFlight = 0
   #idle: (() => void) | undefined
@@ -77,7 +80,9 @@ export class VolumeAttachment implements Attachment, JobOwner {
       log,
       options,
       open,
-      fence: node => this.#fence(node),
+      starts: granted.starts,
+      fence: (node, tokenCounter) => this.#fence(node, tokenCounter),
+      fail: error => this.#fail(error),
       freed: bytes => this.#changes.freed(bytes),
       refresh: () => this.#refresh()
     })
@@ -141,6 +146,11 @@ export class VolumeAttachment implements Attachment, JobOwner {
     return this.#reason
   }
 
+  /** Why the state is failed. */
+  failure(): ShoalError | undefined {
+    return this.#failure
+  }
+
   onState(listener: (state: AttachmentState) => void): void {
     this.#listeners.push(listener)
   }
@@ -181,7 +191,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
   }
 
   detach(): Promise<void> {
-    if (this.#state === 'fenced') this.#enter('detached')
+    if (this.#state === 'fenced' || this.#state === 'failed') this.#enter('detached')
     if (this.#state !== 'serving') return Promise.resolve()
     this.#detached ??= this.#detach()
     return this.#detached
@@ -222,6 +232,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
     if (this.#state === 'fenced') {
       return new ShoalError({ code: 'FENCED', by: this.#reason ?? '' }, this.#reason ?? 'fenced')
     }
+    if (this.#state === 'failed' && this.#failure !== undefined) return this.#failure
     if (this.#state !== 'serving' || this.#isDetaching) {
       return new ShoalError({ code: 'CLOSED' }, 'the volume is being detached')
     }
@@ -260,9 +271,15 @@ export class VolumeAttachment implements Attachment, JobOwner {
     this.abandon('the volume was detached')
   }
 
-  #fence(node: NodeId): void {
+  #fence(node: NodeId, tokenCounter: number): void {
     if (this.#state !== 'serving') return
-    const error = this.#links.staleReason()
+    if (tokenCounter < this.token.counter) {
+      const why = forgottenToken(node)
+      this.#fail(new ShoalError({ code: 'QUARANTINED', why }, why))
+      return
+    }
+    const fault = { code: 'FENCED', by: 'another gateway' } as const
+    const error = new ShoalError(fault, 'another gateway took the volume')
     this.#end('fenced', messageOf(error), error)
     this.#parts.log.warn({ volume: this.volume, node }, 'fenced: another gateway took the volume')
     void this.#learnWhoTookIt(node)
@@ -277,6 +294,13 @@ export class VolumeAttachment implements Attachment, JobOwner {
     } catch (error) {
       this.#parts.log.debug({ node, why: messageOf(error) }, 'could not learn who took the volume')
     }
+  }
+
+  #fail(error: ShoalError): void {
+    if (this.#state !== 'serving') return
+    this.#failure = error
+    this.#end('failed', error.message, error)
+    this.#parts.log.error({ volume: this.volume, why: error.message }, 'the volume is not served')
   }
 
   #end(state: AttachmentState, reason: string, error: Error): void {

@@ -141,7 +141,8 @@ class VolumeGateway implements Gateway {
         attach: Buffer.from(random.bytes(8)).toString('hex') as Nonce,
         self: self.id,
         takeOver: options.takeOver ?? false,
-        holderTimeoutMs: this.#parts.options?.holderTimeoutMs ?? DEFAULT_HOLDER_TIMEOUT_MS
+        holderTimeoutMs: this.#parts.options?.holderTimeoutMs ?? DEFAULT_HOLDER_TIMEOUT_MS,
+        starts: new Map([...map.mesh().nodes].map(([node, entry]) => [node, entry.incarnation]))
       },
       nodes: nodesOf(view),
       holder: { node: self.id, host: self.host, since },

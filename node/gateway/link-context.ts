@@ -1,4 +1,5 @@
 /** What a link asks of the attachment that it belongs to. */
+import type { ShoalError } from '../../protocols/fault.ts'
 import type { NodeId, Token, VolumeId } from '../../protocols/ids.ts'
 import type { Clock, Log, Random } from '../ports.ts'
 import type { ChannelListener, ShardChannel } from './channel.ts'
@@ -23,9 +24,10 @@ export interface LinkContext {
   readonly options: IoOptions
   /** A new connection to the shard on `node`. */
   open: (node: NodeId, listener: ChannelListener) => Promise<ShardChannel>
-  /** A shard knows a greater token: everything must stop. */
-  fence: (node: NodeId) => void
-  staleReason: () => Error
+  /** A shard knows another token, with this counter: everything must stop. */
+  fence: (node: NodeId, tokenCounter: number) => void
+  /** The volume cannot be served any more: everything must stop. */
+  fail: (error: ShoalError) => void
   /** Why the links were stopped. */
   stopReason: () => Error
   /** The shard does not hold the chunk: submit the request again, where the chunk is now. */

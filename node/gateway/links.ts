@@ -4,7 +4,7 @@
  */
 import { type Segment, segmentAt } from '../../protocols/attach/placement.ts'
 import { ShoalError } from '../../protocols/fault.ts'
-import type { NodeId, Token, VolumeId } from '../../protocols/ids.ts'
+import type { Incarnation, NodeId, Token, VolumeId } from '../../protocols/ids.ts'
 import { Op } from '../../protocols/shard-io/messages.ts'
 import type { Clock, Log, Random } from '../ports.ts'
 import type { ChannelListener, ShardChannel } from './channel.ts'
@@ -21,8 +21,11 @@ export interface LinksParts {
   readonly log: Log
   readonly options: IoOptions
   readonly open: (node: NodeId, listener: ChannelListener) => Promise<ShardChannel>
-  /** A shard knows a greater token. */
-  readonly fence: (node: NodeId) => void
+  /** The start of each node's store that is known; a link takes no earlier one. */
+  readonly starts: ReadonlyMap<NodeId, Incarnation>
+  /** A shard knows another token. */
+  readonly fence: (node: NodeId, tokenCounter: number) => void
+  readonly fail: (error: ShoalError) => void
   readonly freed: (bytes: number) => void
   /** A shard does not hold what the layout says: ask all what they hold. */
   readonly refresh: () => void
@@ -36,10 +39,12 @@ export class Links implements LinkContext {
   readonly log: Log
   readonly options: IoOptions
   readonly open: (node: NodeId, listener: ChannelListener) => Promise<ShardChannel>
-  readonly fence: (node: NodeId) => void
+  readonly fence: (node: NodeId, tokenCounter: number) => void
+  readonly fail: (error: ShoalError) => void
   readonly freed: (bytes: number) => void
   layout: Layout
   readonly #refresh: () => void
+  readonly #starts: ReadonlyMap<NodeId, Incarnation>
   readonly #links = new Map<NodeId, ShardLink>()
   #stopReason: Error | undefined
 
@@ -53,6 +58,8 @@ export class Links implements LinkContext {
     this.options = parts.options
     this.open = parts.open
     this.fence = parts.fence
+    this.fail = parts.fail
+    this.#starts = parts.starts
     this.freed = parts.freed
     this.#refresh = parts.refresh
   }
@@ -65,7 +72,7 @@ export class Links implements LinkContext {
   to(node: NodeId): ShardLink {
     const known = this.#links.get(node)
     if (known !== undefined) return known
-    const link = new ShardLink(node, this)
+    const link = new ShardLink(node, this, this.#starts.get(node))
     this.#links.set(node, link)
     if (this.#stopReason !== undefined) link.stop(this.#stopReason)
     return link
@@ -99,13 +106,6 @@ export class Links implements LinkContext {
 
   stopReason(): Error {
     return this.#stopReason ?? new ShoalError({ code: 'CLOSED' }, 'the volume is closed')
-  }
-
-  staleReason(): Error {
-    return new ShoalError(
-      { code: 'FENCED', by: 'another gateway' },
-      'another gateway took the volume'
-    )
   }
 
   silent(nowMs: number): Array<{ node: string; silentMs: number }> {

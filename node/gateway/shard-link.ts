@@ -9,6 +9,7 @@
  * Invariants:
  * - nothing but hello is sent before hello is answered, and nothing but the replay, reads included,
  *   before a new incarnation has the whole buffer;
+ * - a start of the node's store before one that was met, or a clone of it, is never opened;
  * - unanswered requests are sent again in their order, under a greater session; one that was given
  *   up is not, and is `expired` only when a later hello was answered: by then the shard has applied
  *   or discarded it;
@@ -17,6 +18,7 @@
  * - a request that was answered with an error is never sent again.
  */
 import { assert } from '../../protocols/assert.ts'
+import { startProblem } from '../../protocols/attach/starts.ts'
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
 import type { Incarnation, NodeId } from '../../protocols/ids.ts'
 import { sameIncarnation } from '../../protocols/ids.ts'
@@ -35,6 +37,7 @@ import { faultOf } from './faults.ts'
 import { Flusher } from './flusher.ts'
 import type { LinkContext } from './link-context.ts'
 import { helloRequest, pingRequest } from './link-requests.ts'
+import { Paused } from './paused.ts'
 import { Queue } from './queue.ts'
 import { Replay } from './replay.ts'
 import { ReplayBuffer } from './replay-buffer.ts'
@@ -54,6 +57,8 @@ export class ShardLink {
   #session = 0
   /** The greatest session whose hello was answered: what was sent under a smaller one is settled. */
   #greetedSession = 0
+  /** The greatest start of the node's store that was met; no earlier one is ever opened. */
+  #latest: Incarnation | undefined
   /** The incarnation that has every change of the buffer. */
   #restored: Incarnation | undefined
   #replay: Replay | undefined
@@ -62,8 +67,7 @@ export class ShardLink {
   #nextRequestId = 1
   readonly #inFlight = new Map<number, LinkRequest>()
   readonly #unsent = new Queue<LinkRequest>()
-  /** Told BUSY, or to look elsewhere: asked again after a pause. */
-  readonly #paused = new Map<LinkRequest, Timer>()
+  readonly #paused: Paused
   /** Given up, and possibly still to be applied. */
   #doomed: LinkRequest[] = []
   #failures = 0
@@ -72,9 +76,12 @@ export class ShardLink {
   #greetedAt = 0
   #isPinged = false
 
-  constructor(node: NodeId, context: LinkContext) {
+  /** `latest`: the start in which the shard granted, or is known to have been. */
+  constructor(node: NodeId, context: LinkContext, latest: Incarnation | undefined) {
     this.node = node
     this.#context = context
+    this.#latest = latest
+    this.#paused = new Paused(context.clock)
     this.#heardAt = context.clock.monotonicMs()
     this.flusher = new Flusher(this, context)
   }
@@ -123,11 +130,7 @@ export class ShardLink {
     this.#disconnect(reason)
     this.#phase = 'stopped'
     const waiting = this.#unsent.extract(() => true)
-    for (const [request, timer] of this.#paused) {
-      timer.cancel()
-      waiting.push(request)
-    }
-    this.#paused.clear()
+    waiting.push(...this.#paused.extract(() => true))
     const doomed = this.#doomed
     this.#doomed = []
     for (const request of waiting) request.failed(reason, false)
@@ -190,6 +193,12 @@ export class ShardLink {
   #greeted(answer: Answer): void {
     const { incarnation } = answer
     assert(incarnation !== undefined, 'an answered hello names the incarnation')
+    const why = startProblem(this.node, this.#latest, incarnation)
+    if (why !== undefined) {
+      this.#context.fail(new ShoalError({ code: 'QUARANTINED', why }, why))
+      return
+    }
+    this.#latest = incarnation
     this.#greetedSession = this.#session
     const doomed = this.#doomed
     this.#doomed = []
@@ -288,8 +297,8 @@ export class ShardLink {
   #refused(request: LinkRequest, answer: Answer): void {
     switch (answer.status) {
       case Status.staleToken:
-        this.#context.fence(this.node)
-        request.failed(this.#context.staleReason(), false)
+        this.#context.fence(this.node, answer.tokenCounter)
+        request.failed(this.#context.stopReason(), false)
         return
       case Status.busy:
         this.#pause(request, answer.retryAfterMs, false)
@@ -308,10 +317,9 @@ export class ShardLink {
 
   /** Asks again after a pause; keeps its place in the order of its blocks, not of the link. */
   #pause(request: LinkRequest, pauseMs: number, isLost: boolean): void {
-    const { clock, random } = this.#context
+    const { random } = this.#context
     const replay = this.#replay
     const again = (): void => {
-      this.#paused.delete(request)
       if (request.op === Op.hello) this.#reset(new ShoalError({ code: 'CLOSED' }, 'busy'))
       else if (isLost) this.#context.reroute(request, this)
       else if (replay === undefined) this.submit(request)
@@ -321,7 +329,7 @@ export class ShardLink {
       }
     }
     const jittered = Math.max(1, pauseMs) * (0.75 + random.fraction() / 2)
-    this.#paused.set(request, clock.after(jittered, again))
+    this.#paused.add(request, jittered, again)
   }
 
   #reset(reason: Error): void {
@@ -363,12 +371,7 @@ export class ShardLink {
       this.#inFlight.delete(requestId)
       old.push(request)
     }
-    for (const [request, timer] of this.#paused) {
-      if (!isOld(request)) continue
-      timer.cancel()
-      this.#paused.delete(request)
-      old.push(request)
-    }
+    old.push(...this.#paused.extract(isOld))
     if (old.length === 0) return
     const { ioTimeoutMs } = this.#context.options
     const error = new ShoalError(

@@ -10,17 +10,19 @@
  * Invariants:
  * - nothing is raised (no open leaves) while a shard that must answer has not, or a chunk of
  *   [0, size) is held by none that answered, or another gateway is alive and not to be overtaken;
+ * - a store that is not the one last known of its node, or a later start of it, ends the attempt;
  * - one attempt has one token: an open is repeated only with the same one, and a shard that knows a
  *   greater one ends the attempt;
  * - serving begins only with every chunk held by a shard that granted this token, and flushed.
  */
 import { assert } from '../assert.ts'
 import type { Fault } from '../fault.ts'
-import type { NodeId, Nonce, Token, VolumeId } from '../ids.ts'
+import type { Incarnation, NodeId, Nonce, Token, VolumeId } from '../ids.ts'
 import { compareTokens } from '../ids.ts'
 import { MAX_ATTACH_NODES, MAX_COUNTER } from '../limits.ts'
 import type { ControlAnswer, Holder, ShardState } from '../shard-control/messages.ts'
 import { type Description, describe } from './describe.ts'
+import { startProblem } from './starts.ts'
 
 /** The last moment that a Date can name (ECMA-262, time values). */
 const MAX_TIME_MS = 8.64e15
@@ -33,6 +35,8 @@ export interface Attempt {
   readonly takeOver: boolean
   /** A holder that was heard more recently than this is alive. */
   readonly holderTimeoutMs: number
+  /** The greatest start of each node's store that is known, as the map tells it. */
+  readonly starts: ReadonlyMap<NodeId, Incarnation>
 }
 
 /** What is known of one shard. */
@@ -47,6 +51,8 @@ export type Shards = ReadonlyMap<NodeId, Shard>
 /** A volume as the shards describe it once they all granted. */
 export interface Granted extends Description {
   readonly token: Token
+  /** The start in which each shard granted. */
+  readonly starts: ReadonlyMap<NodeId, Incarnation>
 }
 
 export type AttachState =
@@ -76,6 +82,8 @@ export type AttachEvent =
   | { readonly type: 'flushed'; readonly node: NodeId }
   /** The data path met a greater token. */
   | { readonly type: 'stale' }
+  /** The data path cannot serve the volume. */
+  | { readonly type: 'failed'; readonly fault: Fault; readonly why: string }
   | { readonly type: 'timeout'; readonly afterMs: number }
 
 export type AttachEffect =
@@ -118,6 +126,8 @@ export function step(state: AttachState, event: AttachEvent): AttachStep {
       return state.at === 'flushing' ? flushed(state, event.node) : stay(state)
     case 'stale':
       return raced(undefined)
+    case 'failed':
+      return refuse(event.fault, event.why)
     case 'timeout':
       return timedOut(state, event.afterMs)
   }
@@ -131,6 +141,8 @@ type Answered = AttachEvent & { type: 'answer' }
 function asked(state: Asking, { node, answer }: Answered): AttachStep {
   if (answer.is === 'removed') return gone()
   if (answer.is !== 'state') return missing(state, node, refusalOf(answer))
+  const doubt = startProblem(node, state.attempt.starts.get(node), answer.state.incarnation)
+  if (doubt !== undefined) return refuse({ code: 'QUARANTINED', why: doubt }, doubt)
   const held = heldElsewhere(state.attempt, answer.state)
   if (held !== undefined) return refuseHeld(held)
   const followed = follow(
@@ -138,7 +150,7 @@ function asked(state: Asking, { node, answer }: Answered): AttachStep {
     answer.state
   )
   const effects = followed.fresh.map(fresh => ({ type: 'query', node: fresh }) as const)
-  const next: Asking = { ...state, shards: followed.shards }
+  const next: Asking = { ...met(state, node, answer.state), shards: followed.shards }
   return allAre(next.shards, 'known') ? decide(next) : { state: next, effects }
 }
 
@@ -175,6 +187,8 @@ function opened(state: Opening, { node, answer }: Answered): AttachStep {
   if (answer.is === 'removed') return gone()
   if (answer.is === 'stale') return raced(answer.holder)
   if (answer.is !== 'state') return missing(state, node, refusalOf(answer))
+  const doubt = startProblem(node, state.attempt.starts.get(node), answer.state.incarnation)
+  if (doubt !== undefined) return refuse({ code: 'QUARANTINED', why: doubt }, doubt)
   const order = compareTokens(answer.state.token, state.token)
   if (order > 0) return raced(answer.state.holder)
   if (order < 0) return missing(state, node, 'did not grant the token')
@@ -182,7 +196,7 @@ function opened(state: Opening, { node, answer }: Answered): AttachStep {
   const followed = follow(granted, answer.state)
   const { token } = state
   const effects = followed.fresh.map(fresh => ({ type: 'open', node: fresh, token }) as const)
-  const next: Opening = { ...state, shards: followed.shards }
+  const next: Opening = { ...met(state, node, answer.state), shards: followed.shards }
   return allAre(next.shards, 'granted') ? verify(next) : { state: next, effects }
 }
 
@@ -191,7 +205,8 @@ function verify(state: Opening): AttachStep {
   const described = describe(state.attempt.volume, statesOf(state.shards, 'granted'))
   if (typeof described === 'string') return refuse({ code: 'CONFLICT', what: 'volume' }, described)
   if (described.placement.gaps.length > 0) return lookAgain(state)
-  const granted: Granted = { token: state.token, ...described }
+  const { starts } = state.attempt
+  const granted: Granted = { token: state.token, starts, ...described }
   const waiting = new Set(state.shards.keys())
   return {
     state: { at: 'flushing', attempt: state.attempt, granted, waiting, missing: new Map() },
@@ -258,6 +273,12 @@ function follow(shards: Shards, state: ShardState): { shards: Shards; fresh: Nod
     fresh.push(node)
   }
   return { shards: next, fresh }
+}
+
+/** From now on this start of the node's store, or a later one, is expected. */
+function met<S extends Asking | Opening>(state: S, node: NodeId, shard: ShardState): S {
+  const starts = new Map(state.attempt.starts).set(node, shard.incarnation)
+  return { ...state, attempt: { ...state.attempt, starts } }
 }
 
 /** The other gateway that still renews its hold on this shard. */

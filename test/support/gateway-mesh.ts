@@ -2,7 +2,7 @@
  * Storage nodes and gateways in one process, on memory: the real shard servers and the real gateway
  * over the memory network, with stores that can be killed and can lose power.
  */
-import type { VolumeView } from '../../crdt/types.ts'
+import type { NodeEntry, VolumeView } from '../../crdt/types.ts'
 import { systemClock } from '../../node/clock.ts'
 import { createGateway, type GatewayOptions } from '../../node/gateway/gateway.ts'
 import type { Gateway } from '../../node/gateway/types.ts'
@@ -109,6 +109,8 @@ export class GatewayMesh {
   readonly mesh = new MemoryMesh()
   readonly nodes: StorageNode[]
   readonly views = new Map<VolumeId, VolumeView>()
+  /** What the map says of nodes; nothing unless a test puts it here. */
+  readonly entries = new Map<NodeId, NodeEntry>()
   readonly clock: Clock
 
   constructor(nodes: number, clock: Clock = systemClock) {
@@ -197,7 +199,7 @@ export class GatewayMesh {
     const epoch = (counter: number): PlacementEpoch => ({ token: FIRST_TOKEN, counter })
     return {
       mesh: () => ({
-        nodes: new Map(),
+        nodes: this.entries,
         volumes: new Map(),
         ambiguousNames: new Map(),
         tombstones: new Map(),

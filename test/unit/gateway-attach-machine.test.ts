@@ -31,7 +31,8 @@ const attempt: Attempt = {
   attach: 'aaaaaaaaaaaaaaaa' as Nonce,
   self: node('gateway'),
   takeOver: false,
-  holderTimeoutMs: 30_000
+  holderTimeoutMs: 30_000,
+  starts: new Map()
 }
 
 /** Harness runs are of generation 1 and so is its spec. */
