@@ -7,7 +7,8 @@
  * no syncDirectory made durable are kept up to some point of their order in that directory.
  * `loss: 'none'` gives the crash of a process: everything written is there.
  *
- * `faults` makes it fail: a full disk (`limitBytes`), errors on chosen steps, syncs that lie.
+ * `faults` makes it fail: a full disk (`limitBytes`), errors on chosen steps, syncs that lie or
+ * take as long as a test wants.
  */
 import type { Disk, DiskFile } from '../../node/ports.ts'
 import { Content, PAGE_BYTES } from './memory-content.ts'
@@ -21,6 +22,8 @@ export interface DiskFaults {
   syncIsNoOp: boolean
   /** Asked before each step; an error code makes the step fail with it. */
   failing: (step: 'read' | 'write' | 'sync', path: string) => string | undefined
+  /** Asked before each sync of a file, which then takes until the promise resolves. */
+  delaying: (path: string) => Promise<void> | undefined
 }
 
 type Step =
@@ -46,7 +49,8 @@ export class MemoryDisk implements Disk {
   readonly faults: DiskFaults = {
     limitBytes: Number.POSITIVE_INFINITY,
     syncIsNoOp: false,
-    failing: () => undefined
+    failing: () => undefined,
+    delaying: () => undefined
   }
   readonly history: Step[] = []
   readonly #files = new Map<number, Content>()
@@ -232,7 +236,7 @@ class MemoryFile implements DiskFile {
   async sync(): Promise<void> {
     const from = this.#disk.history.length
     await pause()
-    await pause()
+    await (this.#disk.faults.delaying(this.#path) ?? pause())
     const isNoOp = this.#disk.faults.syncIsNoOp
     const inode = this.#inode
     this.#disk.act('sync', this.#path, isNoOp ? undefined : { is: 'sync', inode, from })

@@ -3,9 +3,13 @@ import type { Clock, Disk, Log, Random } from '../../node/ports.ts'
 import type { SpaceLimits } from '../../node/storage/space.ts'
 import { openStore } from '../../node/storage/store.ts'
 import type { ChunkStore, ShardRecord } from '../../node/storage/types.ts'
+import { assert } from '../../protocols/assert.ts'
+import { blockChecksums } from '../../protocols/checksum.ts'
+import type { FaultCode } from '../../protocols/fault.ts'
+import { isFault } from '../../protocols/fault.ts'
 import type { ChunkKey, NodeId, Nonce, VolumeId } from '../../protocols/ids.ts'
 import { BLOCK_BYTES, GiB, KiB, MiB } from '../../protocols/limits.ts'
-import { generator } from './memory-disk.ts'
+import { generator, MemoryDisk } from './memory-disk.ts'
 
 export const VOLUME = 'ab'.repeat(16) as VolumeId
 export const OTHER_VOLUME = 'cd'.repeat(16) as VolumeId
@@ -115,4 +119,44 @@ export function blocksOf(version: number, count: number): Uint8Array {
 /** Lets everything that needs no timer run to its end. */
 export async function settle(): Promise<void> {
   for (let i = 0; i < 20; i++) await new Promise<void>(resolve => setImmediate(resolve))
+}
+
+/** A store that keeps one shard, on a new disk. */
+export async function freshRig(options: Parameters<typeof openRig>[1] = {}) {
+  const disk = new MemoryDisk()
+  const rig = await openRig(disk, options)
+  await rig.store.saveShard(shardRecord())
+  return { disk, ...rig }
+}
+
+/** Writes `count` blocks that say `version`. */
+export function put(store: ChunkStore, key: ChunkKey, block: number, version: number, count = 1) {
+  const data = blocksOf(version, count)
+  return store.write(key, block * BLOCK_BYTES, data, blockChecksums(data))
+}
+
+/** What the blocks say; 0 for a hole. */
+export async function versionsAt(store: ChunkStore, key: ChunkKey, block: number, count = 1) {
+  const { data, crcs } = await store.read(key, block * BLOCK_BYTES, count * BLOCK_BYTES)
+  assert(
+    Buffer.compare(crcBytes(crcs), crcBytes(blockChecksums(data))) === 0,
+    'a read has its CRCs'
+  )
+  const versions: number[] = []
+  for (let i = 0; i < count; i++) versions.push(Buffer.from(data).readUInt32LE(i * BLOCK_BYTES))
+  return versions
+}
+
+/** The code of its fault; undefined if it succeeds. */
+export async function faultOf(work: Promise<unknown>): Promise<FaultCode | undefined> {
+  try {
+    await work
+    return undefined
+  } catch (error) {
+    return isFault(error) ? error.fault.code : 'BAD_INPUT'
+  }
+}
+
+function crcBytes(crcs: Uint32Array): Buffer {
+  return Buffer.from(crcs.buffer, crcs.byteOffset, crcs.byteLength)
 }

@@ -2,55 +2,26 @@
 //   fails, or gives back other bytes than were written.
 // Method: a store on the memory disk, with faults switched on at the port.
 import { describe, expect, it } from 'vitest'
-import type { ChunkStore } from '../../node/storage/types.ts'
-import { blockChecksums, ZERO_BLOCK_CRC } from '../../protocols/checksum.ts'
+import { ZERO_BLOCK_CRC } from '../../protocols/checksum.ts'
 import type { FaultCode } from '../../protocols/fault.ts'
-import { isFault } from '../../protocols/fault.ts'
-import type { ChunkKey } from '../../protocols/ids.ts'
 import { BLOCK_BYTES, KiB, MiB } from '../../protocols/limits.ts'
 import { MemoryDisk } from '../support/memory-disk.ts'
 import {
-  blocksOf,
   chunkKey,
+  faultOf,
+  freshRig,
   OTHER_VOLUME,
   openRig,
+  put,
   seededRandom,
   settle,
   shardRecord,
-  VOLUME
+  VOLUME,
+  versionsAt
 } from '../support/storage-rig.ts'
 
 const DATA = 'shards/abababababababababababababababab/0.0.0.0.data'
 const SUM = 'shards/abababababababababababababababab/0.0.0.0.sum'
-
-async function freshRig(options: Parameters<typeof openRig>[1] = {}) {
-  const disk = new MemoryDisk()
-  const rig = await openRig(disk, options)
-  await rig.store.saveShard(shardRecord())
-  return { disk, ...rig }
-}
-
-function put(store: ChunkStore, key: ChunkKey, block: number, version: number, count = 1) {
-  const data = blocksOf(version, count)
-  return store.write(key, block * BLOCK_BYTES, data, blockChecksums(data))
-}
-
-async function versionsAt(store: ChunkStore, key: ChunkKey, block: number, count = 1) {
-  const { data, crcs } = await store.read(key, block * BLOCK_BYTES, count * BLOCK_BYTES)
-  expect(crcs).toEqual(blockChecksums(data))
-  const versions: number[] = []
-  for (let i = 0; i < count; i++) versions.push(Buffer.from(data).readUInt32LE(i * BLOCK_BYTES))
-  return versions
-}
-
-async function faultOf(work: Promise<unknown>): Promise<FaultCode | undefined> {
-  try {
-    await work
-    return undefined
-  } catch (error) {
-    return isFault(error) ? error.fault.code : 'BAD_INPUT'
-  }
-}
 
 describe('a read', () => {
   it('sees exactly the changes called before it, answered or not', async () => {
