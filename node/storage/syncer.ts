@@ -4,8 +4,10 @@
  *
  * Invariants: `journal.syncedLsn` grows only here, and only when (1) the files of all bypasses at
  * or below it, (2) the names of those files and (3) the journal up to it have been synced, in that
- * order of cause: what a synced record speaks of is durable too.
+ * order of cause: what a synced record speaks of is durable too. Two syncs side by side would break
+ * (1): the later one would not wait for the bypasses that the earlier one has taken on.
  */
+import { assert } from '../../protocols/assert.ts'
 import { MAX_UNSYNCED_BYTES, SYNC_DELAY_MS } from '../limits.ts'
 import type { Clock, Timer } from '../ports.ts'
 import type { Chunk } from './chunk.ts'
@@ -19,7 +21,7 @@ export class Syncer {
   readonly #journal: Journal
   readonly #files: ChunkFiles
   readonly #onSynced: () => void
-  /** Chunks with journaled bypasses since the last sync began. */
+  /** Chunks with bypasses whose records entered the journal since the last sync began. */
   #bypassed = new Set<Chunk>()
   #unsyncedBytes = 0
   #running: { readonly target: number; readonly done: Promise<void> } | undefined
@@ -47,6 +49,7 @@ export class Syncer {
     else this.#timer ??= this.#clock.after(SYNC_DELAY_MS, () => this.#syncInBackground())
   }
 
+  /** Before the record of a bypass is appended, and after its data was written. */
   noteBypass(chunk: Chunk): void {
     this.#bypassed.add(chunk)
   }
@@ -57,9 +60,11 @@ export class Syncer {
     const target = this.#journal.lastChangeLsn
     if (target <= this.#journal.syncedLsn) return Promise.resolve()
     const running = this.#running
+    if (running !== undefined && target <= running.target) return running.done
+    // The next one is promised a start already: nobody starts another before it.
+    if (this.#next !== undefined) return this.#next
     if (running === undefined) return this.#start()
-    if (target <= running.target) return running.done
-    this.#next ??= running.done.then(() => {
+    this.#next = running.done.then(() => {
       this.#next = undefined
       return this.#start()
     })
@@ -75,6 +80,7 @@ export class Syncer {
   }
 
   #start(): Promise<void> {
+    assert(this.#running === undefined, 'one sync runs at a time')
     this.#timer?.cancel()
     this.#timer = undefined
     this.#unsyncedBytes = 0
@@ -96,6 +102,7 @@ export class Syncer {
     } catch (error) {
       throw this.#health.fail(error, 'a sync')
     }
+    assert(target >= this.#journal.syncedLsn, 'what is synced only grows')
     this.#running = undefined
     this.#journal.syncedLsn = target
     this.#onSynced()
