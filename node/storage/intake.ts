@@ -190,6 +190,10 @@ export class Intake {
 
   async #append(batch: Change[]): Promise<void> {
     const { journal, health, applier, syncer, background } = this.#parts
+    // Before its lsn can be seen: a sync of that lsn must include its data, which is written.
+    for (const { kind, chunk } of batch) {
+      if (kind === Kind.bypass && chunk !== undefined) syncer.noteBypass(chunk)
+    }
     try {
       await journal.append(batch)
     } catch (error) {
@@ -205,10 +209,7 @@ export class Intake {
       this.#queuedBytes -= change.data.length
       bytes += change.data.length
       if (change.chunk === undefined) continue
-      if (change.kind === Kind.bypass) {
-        change.data = NO_DATA
-        syncer.noteBypass(change.chunk)
-      }
+      if (change.kind === Kind.bypass) change.data = NO_DATA
       applier.add(change)
       change.resolve()
     }
