@@ -32,7 +32,7 @@ export interface Found {
   readonly incarnation: Incarnation | undefined
   readonly tombstones: readonly Tombstone[]
   readonly manifests: readonly Manifest[]
-  /** Directories of shards that are removed, or never were completed. */
+  /** Directories of shards that are removed, or whose first manifest never was written. */
   readonly leftovers: readonly VolumeId[]
   readonly segments: readonly SegmentBytes[]
 }
@@ -151,23 +151,36 @@ async function findShards(
   const manifests: Manifest[] = []
   const leftovers: VolumeId[] = []
   for (const volume of volumes) {
-    const manifest = removed.has(volume) ? 'absent' : await findManifest(finder, volume)
-    if (manifest === 'absent') leftovers.push(volume)
+    const manifest = removed.has(volume) ? 'leftover' : await findManifest(finder, volume)
+    if (manifest === 'leftover') leftovers.push(volume)
     else if (manifest !== undefined) manifests.push(manifest)
   }
   return { manifests, leftovers }
+}
+
+/** A shard's first file is its manifest: without one, a directory that holds more was damaged. */
+async function isNeverCompleted(disk: Disk, volume: VolumeId): Promise<boolean> {
+  const names = await disk.list(`${SHARDS_DIRECTORY}/${volume}`)
+  return names.every(name => name === 'manifest.tmp')
 }
 
 /** Undefined: damaged, and the operator accepts it; its files stay for a rescue by hand. */
 async function findManifest(
   finder: Finder,
   volume: VolumeId
-): Promise<Manifest | 'absent' | undefined> {
+): Promise<Manifest | 'leftover' | undefined> {
   const path = `${SHARDS_DIRECTORY}/${volume}/manifest`
   const sealed = await readSealed(finder.disk, path, SealedKind.manifest, MANIFEST_VERSION).catch(
     error => ({ is: 'damaged' as const, why: messageOf(error) })
   )
-  if (sealed.is === 'absent') return 'absent'
+  if (sealed.is === 'absent') {
+    if (await isNeverCompleted(finder.disk, volume)) return 'leftover'
+    acceptOrRefuse(
+      finder,
+      `the manifest of volume ${volume} is missing though its chunks are there`
+    )
+    return undefined
+  }
   if (sealed.is === 'format') throw unknownFormat(`the shard of volume ${volume}`)
   const manifest = sealed.is === 'found' ? decodeManifest(sealed.body) : sealed.why
   if (typeof manifest !== 'string' && manifest.record.spec.id === volume) return manifest
