@@ -13,7 +13,14 @@ import { checkVolumeSize, formatSize } from '../../protocols/layout/sizes.ts'
 import type { Attachment } from '../gateway/types.ts'
 import { volumeName } from './names.ts'
 import type { SavedList } from './saved-list.ts'
-import { callShards, greatestToken, nodeNames, shardNodes, statesOf } from './shards.ts'
+import {
+  callShards,
+  greatestToken,
+  nodeNames,
+  type ShardReply,
+  shardNodes,
+  statesOf
+} from './shards.ts'
 import type { ExportPoint, SavedAttachment, VolumeParts } from './types.ts'
 
 export interface Attached {
@@ -179,11 +186,26 @@ export async function attachAgain(
   if (statesOf(replies).size === 0) {
     throw new ShoalError({ code: 'NOT_FOUND', what: entry.name }, 'the volume was deleted')
   }
-  if (compareTokens(greatestToken(replies), entry.token) > 0) {
+  if (hasPassedOn(parts, entry, replies)) {
     throw new ShoalError(
       { code: 'STALE_TOKEN' },
       'it was attached elsewhere since; attach it here with `shoal volume attach`'
     )
   }
   return attachVolume(parts, saved, entry.volume)
+}
+
+/** A greater token is another's, unless all shards that know it name us: our attempt that failed. */
+function hasPassedOn(
+  parts: VolumeParts,
+  entry: SavedAttachment,
+  replies: readonly ShardReply[]
+): boolean {
+  const greatest = greatestToken(replies)
+  if (compareTokens(greatest, entry.token) <= 0) return false
+  const knowing = [...statesOf(replies).values()].filter(
+    state => compareTokens(state.token, greatest) === 0
+  )
+  const isOurs = knowing.every(state => state.holder?.node === parts.network.self)
+  return knowing.length === 0 || !isOurs
 }

@@ -108,6 +108,24 @@ describe('attach', () => {
     expect(third.context.gateway.attachments().size).toBe(0)
   })
 
+  it('comes back although an attempt of its own failed since', async () => {
+    const { id } = await mesh.gate.volumes.create({ name: 'web', sizeBytes: GiB, shards: 3 })
+    await mesh.gate.volumes.attach(id, {})
+    await until(() => isKnownEverywhere(id))
+    mesh.kill('gate')
+    const again = await mesh.start('gate', 'eu-west', 'gateway')
+    const east = mesh.nodes.get('east')
+    east?.store?.hold() // answers, but grants nothing
+    const attempt = again.volumes.attach(id, { timeoutMs: 300 })
+    await expect(attempt).rejects.toMatchObject({ fault: { code: 'UNREACHABLE' } })
+    const tokens = storage().map(node => node.store?.shard(id)?.token.counter)
+    expect(new Set(tokens).size).toBe(2)
+    east?.store?.release()
+    again.volumes.restore()
+    await until(() => again.context.gateway.attachments().get(id)?.state() === 'serving')
+    expect(again.volumes.problems()).toEqual([])
+  })
+
   it('grows a volume whether it is attached or not, and never shrinks it', async () => {
     const { id } = await mesh.gate.volumes.create({ name: 'web', sizeBytes: GiB })
     expect(await mesh.gate.volumes.resize(id, 2 * GiB)).toEqual({
