@@ -5,7 +5,9 @@
  * exist in the page cache alone (after a failed sync even a new sync proves nothing), so they are
  * written anew: journaled data in a new segment, a bypass's data in its place in the chunk file,
  * after its checksums were compared. A bypass above the proven sync whose data does not match
- * never happened: its blocks stay holes. Of each block only the last record counts.
+ * never happened: its blocks stay holes. What the disk fails to read may have been flushed, so its
+ * record stays, and its blocks answer errors until they can be read. Of each block only the last
+ * record counts.
  */
 import { checksum } from '../../protocols/checksum.ts'
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
@@ -14,7 +16,8 @@ import type { Applier } from './applier.ts'
 import type { Change } from './change.ts'
 import { Kind, NO_CRCS, NO_DATA } from './change.ts'
 import type { Chunk } from './chunk.ts'
-import type { ChunkFiles } from './files.ts'
+import type { ChunkFiles, OpenFile } from './files.ts'
+import { isAbsent } from './health.ts'
 import type { Journal } from './journal.ts'
 import type { Replay, ReplayRecord } from './replay.ts'
 import type { Shards } from './shards.ts'
@@ -104,19 +107,15 @@ async function renewBypass(
   change: Change,
   above: ReadonlySet<number>
 ): Promise<Change[]> {
-  const data = await readBlocks(files, chunk, change.first, change.count)
-  if (data === undefined) return []
-  const parts: Change[] = []
-  let from = 0
-  for (let i = 0; i <= change.count; i++) {
-    const block = data.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES)
-    const isThere =
-      i < change.count && !above.has(change.first + i) && checksum(block) === change.crcs[i]
-    if (isThere) continue
-    if (i > from) parts.push(partOf(change, from, i))
-    from = i + 1
-  }
-  if (parts.length === 0) return []
+  const isLast = (i: number) => !above.has(change.first + i)
+  const found = await readBlocks(files, chunk, change.first, change.count)
+  if (found === 'never made') return []
+  if (found === 'gone') return partsOf(change, isLast)
+  const { data, unreadable } = found
+  const isThere = (i: number) => checksum(blockAt(data, i)) === change.crcs[i]
+  const parts = partsOf(change, i => isLast(i) && !unreadable.has(i) && isThere(i))
+  const failing = partsOf(change, i => isLast(i) && unreadable.has(i))
+  if (parts.length === 0) return failing
   const open = await files.acquire(chunk, true)
   try {
     for (const { first, count } of parts) {
@@ -127,31 +126,62 @@ async function renewBypass(
   } finally {
     files.release(open)
   }
+  return [...parts, ...failing]
+}
+
+/** The change cut down to the runs of those of its blocks that pass the test. */
+function partsOf(change: Change, passes: (i: number) => boolean): Change[] {
+  const parts: Change[] = []
+  let from = 0
+  for (let i = 0; i <= change.count; i++) {
+    if (i < change.count && passes(i)) continue
+    if (i > from) {
+      const crcs = change.crcs.slice(from, i)
+      parts.push({ ...change, first: change.first + from, count: i - from, crcs })
+    }
+    from = i + 1
+  }
   return parts
 }
 
-function partOf(change: Change, from: number, to: number): Change {
-  const crcs = change.crcs.slice(from, to)
-  return { ...change, first: change.first + from, count: to - from, crcs }
+function blockAt(data: Buffer, i: number): Buffer {
+  return data.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES)
 }
 
-/** Undefined if the file is not there or cannot be read: nobody was promised these blocks. */
+interface FoundBlocks {
+  readonly data: Buffer
+  /** Blocks that the disk fails to read, counted from the first. */
+  readonly unreadable: ReadonlySet<number>
+}
+
+/**
+ * The file of a listed chunk was durable: without it the blocks are `gone`. That of another may
+ * never have been: nobody was promised anything. Rejects with the disk's error if it cannot say.
+ */
 async function readBlocks(
   files: ChunkFiles,
   chunk: Chunk,
   first: number,
   count: number
-): Promise<Buffer | undefined> {
+): Promise<FoundBlocks | 'never made' | 'gone'> {
+  let open: OpenFile
   try {
-    const open = await files.acquire(chunk, false)
-    try {
-      const data = Buffer.alloc(count * BLOCK_BYTES)
-      await open.file.read(data, first * BLOCK_BYTES)
-      return data
-    } finally {
-      files.release(open)
-    }
-  } catch {
-    return undefined
+    open = await files.acquire(chunk, false)
+  } catch (error) {
+    if (!isAbsent(error)) throw error
+    return chunk.isListed ? 'gone' : 'never made'
   }
+  const data = Buffer.alloc(count * BLOCK_BYTES)
+  const unreadable = new Set<number>()
+  try {
+    await open.file.read(data, first * BLOCK_BYTES)
+  } catch {
+    for (let i = 0; i < count; i++) {
+      const reading = open.file.read(blockAt(data, i), (first + i) * BLOCK_BYTES)
+      await reading.catch(() => unreadable.add(i))
+    }
+  } finally {
+    files.release(open)
+  }
+  return { data, unreadable }
 }

@@ -103,3 +103,74 @@ describe('a shard without its manifest', () => {
     await again.store.close()
   })
 })
+
+describe('a flushed bypass', () => {
+  async function flushedImage() {
+    const { disk, store } = await freshRig()
+    await put(store, chunkKey(0), 0, 7, BYPASS_BLOCKS)
+    await store.flush()
+    const image = disk.crashImage({ loss: 'none' })
+    await store.close()
+    return image
+  }
+
+  it('that the next start cannot read is an error until it can be read, never zeroes', async () => {
+    const image = await flushedImage()
+    const isData = (step: string, path: string) => step === 'read' && path.endsWith('.data')
+    image.faults.failing = (step, path) => (isData(step, path) ? 'EIO' : undefined)
+    const { store, clock } = await openRig(image, { seed: 2 })
+    expect(await faultOf(versionsAt(store, chunkKey(0), 3))).toBe('IO_ERROR')
+    clock.advance(1000)
+    await settle()
+    expect(await faultOf(versionsAt(store, chunkKey(0), 3))).toBe('IO_ERROR')
+    await store.close()
+    image.faults.failing = () => undefined
+    const healed = await openRig(image, { seed: 3 })
+    expect(await versionsAt(healed.store, chunkKey(0), 0, 2)).toEqual([7, 7])
+    await healed.store.close()
+  })
+
+  it('loses at the next start only the blocks that cannot be read', async () => {
+    const image = await flushedImage()
+    let reads = 0
+    const failing = new Set([1, 2 + 5]) // the whole at once, then the sixth block alone
+    image.faults.failing = (step, path) =>
+      step === 'read' && path.endsWith('.data') && failing.has(++reads) ? 'EIO' : undefined
+    const { store } = await openRig(image, { seed: 2 })
+    image.corrupt(`${SHARD}/0.0.0.0.data`, bytes => bytes.fill(9, 5 * 4096, 5 * 4096 + 10))
+    expect(await versionsAt(store, chunkKey(0), 4)).toEqual([7])
+    expect(await faultOf(versionsAt(store, chunkKey(0), 5))).toBe('BAD_CHECKSUM')
+    expect(await versionsAt(store, chunkKey(0), 6, 10)).toEqual(Array(10).fill(7))
+    await store.close()
+  })
+
+  it('whose file is gone though its manifest lists it is an error, not a hole', async () => {
+    const { disk, store } = await warmRig()
+    await store.close()
+    const again = await openRig(disk, { seed: 2 })
+    // A write goes past the journal only if the chunk's table is known.
+    expect(await versionsAt(again.store, chunkKey(0), 4000)).toEqual([1])
+    await put(again.store, chunkKey(0), 0, 7, BYPASS_BLOCKS)
+    await again.store.flush()
+    const image = disk.crashImage({ loss: 'none' })
+    await again.store.close()
+    await image.remove(`${SHARD}/0.0.0.0.data`)
+    const after = await openRig(image, { seed: 3 })
+    expect(await faultOf(versionsAt(after.store, chunkKey(0), 0))).toMatch(/IO_ERROR|BAD_CHECKSUM/)
+    await after.store.close()
+  })
+
+  it('keeps the store from starting while its file cannot even be opened', async () => {
+    const image = await flushedImage()
+    const open = image.open.bind(image)
+    image.open = (path, create) => {
+      if (!path.endsWith('.data')) return open(path, create)
+      return Promise.reject(Object.assign(new Error('too many open files'), { code: 'EMFILE' }))
+    }
+    await expect(openRig(image, { seed: 2 })).rejects.toThrow('too many open files')
+    image.open = open
+    const after = await openRig(image, { seed: 3 })
+    expect(await versionsAt(after.store, chunkKey(0), 0)).toEqual([7])
+    await after.store.close()
+  })
+})
