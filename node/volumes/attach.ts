@@ -3,7 +3,7 @@
  * which a restarted daemon attaches again.
  *
  * Invariants: an export never outlives its attachment; the list names a volume before `attach`
- * answers, and no longer when `detach` answers; a restart attaches only what nobody else has
+ * answers, and no longer when `detach` answers; a failed `attach` undoes only what it made; a restart attaches only what nobody else has
  * attached since.
  */
 import { assert } from '../../protocols/assert.ts'
@@ -45,14 +45,16 @@ export async function attachVolume(
 ): Promise<Attached> {
   const name = volumeName(parts.map.mesh(), id)
   checkExportName(parts, id, name)
+  const wasServing = parts.gateway.attachments().get(id)?.state() === 'serving'
   const attachment = await holdVolume(parts, id, options)
+  const wasExported = parts.exports.point(id) !== undefined
   try {
     const point = parts.exports.point(id) ?? (await parts.exports.add(id, name, attachment))
     await saved.put({ volume: id, name, token: attachment.token })
     return { id, name, sizeBytes: attachment.sizeBytes(), since: attachment.since, point }
   } catch (error) {
-    await parts.exports.remove(id)
-    await attachment.detach()
+    if (!wasExported) await parts.exports.remove(id)
+    if (!wasServing) await attachment.detach()
     throw error
   }
 }

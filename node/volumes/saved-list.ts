@@ -30,11 +30,21 @@ export class SavedList {
     return this.#entries.has(volume)
   }
 
-  /** Durable when it resolves. */
-  put(entry: SavedAttachment): Promise<void> {
+  /** Durable when it resolves; as before when it rejects. */
+  async put(entry: SavedAttachment): Promise<void> {
     assert(this.#entries.size < MAX_SAVED_ATTACHMENTS, 'the list of attachments is bounded')
-    this.#entries.set(entry.volume, entry)
-    return this.#save()
+    const { volume } = entry
+    const before = this.#entries.get(volume)
+    this.#entries.set(volume, entry)
+    try {
+      await this.#save()
+    } catch (error) {
+      if (this.#entries.get(volume) === entry) {
+        if (before === undefined) this.#entries.delete(volume)
+        else this.#entries.set(volume, before)
+      }
+      throw error
+    }
   }
 
   drop(volume: VolumeId): Promise<void> {

@@ -6,7 +6,9 @@ import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { attachVolume } from '../../node/volumes/attach.ts'
 import { openImageSource, streamSource } from '../../node/volumes/image.ts'
+import { SavedList } from '../../node/volumes/saved-list.ts'
 import type { TransferOptions } from '../../node/volumes/types.ts'
 import { isFault } from '../../protocols/fault.ts'
 import type { VolumeId } from '../../protocols/ids.ts'
@@ -106,6 +108,31 @@ describe('attach', () => {
     third.volumes.restore()
     await until(() => third.volumes.problems().some(text => /attached elsewhere/.test(text)))
     expect(third.context.gateway.attachments().size).toBe(0)
+  })
+
+  it('undoes only what it made when its list cannot be written', async () => {
+    const { id } = await mesh.gate.volumes.create({ name: 'web', sizeBytes: GiB })
+    const { gateway, exports } = mesh.gate.context
+    let isFull = true
+    const saved = await SavedList.open({
+      load: async () => [],
+      save: async () => {
+        if (isFull) throw new Error('the disk of the list is full')
+      }
+    })
+    const attach = () => attachVolume(mesh.gate.context, saved, id)
+    await expect(attach()).rejects.toThrow(/list is full/)
+    expect(gateway.attachments().size).toBe(0)
+    expect(exports.point(id)).toBeUndefined()
+    expect(saved.has(id)).toBe(false)
+
+    isFull = false
+    await attach()
+    isFull = true
+    await expect(attach()).rejects.toThrow(/list is full/)
+    expect(gateway.attachments().get(id)?.state()).toBe('serving')
+    expect(exports.point(id)).toBeDefined()
+    expect(saved.has(id)).toBe(true)
   })
 
   it('comes back although an attempt of its own failed since', async () => {
