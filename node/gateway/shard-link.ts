@@ -35,6 +35,7 @@ import type { Change } from './change.ts'
 import type { ShardChannel } from './channel.ts'
 import { faultOf } from './faults.ts'
 import { Flusher } from './flusher.ts'
+import { InFlight } from './in-flight.ts'
 import type { LinkContext } from './link-context.ts'
 import { helloRequest, pingRequest } from './link-requests.ts'
 import { Paused } from './paused.ts'
@@ -54,9 +55,6 @@ export class ShardLink {
   #channel: ShardChannel | undefined
   /** Counts the connections, so that what an older one still says is not heard. */
   #dials = 0
-  #session = 0
-  /** The greatest session whose hello was answered: what was sent under a smaller one is settled. */
-  #greetedSession = 0
   /** The greatest start of the node's store that was met; no earlier one is ever opened. */
   #latest: Incarnation | undefined
   /** The incarnation that has every change of the buffer. */
@@ -64,12 +62,9 @@ export class ShardLink {
   #replay: Replay | undefined
   readonly #unsentReplay = new Queue<LinkRequest>()
   #isBlocked = false
-  #nextRequestId = 1
-  readonly #inFlight = new Map<number, LinkRequest>()
+  readonly #inFlight = new InFlight()
   readonly #unsent = new Queue<LinkRequest>()
   readonly #paused: Paused
-  /** Given up, and possibly still to be applied. */
-  #doomed: LinkRequest[] = []
   #failures = 0
   #backOff: Timer | undefined
   #heardAt: number
@@ -131,10 +126,8 @@ export class ShardLink {
     this.#phase = 'stopped'
     const waiting = this.#unsent.extract(() => true)
     waiting.push(...this.#paused.extract(() => true))
-    const doomed = this.#doomed
-    this.#doomed = []
     for (const request of waiting) request.failed(reason, false)
-    for (const request of doomed) request.expired?.()
+    this.#inFlight.expireDoomed()
   }
 
   /** Gives up what waited too long; resets a silent connection; keeps an idle one alive. */
@@ -184,7 +177,7 @@ export class ShardLink {
     this.#isBlocked = false
     this.#isPinged = false
     this.#greetedAt = this.#context.clock.monotonicMs()
-    this.#session++
+    this.#inFlight.nextSession()
     const hello = helloRequest(this.#context, this.#greetedAt)
     hello.answered = answer => this.#greeted(answer)
     this.#send(hello)
@@ -199,10 +192,7 @@ export class ShardLink {
       return
     }
     this.#latest = incarnation
-    this.#greetedSession = this.#session
-    const doomed = this.#doomed
-    this.#doomed = []
-    for (const request of doomed) request.expired?.()
+    this.#inFlight.greeted()
     if (this.#phase !== 'greeting') return
     const isRestored = this.#restored !== undefined && sameIncarnation(this.#restored, incarnation)
     if (isRestored || this.buffer.length === 0) {
@@ -235,11 +225,8 @@ export class ShardLink {
 
   #send(request: LinkRequest): void {
     assert(this.#channel !== undefined, 'requests are sent on a connection')
-    const requestId = this.#nextRequestId
-    this.#nextRequestId = requestId === 0xffff_ffff ? 1 : requestId + 1
-    request.sentSession = this.#session
+    const requestId = this.#inFlight.add(request)
     request.sending?.()
-    this.#inFlight.set(requestId, request)
     const { chunk, epoch, op, flags, offsetBytes, lengthBytes, crcs, data } = request
     const hasRoom = this.#channel.send({
       op,
@@ -252,7 +239,7 @@ export class ShardLink {
       lengthBytes,
       crcs,
       data,
-      session: op === Op.hello ? this.#session : 0
+      session: op === Op.hello ? this.#inFlight.session : 0
     })
     if (!hasRoom) this.#isBlocked = true
   }
@@ -287,8 +274,7 @@ export class ShardLink {
       this.#reset(new ShoalError({ code: 'BAD_MESSAGE', protocol: 'shard-io' }, problem))
       return
     }
-    this.#inFlight.delete(answer.requestId)
-    request.sentSession = 0
+    this.#inFlight.answered(answer.requestId, request)
     if (answer.status === Status.ok) request.answered(answer)
     else this.#refused(request, answer)
     if (this.#unsent.length > 0 || this.#phase === 'replaying') this.#pump()
@@ -357,35 +343,23 @@ export class ShardLink {
     this.#replay?.cancel()
     this.#replay = undefined
     this.#unsentReplay.extract(() => true)
-    const unanswered = [...this.#inFlight.values()].filter(isKept)
-    this.#inFlight.clear()
-    this.#unsent.putFirst(unanswered)
+    this.#unsent.putFirst(this.#inFlight.unanswered().filter(isKept))
   }
 
   #expire(nowMs: number): void {
     const isOld = (request: LinkRequest): boolean =>
       isKept(request) && this.isTooOld(request, nowMs)
     const old = this.#unsent.extract(isOld)
-    for (const [requestId, request] of this.#inFlight) {
-      if (!isOld(request)) continue
-      this.#inFlight.delete(requestId)
-      old.push(request)
-    }
-    old.push(...this.#paused.extract(isOld))
+    old.push(...this.#inFlight.extract(isOld), ...this.#paused.extract(isOld))
     if (old.length === 0) return
     const { ioTimeoutMs } = this.#context.options
     const error = new ShoalError(
       { code: 'TIMEOUT', afterMs: ioTimeoutMs },
       `the shard on ${this.node} did not answer in time`
     )
-    for (const request of old) {
-      const wasSent = request.sentSession !== 0 && request.sentSession >= this.#greetedSession
-      const mayStillApply = wasSent && request.expired !== undefined
-      if (mayStillApply) this.#doomed.push(request)
-      request.failed(error, mayStillApply)
-    }
+    this.#inFlight.giveUp(old, error)
     // A greater session settles at the shard what was given up here.
-    if (this.#doomed.length > 0 && this.#phase === 'open') this.#reset(error)
+    if (this.#inFlight.hasDoomed && this.#phase === 'open') this.#reset(error)
   }
 
   #hasAskedLongEnough(request: LinkRequest): boolean {
