@@ -102,7 +102,10 @@ function attachmentProblems(context: DaemonContext): string[] {
       return [`volume ${name} was taken over by another gateway and is stopped here: ${why}`]
     }
     if (state === 'failed') return [`volume ${name} failed and is stopped here: ${why}`]
-    return attachment.stats().silent.map(({ node, silentMs }) => {
+    return attachment.stats().silent.map(({ node, silentMs, why: trouble }) => {
+      if (trouble !== undefined) {
+        return `volume ${name} waits for node ${nodeText(context, node)}: ${trouble}`
+      }
       const seconds = Math.round(silentMs / 1000)
       return `volume ${name} waits for node ${nodeText(context, node)}, silent for ${seconds} s`
     })

@@ -12,6 +12,7 @@ import type { Layout } from './layout.ts'
 import type { IoOptions, LinkContext } from './link-context.ts'
 import type { LinkRequest } from './request.ts'
 import { ShardLink } from './shard-link.ts'
+import type { SilentNode } from './types.ts'
 
 export interface LinksParts {
   readonly layout: Layout
@@ -108,11 +109,13 @@ export class Links implements LinkContext {
     return this.#stopReason ?? new ShoalError({ code: 'CLOSED' }, 'the volume is closed')
   }
 
-  silent(nowMs: number): Array<{ node: string; silentMs: number }> {
-    const silent: Array<{ node: string; silentMs: number }> = []
+  silent(nowMs: number): SilentNode[] {
+    const silent: SilentNode[] = []
     for (const link of this.#links.values()) {
       if (link.phase === 'open' && nowMs - link.heardAt < this.options.linkResetMs) continue
-      silent.push({ node: link.node, silentMs: Math.max(0, nowMs - link.heardAt) })
+      const { node, trouble } = link
+      const silentMs = Math.max(0, nowMs - link.heardAt)
+      silent.push({ node, silentMs, ...(trouble === undefined ? {} : { why: trouble }) })
     }
     return silent
   }

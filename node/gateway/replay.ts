@@ -3,7 +3,9 @@
  * block that the buffer knows, each block once.
  *
  *   buffer  w1 [0 1 2 3]  w2 [1]  t3 [3 4]     oldest first
- *   plan    w1 [0] w1 [2]   w2 [1]   t3 [3 4]  disjoint, so in any order, many at a time
+ *   plan    t3 [3 4]   w1 [0] w1 [2]   w2 [1]  disjoint, so in any order, many at a time
+ *
+ * What gives blocks back goes first: on a full disk the writes may need that very room.
  *
  * Older content of a block is left out, not only for speed: were it written again, a second loss of
  * power could leave it on the medium in place of newer content that had been promised durable (FUA).
@@ -14,7 +16,7 @@
 
 import type { ChunkKey, PlacementEpoch } from '../../protocols/ids.ts'
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
-import type { Answer, Op } from '../../protocols/shard-io/messages.ts'
+import { type Answer, Flag, Op } from '../../protocols/shard-io/messages.ts'
 import { IntervalSet } from './interval-set.ts'
 import type { LinkRequest } from './request.ts'
 
@@ -40,7 +42,12 @@ export function replayPlan(entries: readonly Replayable[]): Replayable[] {
     const fresh = covered.add(entry.from, entry.from + entry.lengthBytes)
     for (const [from, to] of fresh) plan.push(partOf(entry, from, to))
   }
-  return plan.reverse()
+  plan.reverse()
+  return [...plan.filter(givesBack), ...plan.filter(part => !givesBack(part))]
+}
+
+function givesBack({ op, flags }: Replayable): boolean {
+  return op === Op.trim || (op === Op.zero && (flags & Flag.allocate) === 0)
 }
 
 function partOf(entry: Replayable, from: number, to: number): Replayable {

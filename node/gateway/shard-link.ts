@@ -61,6 +61,7 @@ export class ShardLink {
   #restored: Incarnation | undefined
   #replay: Replay | undefined
   readonly #unsentReplay = new Queue<LinkRequest>()
+  #trouble: string | undefined
   #isBlocked = false
   readonly #inFlight = new InFlight()
   readonly #unsent = new Queue<LinkRequest>()
@@ -88,6 +89,11 @@ export class ShardLink {
   /** Monotonic ms of the last answer of any kind. */
   get heardAt(): number {
     return this.#heardAt
+  }
+
+  /** Why it does not open although the node answers, in words. */
+  get trouble(): string | undefined {
+    return this.#trouble
   }
 
   get waiting(): number {
@@ -210,13 +216,22 @@ export class ShardLink {
         this.#pump()
       },
       done: () => this.#open(incarnation),
-      refused: error => this.#reset(error)
+      refused: error => this.#replayRefused(error)
     })
     this.#replay.start()
   }
 
+  /** It is tried again for as long as it takes: what is in the buffer is nowhere else. */
+  #replayRefused(error: Error): void {
+    const trouble = `it cannot take back what it forgot when it restarted: ${error.message}`
+    if (this.#trouble !== trouble) this.#context.log.warn({ node: this.node }, trouble)
+    this.#trouble = trouble
+    this.#reset(error)
+  }
+
   #open(incarnation: Incarnation): void {
     this.#restored = incarnation
+    this.#trouble = undefined
     this.#replay = undefined
     this.#phase = 'open'
     this.#failures = 0

@@ -20,8 +20,16 @@ export interface AttachmentStats {
   /** Changes kept for replay. */
   readonly replayBytes: number
   readonly replayEntries: number
-  /** Nodes that do not answer at present, with how long (ms). */
-  readonly silent: ReadonlyArray<{ readonly node: string; readonly silentMs: number }>
+  readonly silent: readonly SilentNode[]
+}
+
+/** A node that does not serve its shard at present. */
+export interface SilentNode {
+  readonly node: string
+  /** Since it was last heard. */
+  readonly silentMs: number
+  /** What is in the way, if it answers and cannot serve. */
+  readonly why?: string
 }
 
 export interface Attachment extends BlockDevice {

@@ -69,6 +69,8 @@ describe('replay', () => {
         for (const change of changes.slice(0, forgotten % (changes.length + 1)))
           apply(image, change)
         const plan = replayPlan(changes)
+        const trims = plan.filter(part => part.op === Op.trim)
+        expect(plan.slice(0, trims.length)).toEqual(trims) // a full disk gets its room back first
         const touched = new Set<number>()
         for (const pick of [...picks, ...plan.map(() => 0)]) {
           const [part] = plan.splice(pick % Math.max(1, plan.length), 1)

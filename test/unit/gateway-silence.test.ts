@@ -167,6 +167,45 @@ describe('a node that does not answer', () => {
     await gateway.close()
   })
 
+  it('gets room back from a full disk before it replays what needs room', async () => {
+    const { mesh, gateway, device } = await attached()
+    const node = mesh.node(0)
+    const kept = 16 * KiB
+    await device.write(0, Buffer.alloc(kept, 1), { fua: true })
+    await device.flush()
+    node.medium.capacityBytes = kept + BLOCK_BYTES
+    const next = 3 * kept // on the same node, in the next stripe
+    await device.write(next, block(2), PLAIN)
+    await device.trim(0, kept, PLAIN)
+    await device.write(next + BLOCK_BYTES, Buffer.alloc(2 * BLOCK_BYTES, 3), PLAIN)
+    node.stop('power')
+    node.medium.capacityBytes = kept
+    node.start()
+    const calls: string[] = []
+    node.store.calls = calls
+    expect(joined(await device.read(next, BLOCK_BYTES)).equals(block(2))).toBe(true)
+    expect(joined(await device.read(0, BLOCK_BYTES)).equals(block(0))).toBe(true)
+    const changes = calls.filter(call => call === 'trim' || call === 'write')
+    expect(changes).toEqual(['trim', 'write', 'write'])
+    await gateway.close()
+  })
+
+  it('says why a node cannot take back what it forgot, until it can', async () => {
+    const { mesh, gateway, device } = await attached()
+    const node = mesh.node(0)
+    await device.write(0, block(1), PLAIN)
+    node.stop('power')
+    node.medium.capacityBytes = 0
+    node.start()
+    const silent = () => device.stats().silent.find(entry => entry.node === node.id)
+    await eventually(() => silent()?.why !== undefined)
+    expect(silent()?.why).toMatch(/no space/)
+    node.medium.capacityBytes = MiB
+    expect(joined(await device.read(0, BLOCK_BYTES)).equals(block(1))).toBe(true)
+    expect(silent()).toBeUndefined()
+    await gateway.close()
+  })
+
   it('passes on that a disk is full, and that a request failed, without asking twice', async () => {
     const { mesh, gateway, device } = await attached()
     const { medium, store } = mesh.node(0)
