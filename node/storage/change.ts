@@ -38,3 +38,21 @@ export interface Change {
 export function covers(change: Change, block: number): boolean {
   return block >= change.first && block < change.first + change.count
 }
+
+/** Not a change: carries the last sync into the journal, or the checkpoint to an lsn. */
+export function markAt(lsn: number): Change {
+  return {
+    kind: Kind.mark,
+    chunk: undefined,
+    first: 0,
+    count: 0,
+    crcs: NO_CRCS,
+    data: NO_DATA,
+    lsn,
+    newBlocks: 0,
+    isApplied: false,
+    writing: undefined,
+    resolve: () => {},
+    reject: () => {}
+  }
+}

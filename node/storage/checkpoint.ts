@@ -53,8 +53,10 @@ export class Checkpointer {
     this.checkpointLsn = checkpointLsn
   }
 
+  /** Segments too: a crash may have come between the root and their removal. */
   get hasWork(): boolean {
-    return this.#applier.dirty.size > 0 || this.#applier.appliedLsn > this.checkpointLsn
+    const isBehind = this.#applier.dirty.size > 0 || this.#applier.appliedLsn > this.checkpointLsn
+    return isBehind || this.#journal.hasRemovable(this.checkpointLsn)
   }
 
   /** One at a time. Rejects with the disk's error, having lost nothing; call again later. */

@@ -26,7 +26,7 @@ import { busy, countNew, full, isUntouched } from './admission.ts'
 import type { Applier } from './applier.ts'
 import type { Background } from './background.ts'
 import type { Change } from './change.ts'
-import { Kind, NO_CRCS, NO_DATA } from './change.ts'
+import { Kind, markAt, NO_DATA } from './change.ts'
 import type { Chunk } from './chunk.ts'
 import type { ChunkFiles } from './files.ts'
 import type { Health } from './health.ts'
@@ -116,21 +116,7 @@ export class Intake {
 
   /** Carries the last sync into the journal, so that recovery knows of it. */
   submitMark(): void {
-    const nothing = () => {}
-    this.#enqueue({
-      kind: Kind.mark,
-      chunk: undefined,
-      first: 0,
-      count: 0,
-      crcs: NO_CRCS,
-      data: NO_DATA,
-      lsn: 0,
-      newBlocks: 0,
-      isApplied: false,
-      writing: undefined,
-      resolve: nothing,
-      reject: nothing
-    })
+    this.#enqueue(markAt(0))
   }
 
   /** Resolves when everything submitted so far has been answered. */

@@ -14,7 +14,7 @@ import { BLOCK_BYTES } from '../../protocols/limits.ts'
 import type { Log } from '../ports.ts'
 import type { Applier } from './applier.ts'
 import type { Change } from './change.ts'
-import { Kind, NO_CRCS, NO_DATA } from './change.ts'
+import { Kind, markAt, NO_CRCS, NO_DATA } from './change.ts'
 import type { Chunk } from './chunk.ts'
 import type { ChunkFiles, OpenFile } from './files.ts'
 import { isAbsent } from './health.ts'
@@ -50,12 +50,15 @@ export async function recoverChanges(parts: RecoveryParts, replay: Replay): Prom
     if (change.kind === Kind.lost) lostBlocks += change.count
   }
   if (lostBlocks > 0) log.error({ lostBlocks }, 'durable data in the journal is damaged')
+  // Marks, records of removed shards and accepted gaps are nothing to apply, but the checkpoint has
+  // to pass them, or the segments that they are in would stay for ever.
+  const lastLsn = proven.at(-1)?.lsn ?? applier.appliedLsn
+  if (lastLsn < replay.provenLsn) proven.push(markAt(replay.provenLsn))
   const rewritten = await renewBypasses(files, unproven)
   if (rewritten.length > 0) await journal.rewrite(rewritten)
   for (const change of [...proven, ...rewritten]) {
     const { chunk, first, count } = change
-    if (chunk === undefined) continue
-    for (let block = first; block < first + count; block++) chunk.latest.set(block, change)
+    for (let block = first; block < first + count; block++) chunk?.latest.set(block, change)
     applier.add(change)
   }
 }

@@ -3,11 +3,13 @@
 // Method: the memory disk with syncs held back or steps that fail at the wanted moment, then the
 //   image of a crash right there, opened again.
 import { describe, expect, it } from 'vitest'
+import { SEGMENT_HEAD_BYTES } from '../../node/storage/record.ts'
 import type { MemoryDisk } from '../support/memory-disk.ts'
 import {
   chunkKey,
   faultOf,
   freshRig,
+  OTHER_VOLUME,
   openRig,
   put,
   settle,
@@ -172,5 +174,71 @@ describe('a flushed bypass', () => {
     const after = await openRig(image, { seed: 3 })
     expect(await versionsAt(after.store, chunkKey(0), 0)).toEqual([7])
     await after.store.close()
+  })
+})
+
+describe('a store that died with a full journal', () => {
+  /** As full as it gets, because its syncs are held back; no change waits for room in it. */
+  async function fullJournal() {
+    const { disk, store, clock } = await freshRig()
+    await store.saveShard(shardRecord(OTHER_VOLUME))
+    let release = () => {}
+    const isReleased = new Promise<void>(resolve => {
+      release = resolve
+    })
+    disk.faults.delaying = async path => {
+      const isLog = path.endsWith('.log')
+      const size = isLog ? await (await disk.open(path)).size() : 0
+      if (size > SEGMENT_HEAD_BYTES) await isReleased
+    }
+    const writes = Array.from({ length: 55 }, (_, i) => put(store, chunkKey(0), i * 8, 7, 8))
+    await settle()
+    return { disk, store, clock, writes, release }
+  }
+
+  /** Of the images of crashes at these steps, those in which a new store takes no write. */
+  async function stuckAt(disk: MemoryDisk, steps: readonly number[]): Promise<number[]> {
+    const stuck: number[] = []
+    for (const step of steps) {
+      const image = disk.crashImage({ steps: step, loss: 'none' })
+      const { store, clock } = await openRig(image, { seed: 3 })
+      let isAnswered = false
+      put(store, chunkKey(0, OTHER_VOLUME), 0, 9, 8).then(() => {
+        isAnswered = true
+      })
+      for (let i = 0; i < 20 && !isAnswered; i++) {
+        await settle()
+        clock.advance(1000)
+      }
+      if (!isAnswered) stuck.push(step)
+    }
+    return stuck
+  }
+
+  it('takes writes again, wherever in the removal of old segments it died', async () => {
+    const { disk, store, writes, release } = await fullJournal()
+    const closing = store.close()
+    await settle()
+    release()
+    await Promise.all([closing, ...writes])
+    const removals = disk.history.flatMap((step, i) =>
+      step.is === 'remove' && step.path.startsWith('journal/') ? [i] : []
+    )
+    expect(removals.length).toBeGreaterThan(4)
+    expect(await stuckAt(disk, removals)).toEqual([])
+  })
+
+  it('takes writes again if all that its journal holds is of a removed shard', async () => {
+    const { disk, store, clock, writes, release } = await fullJournal()
+    const from = disk.history.length
+    const removal = store.removeShard(VOLUME, shardRecord().token)
+    await settle()
+    release()
+    await Promise.allSettled([removal, ...writes])
+    clock.advance(1000)
+    await settle()
+    const steps = Array.from({ length: disk.history.length - from }, (_, i) => from + i)
+    expect(await stuckAt(disk, steps)).toEqual([])
+    await store.close()
   })
 })
