@@ -13,7 +13,6 @@ import { join, resolve } from 'node:path'
 import { readRevocation } from '../protocols/admission/revocation.ts'
 import { messageOf } from '../protocols/fault.ts'
 import type { Incarnation, VolumeId } from '../protocols/ids.ts'
-import { keepLargeBuffers } from './allocator.ts'
 import { announcer, leave, refuseIfLeft } from './announcer.ts'
 import { systemClock, systemRandom } from './clock.ts'
 import { lastSeen, memberOperations, selfInfo, whileCertified } from './context-parts.ts'
@@ -30,6 +29,7 @@ import { createMap } from './map/map.ts'
 import type { ShardMap } from './map/types.ts'
 import { type Identity, loadIdentity, loadPeers } from './members/identity.ts'
 import { createMembers, type Members } from './members/members.ts'
+import { prepareMemory } from './memory.ts'
 import { MeshKnowledge } from './mesh-knowledge.ts'
 import { createNbdServer } from './nbd/server.ts'
 import type { Clock, Disk, Log, Random } from './ports.ts'
@@ -85,7 +85,7 @@ type Cleanup = () => unknown
 
 async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemon> {
   const { log, clock = systemClock, random = systemRandom } = options
-  keepLargeBuffers(log)
+  prepareMemory(log)
   const dir = resolve(options.dir)
   const directory = openDataDirectory(dir, { rebind: options.rebind ?? false })
   cleanups.push(() => directory.release())

@@ -202,6 +202,10 @@ export const MAX_RESERVE_BYTES = 64 * MiB
 export const MAX_TOMBSTONES = 10_000
 /** A manifest, a table or any other small checked file, read as a whole. */
 export const MAX_SEALED_BYTES = 64 * MiB
+/** Chunks that one shard keeps; its manifest lists each in 16 bytes, half of MAX_SEALED_BYTES. */
+export const MAX_SHARD_CHUNKS = 2 * 1024 * 1024
+/** The record of a shard in its manifest, beside the list of chunks. */
+export const MAX_SHARD_RECORD_BYTES = 31 * MiB
 
 // Gateway (node/gateway).
 /** A node that does not answer for so long fails the requests that wait for it. */
@@ -223,6 +227,8 @@ export const LINK_RESET_MS = 10_000
 export const LINK_DIAL_TIMEOUT_MS = 10_000
 export const LINK_BACK_OFF_MIN_MS = 25
 export const LINK_BACK_OFF_MAX_MS = 2_000
+/** The longest pause that a busy node may ask for. */
+export const BUSY_PAUSE_MAX_MS = 1_000
 /** How long a request that met no chunk, or a moved one, waits before it asks again. */
 export const REROUTE_PAUSE_MS = 250
 export const GATEWAY_CALL_TIMEOUT_MS = 10_000
@@ -285,3 +291,5 @@ export const LEAVE_SPREAD_MS = 1_000
 export const MALLOC_MMAP_BYTES = 32 * MiB
 export const MALLOC_TRIM_BYTES = 256 * MiB
 export const MALLOC_TOP_PAD_BYTES = 16 * MiB
+/** V8: the heap may grow by this much of itself between two full collections. */
+export const HEAP_GROWING_PERCENT = 300
