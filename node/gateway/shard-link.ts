@@ -24,6 +24,7 @@ import type { Incarnation, NodeId } from '../../protocols/ids.ts'
 import { sameIncarnation } from '../../protocols/ids.ts'
 import { type Answer, Op, Status } from '../../protocols/shard-io/messages.ts'
 import {
+  BUSY_PAUSE_MAX_MS,
   IO_AGE_FACTOR,
   LINK_BACK_OFF_MAX_MS,
   LINK_BACK_OFF_MIN_MS,
@@ -302,7 +303,7 @@ export class ShardLink {
         request.failed(this.#context.stopReason(), false)
         return
       case Status.busy:
-        this.#pause(request, answer.retryAfterMs, false)
+        this.#pause(request, Math.min(answer.retryAfterMs, BUSY_PAUSE_MAX_MS), false)
         return
       case Status.noChunk:
       case Status.moved:
