@@ -29,9 +29,11 @@ const nodeId = z.custom<NodeId>(isNodeId, 'not a node id')
 const blocks = (max: number) => z.number().int().min(BLOCK_BYTES).max(max).multipleOf(BLOCK_BYTES)
 
 export const tokenSchema: z.ZodType<Token> = z.strictObject({ counter, attach: nonce })
+/** As wide as the header of shard-io has room for. */
+const epochCounter = z.number().int().min(0).max(0xffff_ffff)
 export const epochSchema: z.ZodType<PlacementEpoch> = z.strictObject({
   token: tokenSchema,
-  counter
+  counter: epochCounter
 })
 export const incarnationSchema = z.strictObject({ number: counter, nonce })
 export const runSchema: z.ZodType<Run> = z
