@@ -4,11 +4,12 @@
  * other; reads of its state do not wait.
  *
  * Invariants: nothing is answered as granted before the store said that it is durable; an open is
- * answered only after everything admitted under an older token was applied or discarded.
+ * answered only after everything admitted under an older token was applied or discarded; a member
+ * opens for itself alone, and detaches only what it opened.
  */
 import { assert } from '../../protocols/assert.ts'
 import { isFault, messageOf } from '../../protocols/fault.ts'
-import type { VolumeId } from '../../protocols/ids.ts'
+import type { NodeId, VolumeId } from '../../protocols/ids.ts'
 import { compareTokens } from '../../protocols/ids.ts'
 import { MAX_WAITING_OPENS } from '../../protocols/limits.ts'
 import type { Decision } from '../../protocols/shard-control/grants.ts'
@@ -52,14 +53,17 @@ export class ControlDesk {
     this.#options = options
   }
 
-  /** Never rejects: what goes wrong is answered `failed`. */
-  async handle(request: ControlRequest): Promise<ControlAnswer> {
+  /**
+   * Never rejects: what goes wrong is answered `failed`. Without `from` the node itself asks, for
+   * whomever it likes.
+   */
+  async handle(request: ControlRequest, from?: NodeId): Promise<ControlAnswer> {
     try {
       const why = this.#options.outOfService()
       if (why !== undefined) return failed(why)
       if (request.call === 'query') return this.#query(request.volume)
       if (request.call === 'digest') return await this.#digest(request)
-      return await this.#change(request)
+      return await this.#change(request, from)
     } catch (error) {
       this.#options.log.warn({ call: request.call, error: messageOf(error) }, 'a call failed')
       if (isFault(error, 'NO_SPACE')) return this.#noSpace()
@@ -67,11 +71,11 @@ export class ControlDesk {
     }
   }
 
-  async #change(request: Changing): Promise<ControlAnswer> {
+  async #change(request: Changing, from: NodeId | undefined): Promise<ControlAnswer> {
     const id = request.call === 'create' ? request.spec.id : request.volume
     const turns = this.#turns.get(id) ?? new Turns(1, SHARD_CALLS_WAITING)
     this.#turns.set(id, turns)
-    const done = await turns.take(() => this.#decideAndSave(id, request))
+    const done = await turns.take(() => this.#decideAndSave(id, request, from))
     if (turns.isIdle) this.#turns.delete(id)
     if (done === undefined) return failed(BUSY)
     if ('is' in done) return done
@@ -85,9 +89,13 @@ export class ControlDesk {
   }
 
   /** The volume as the call left it, or the answer of a call that is over. */
-  async #decideAndSave(id: VolumeId, request: Changing): Promise<ShardVolume | ControlAnswer> {
+  async #decideAndSave(
+    id: VolumeId,
+    request: Changing,
+    from: NodeId | undefined
+  ): Promise<ShardVolume | ControlAnswer> {
     const { store, volumes } = this.#options
-    const decision = this.#decide(id, request)
+    const decision = this.#decide(id, request, from)
     if (decision.do === 'answer') return decision.answer
     if (decision.do === 'remove') return this.#remove(id, decision)
     if (decision.do === 'save') {
@@ -102,9 +110,12 @@ export class ControlDesk {
     return volume
   }
 
-  #decide(id: VolumeId, request: Changing): Decision {
+  #decide(id: VolumeId, request: Changing, from: NodeId | undefined): Decision {
     const { store, volumes } = this.#options
     const head = volumes.get(id)?.record
+    if (from !== undefined && request.call === 'open' && request.holder.node !== from) {
+      return { do: 'answer', answer: failed('a member opens a volume for itself alone') }
+    }
     if (request.call === 'create' && head === undefined) {
       if (volumes.all().length >= SHARDS_PER_NODE) {
         return { do: 'answer', answer: failed('the node holds as many shards as it may') }
@@ -116,13 +127,21 @@ export class ControlDesk {
       availableBytes: store.space().availableBytes,
       wantedBytes: MIN_FREE_FOR_SHARD_BYTES
     }
-    return decide(known, request)
+    const decision = decide(known, request)
+    const isDetach = request.call === 'detach' && decision.do === 'save'
+    if (isDetach && from !== undefined && head?.holder?.node !== from) {
+      return { do: 'answer', answer: failed('only its holder detaches a volume') }
+    }
+    return decision
   }
 
   async #remove(id: VolumeId, decision: Decision & { do: 'remove' }): Promise<ControlAnswer> {
     const { store, volumes } = this.#options
     const volume = volumes.get(id)
-    assert(volume?.record !== undefined, 'only a shard that is here is removed')
+    if (volume?.record === undefined) {
+      await store.removeShard(id, decision.token)
+      return { is: 'done' }
+    }
     const { record } = volume
     // From here on nothing begins; what has begun settles before its bytes are freed.
     volume.close()

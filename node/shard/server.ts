@@ -86,8 +86,8 @@ class Server implements ShardServer {
     if (store.failure !== undefined) this.#fail(store.failure)
     store.onFailure(error => this.#fail(error))
     network.handle(SHARD_IO_PROTOCOL, stream => this.#accept(stream))
-    rpc.serve(SHARD_CONTROL_PROTOCOL, controlRequestSchema, (_from, request) =>
-      this.control(request)
+    rpc.serve(SHARD_CONTROL_PROTOCOL, controlRequestSchema, (from, request) =>
+      this.control(request, from)
     )
   }
 
@@ -98,8 +98,8 @@ class Server implements ShardServer {
     return connectLocal(this.#options.self, this.#reception, this.#scheduler)
   }
 
-  control(request: ControlRequest): Promise<ControlAnswer> {
-    return this.#desk.handle(request)
+  control(request: ControlRequest, from?: NodeId): Promise<ControlAnswer> {
+    return this.#desk.handle(request, from)
   }
 
   quarantine(why: string): void {

@@ -9,8 +9,8 @@ export interface ShardServer {
    * shard-io, without encoding. Begin it with a hello.
    */
   connectLocal: () => LocalConnection
-  /** What shard-control answers, without the network. Never rejects. */
-  control: (request: ControlRequest) => Promise<ControlAnswer>
+  /** What shard-control answers to `from`, or to this node itself. Never rejects. */
+  control: (request: ControlRequest, from?: NodeId) => Promise<ControlAnswer>
   /** Answers nothing but refusals from now on: the store is a copy, or was restored. */
   quarantine: (why: string) => void
   volumes: () => VolumeId[]

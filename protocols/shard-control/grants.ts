@@ -2,6 +2,7 @@
  * Grants: what one shard may do with a control call, decided from its durable head alone. The
  * driver (node/shard) makes `save` and `remove` durable, then raises its admission, then answers.
  *
+ *   absent --remove--> removed
  *   absent --create--> held, free --open--> held by T --detach--> held, free --remove--> removed
  *                          |                  | open of a greater token: held by T' > T
  *                          |__________________|__ remove under a token >= the shard's --> removed
@@ -54,8 +55,12 @@ export type Decision =
 export function decide(known: Known, request: Changing): Decision {
   if (request.call === 'create') return decideCreate(known, request)
   if (known.head === undefined) {
+    if (request.call === 'remove') {
+      if (known.removedAt !== undefined) return answer({ is: 'done' })
+      // The create that it undoes may still be under way: it must find the tombstone.
+      return { do: 'remove', token: request.token }
+    }
     if (known.removedAt === undefined) return answer({ is: 'absent' })
-    if (request.call === 'remove') return answer({ is: 'done' })
     return answer({ is: 'removed', token: known.removedAt })
   }
   const { head } = known

@@ -3,8 +3,12 @@
 // Method: calls over the memory mesh to a real server; power is lost under its store.
 import { describe, expect, it } from 'vitest'
 import type { Clock } from '../../node/ports.ts'
+import type { NodeId } from '../../protocols/ids.ts'
 import { GiB, MAX_GRANTED_RUNS, MiB } from '../../protocols/limits.ts'
-import type { ControlRequest } from '../../protocols/shard-control/messages.ts'
+import {
+  type ControlRequest,
+  controlRequestSchema
+} from '../../protocols/shard-control/messages.ts'
 import { Op, Status } from '../../protocols/shard-io/messages.ts'
 import {
   createCall,
@@ -12,6 +16,7 @@ import {
   harness,
   holder,
   run,
+  SHARD_NODE,
   spec,
   token,
   until,
@@ -227,6 +232,47 @@ describe('grow, detach and remove', () => {
     expect(first.is).toBe('digest')
     expect(second).toEqual(first)
     expect(await mesh.call(digest(4))).toEqual({ is: 'absent' })
+  })
+})
+
+describe('who calls', () => {
+  it('opens for itself alone, and detaches only what it opened', async () => {
+    const mesh = harness()
+    await mesh.attach(V, token(3))
+    const another: NodeId = SHARD_NODE
+    const foreign = { ...open(4), holder: { ...holder(), node: another } } as ControlRequest
+    expect((await mesh.call(foreign)).is).toBe('failed')
+    expect((await mesh.server.control(detach(3), another)).is).toBe('failed')
+    const answer = await mesh.call({ call: 'query', volume: V })
+    expect(answer).toMatchObject({ is: 'state', state: { token: token(3), holder: holder() } })
+    expect((await mesh.server.control(foreign, another)).is).toBe('state')
+    expect((await mesh.call(detach(4))).is).toBe('failed')
+    expect(await mesh.server.control(detach(4), another)).toEqual({ is: 'done' })
+    expect(await mesh.call(detach(4))).toEqual({ is: 'done' }) // nobody holds it: nothing to free
+  })
+
+  it('leaves no orphan when its remove overtakes its create, even over a loss of power', async () => {
+    const medium = new MemoryMedium()
+    const mesh = harness({ store: new MemoryChunkStore(medium) })
+    expect((await mesh.call(open(2))).is).toBe('absent')
+    expect(await mesh.call(remove(1))).toEqual({ is: 'done' })
+    expect(await mesh.call(remove(1))).toEqual({ is: 'done' })
+    medium.losePower()
+    const again = harness({ store: new MemoryChunkStore(medium) })
+    expect(await again.call(createCall(V))).toEqual({ is: 'removed', token: token(1) })
+    expect(again.server.volumes()).toEqual([])
+  })
+
+  it('names no epoch that shard-io has no room for', async () => {
+    const create = (counter: number): ControlRequest => ({
+      ...createCall(V),
+      runs: [run(0, 4, 0, { token: FIRST_TOKEN, counter })]
+    })
+    const mesh = harness()
+    expect(controlRequestSchema.safeParse(create(0x1_0000_0000)).success).toBe(false)
+    await expect(mesh.call(create(2 ** 40))).rejects.toThrow()
+    expect(mesh.server.volumes()).toEqual([])
+    expect((await mesh.call(create(0xffff_ffff))).is).toBe('state')
   })
 })
 
