@@ -141,16 +141,18 @@ export class ChunkFiles {
     }
     chunk.opening = this.#openFile(chunk, create)
     try {
-      return this.#use(await chunk.opening)
+      return await chunk.opening
     } finally {
       chunk.opening = undefined
     }
   }
 
+  /** The caller is its first user from the start, so that it cannot be evicted before its use. */
   async #openFile(chunk: Chunk, create: boolean): Promise<OpenFile> {
     const file = await this.#disk.open(`${chunk.path}.data`, create ? 'if-absent' : undefined)
     if (!chunk.isListed) this.#newIn.add(chunk.shard)
-    const open = { chunk, file, users: 0, lastUsed: 0, isDropped: false, isDirty: false }
+    const lastUsed = ++this.#uses
+    const open = { chunk, file, users: 1, lastUsed, isDropped: false, isDirty: false }
     const openFile: OpenFile = { ...open, syncing: undefined }
     chunk.open = openFile
     this.#open.add(openFile)

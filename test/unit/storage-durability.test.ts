@@ -3,8 +3,11 @@
 // Method: the memory disk with syncs held back or steps that fail at the wanted moment, then the
 //   image of a crash right there, opened again.
 import { describe, expect, it } from 'vitest'
+import { ChunkFiles } from '../../node/storage/files.ts'
+import { Health } from '../../node/storage/health.ts'
 import { SEGMENT_HEAD_BYTES } from '../../node/storage/record.ts'
-import type { MemoryDisk } from '../support/memory-disk.ts'
+import { ShardState } from '../../node/storage/shards.ts'
+import { MemoryDisk } from '../support/memory-disk.ts'
 import {
   chunkKey,
   faultOf,
@@ -12,6 +15,7 @@ import {
   OTHER_VOLUME,
   openRig,
   put,
+  quiet,
   settle,
   shardRecord,
   VOLUME,
@@ -240,5 +244,26 @@ describe('a store that died with a full journal', () => {
     const steps = Array.from({ length: disk.history.length - from }, (_, i) => from + i)
     expect(await stuckAt(disk, steps)).toEqual([])
     await store.close()
+  })
+})
+
+describe('a chunk file', () => {
+  it('is not closed between its opening and its first use, whoever gives another back', async () => {
+    for (let hops = 0; hops < 20; hops++) {
+      const disk = new MemoryDisk()
+      await disk.makeDirectory('shards')
+      await disk.makeDirectory(SHARD)
+      const files = new ChunkFiles(disk, new Health(quiet), 1)
+      const shard = new ShardState(shardRecord())
+      const [one, two] = [shard.addChunk(chunkKey(0)), shard.addChunk(chunkKey(1))]
+      const other = await files.acquire(one, true)
+      const opening = files.acquire(two, true)
+      for (let hop = 0; hop < hops; hop++) await Promise.resolve()
+      files.release(other)
+      const open = await opening
+      expect([hops, two.open === open, open.users]).toEqual([hops, true, 1])
+      files.release(open)
+      await files.closeAll()
+    }
   })
 })
