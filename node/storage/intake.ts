@@ -121,10 +121,16 @@ export class Intake {
 
   /** Resolves when everything submitted so far has been answered. */
   async drained(): Promise<void> {
-    while (this.#queue.length > 0 || this.#pumping !== undefined) {
-      this.#pumping ??= this.#pump()
-      await this.#pumping
-    }
+    while (this.#queue.length > 0 || this.#pumping !== undefined) await this.#startPump()
+  }
+
+  /** Cleared from outside, because a pump that finds nothing ends before it has a name. */
+  #startPump(): Promise<void> {
+    this.#pumping ??= this.#pump().then(() => {
+      this.#pumping = undefined
+      if (this.#queue.length > 0) this.#startPump()
+    })
+    return this.#pumping
   }
 
   #enqueue(change: Change): void {
@@ -134,7 +140,7 @@ export class Intake {
     this.#isScheduled = true
     this.#parts.clock.soon(() => {
       this.#isScheduled = false
-      this.#pumping ??= this.#pump()
+      this.#startPump()
     })
   }
 
@@ -148,8 +154,6 @@ export class Intake {
       }
     } catch (error) {
       health.fail(error, 'taking in changes')
-    } finally {
-      this.#pumping = undefined
     }
   }
 
