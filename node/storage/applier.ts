@@ -97,10 +97,8 @@ export class Applier {
     const work = this.#lastOfEach(batch)
     try {
       await forEachParallel(APPLY_PARALLEL_CHUNKS, work, async ([chunk, blocks]) => {
-        await this.#applyChunk(chunk, blocks)
-        // Should another chunk fail, the next attempt must not touch these blocks again: a bypass
-        // may have gone into them by then.
-        for (const change of batch) if (change.chunk === chunk) change.isApplied = true
+        if (blocks.size > 0) await this.#writeChunk(chunk, blocks)
+        this.#finishChunk(chunk, blocks, batch)
       })
     } catch (error) {
       this.isOutOfSpace = isDiskFull(error)
@@ -142,9 +140,8 @@ export class Applier {
     return work
   }
 
-  async #applyChunk(chunk: Chunk, blocks: Map<number, Change>): Promise<void> {
-    if (blocks.size === 0) return
-    const table = await this.#tables.load(chunk)
+  async #writeChunk(chunk: Chunk, blocks: Map<number, Change>): Promise<void> {
+    await this.#tables.load(chunk)
     await chunk.quiesced()
     const open = await this.#files.acquire(chunk, true)
     try {
@@ -152,6 +149,18 @@ export class Applier {
     } finally {
       this.#files.release(open)
     }
+  }
+
+  /**
+   * In one step: the blocks leave the overlay, and their changes are applied. Should another chunk
+   * fail, the next attempt must not touch these blocks again, as a bypass may have gone into them;
+   * and no change that is refused meanwhile may uncover them.
+   */
+  #finishChunk(chunk: Chunk, blocks: Map<number, Change>, batch: readonly Change[]): void {
+    for (const change of batch) if (change.chunk === chunk) change.isApplied = true
+    if (blocks.size === 0) return
+    const { table } = chunk
+    assert(table !== undefined, 'a chunk with changes on their way keeps its table')
     for (const [block, change] of blocks) {
       assert(change.lsn <= this.#journal.syncedLsn, 'only synced changes reach a chunk file')
       setBlock(table, block, change)
