@@ -17,7 +17,8 @@ import {
   specSchema,
   tokenSchema
 } from '../../protocols/shard-control/messages.ts'
-import { MAX_TOMBSTONES } from '../limits.ts'
+import { MAX_SHARD_RECORD_BYTES, MAX_TOMBSTONES } from '../limits.ts'
+import { noSpace } from './health.ts'
 import { encodeSealed, SealedKind } from './sealed.ts'
 import type { ShardRecord } from './types.ts'
 
@@ -66,6 +67,7 @@ const tombstonesSchema = z
 const lsn = z.custom<number>(isCounter)
 const rootSchema = z.strictObject({ checkpointLsn: lsn, provenLsn: lsn })
 
+/** Throws NO_SPACE if the record is too long; the number of chunks is bounded by the store. */
 export function encodeManifest(record: ShardRecord, chunks: readonly ListedChunk[]): Buffer {
   const packed = Buffer.alloc(chunks.length * CHUNK_BYTES)
   for (const [i, { key, allocatedBlocks }] of chunks.entries()) {
@@ -78,6 +80,8 @@ export function encodeManifest(record: ShardRecord, chunks: readonly ListedChunk
   const { spec, sizeBytes, token, runs, released, receiving } = record
   const holder = record.holder ?? null
   const plain = { spec, sizeBytes, token, holder, runs, released, receiving }
+  const recordBytes = encode(plain).length
+  if (recordBytes > MAX_SHARD_RECORD_BYTES) throw noSpace('this shard has too many runs to keep')
   const body = encode({ record: plain, chunks: packed })
   return encodeSealed(SealedKind.manifest, MANIFEST_VERSION, body)
 }

@@ -33,6 +33,7 @@ export class ShardState {
   pendingBlocks = 0
   /** The last save or manifest write; the next one waits for it. */
   saving: Promise<void> = Promise.resolve()
+  chunkCount = 0
   readonly #chunks = new Map<number, Chunk[]>()
 
   constructor(record: ShardRecord) {
@@ -53,6 +54,7 @@ export class ShardState {
     assert(this.chunk(key) === undefined, 'a chunk is added once')
     const chunk = new Chunk(this, { ...key, volume: this.volume }, listed)
     this.allocatedBlocks += chunk.allocatedBlocks
+    this.chunkCount++
     const others = this.#chunks.get(key.extent)
     if (others === undefined) this.#chunks.set(key.extent, [chunk])
     else others.push(chunk)

@@ -21,7 +21,7 @@ import { chunkDigest } from '../../protocols/digest.ts'
 import { isFault, messageOf, ShoalError } from '../../protocols/fault.ts'
 import type { ChunkKey, Incarnation, Token, VolumeId } from '../../protocols/ids.ts'
 import { BLOCK_BYTES, MAX_IO_BYTES, MiB } from '../../protocols/limits.ts'
-import { SYNC_MARK_DELAY_MS } from '../limits.ts'
+import { MAX_SHARD_CHUNKS, SYNC_MARK_DELAY_MS } from '../limits.ts'
 import type { Clock, Disk, Log, Random, Timer } from '../ports.ts'
 import { Kind, NO_CRCS, NO_DATA } from './change.ts'
 import type { Chunk } from './chunk.ts'
@@ -44,23 +44,27 @@ export interface StoreOptions {
   readonly limits?: Partial<SpaceLimits>
   /** The operator's word that a damaged store may be opened without what is lost. */
   readonly acceptLoss?: boolean
+  /** For tests: fewer chunks of a shard. */
+  readonly maxShardChunks?: number
 }
 
 /** Recovers and opens the store. Throws DATA_DIR `damaged` or `format`, or the disk's error. */
 export async function openStore(options: StoreOptions): Promise<ChunkStore> {
   const parts = await openParts(options)
-  return new Store(parts)
+  return new Store(parts, options.maxShardChunks ?? MAX_SHARD_CHUNKS)
 }
 
 class Store implements ChunkStore {
   readonly incarnation: Incarnation
   readonly #parts: Parts
+  readonly #maxShardChunks: number
   readonly #removals = new Map<VolumeId, Promise<void>>()
   #markTimer: Timer | undefined
   #isClosed = false
 
-  constructor(parts: Parts) {
+  constructor(parts: Parts, maxShardChunks: number) {
     this.#parts = parts
+    this.#maxShardChunks = maxShardChunks
     this.incarnation = parts.incarnation
     parts.onSynced = () => this.#armMark()
   }
@@ -193,8 +197,8 @@ class Store implements ChunkStore {
     const found = this.#existing(key)
     if (found instanceof Error) return Promise.reject(found)
     if (found === undefined && kind === Kind.trim) return Promise.resolve()
-    const chunk = found ?? this.#parts.shards.get(key.volume)?.addChunk(key)
-    assert(chunk !== undefined, 'a chunk that may be changed belongs to a shard')
+    const chunk = found ?? this.#addChunk(key)
+    if (chunk === undefined) return Promise.reject(noSpace('this shard keeps no more chunks'))
     return this.#parts.intake.submit(chunk, kind, first, count, data, crcs)
   }
 
@@ -205,6 +209,13 @@ class Store implements ChunkStore {
     const shard = shards.get(key.volume)
     if (shard !== undefined) return shard.chunk(key)
     return new ShoalError({ code: 'NO_CHUNK' }, `no shard of volume ${key.volume} is kept here`)
+  }
+
+  /** Undefined if the shard's manifest could not list it. */
+  #addChunk(key: ChunkKey): Chunk | undefined {
+    const shard = this.#parts.shards.get(key.volume)
+    assert(shard !== undefined, 'a chunk that may be changed belongs to a shard')
+    return shard.chunkCount < this.#maxShardChunks ? shard.addChunk(key) : undefined
   }
 
   async #digestBlocks(chunk: Chunk, digest: ReturnType<typeof chunkDigest>): Promise<void> {
