@@ -159,8 +159,8 @@ async function fillParts(
     space.allocatedBlocks += shard.allocatedBlocks
     shards.adopt(shard)
   }
-  await space.poll()
   await recoverChanges(parts, replay)
+  await space.poll()
   for (const shard of shards.all()) await removeOrphans(disk, shard)
   for (const volume of found.leftovers) {
     await removeTree(disk, `${SHARDS_DIRECTORY}/${volume}`)

@@ -12,6 +12,7 @@
 import { checksum } from '../../protocols/checksum.ts'
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
 import type { Log } from '../ports.ts'
+import { countNew } from './admission.ts'
 import type { Applier } from './applier.ts'
 import type { Change } from './change.ts'
 import { Kind, markAt, NO_CRCS, NO_DATA } from './change.ts'
@@ -21,6 +22,7 @@ import { isAbsent } from './health.ts'
 import type { Journal } from './journal.ts'
 import type { Replay, ReplayRecord } from './replay.ts'
 import type { Shards } from './shards.ts'
+import type { Space } from './space.ts'
 
 export interface RecoveryParts {
   readonly log: Log
@@ -28,11 +30,12 @@ export interface RecoveryParts {
   readonly files: ChunkFiles
   readonly journal: Journal
   readonly applier: Applier
+  readonly space: Space
 }
 
 /** Puts every change into the overlay and, journaled and synced, before the applier. */
 export async function recoverChanges(parts: RecoveryParts, replay: Replay): Promise<void> {
-  const { shards, files, journal, applier, log } = parts
+  const { shards, files, journal, applier, space, log } = parts
   const proven: Change[] = []
   const unproven: Change[] = []
   let lostBlocks = 0
@@ -56,11 +59,29 @@ export async function recoverChanges(parts: RecoveryParts, replay: Replay): Prom
   if (lastLsn < replay.provenLsn) proven.push(markAt(replay.provenLsn))
   const rewritten = await renewBypasses(files, unproven)
   if (rewritten.length > 0) await journal.rewrite(rewritten)
+  const pending = new Map<Chunk, number>()
   for (const change of [...proven, ...rewritten]) {
     const { chunk, first, count } = change
+    if (chunk !== undefined) reserve(space, chunk, change, pending)
     for (let block = first; block < first + count; block++) chunk?.latest.set(block, change)
     applier.add(change)
   }
+}
+
+/**
+ * Counts what the change may newly allocate. The table is not loaded, so until it is applied an
+ * overwrite may count too, but never more than the chunk has room for.
+ */
+function reserve(space: Space, chunk: Chunk, change: Change, pending: Map<Chunk, number>): void {
+  if (change.kind === Kind.trim || change.kind === Kind.lost) return
+  const already = pending.get(chunk) ?? 0
+  const chunkBlocks = Math.ceil(chunk.shard.record.spec.extentBytes / BLOCK_BYTES)
+  const room = Math.max(0, chunkBlocks - chunk.allocatedBlocks - already)
+  const newBlocks = Math.min(room, countNew(chunk, change.first, change.count))
+  pending.set(chunk, already + newBlocks)
+  change.newBlocks = newBlocks
+  space.reserve(newBlocks)
+  chunk.shard.pendingBlocks += newBlocks
 }
 
 function changeOf(record: ReplayRecord, chunk: Chunk): Change {

@@ -1,4 +1,5 @@
 /** A store on a memory disk with a clock that moves only when a test says so. */
+import { MAX_SHARD_CHUNKS } from '../../node/limits.ts'
 import type { Clock, Disk, Log, Random } from '../../node/ports.ts'
 import type { SpaceLimits } from '../../node/storage/space.ts'
 import { openStore } from '../../node/storage/store.ts'
@@ -79,9 +80,11 @@ export async function openRig(
     limits?: Partial<SpaceLimits>
     acceptLoss?: boolean
     capacityBytes?: number
+    maxShardChunks?: number
+    clock?: ManualClock
   } = {}
 ): Promise<Rig> {
-  const clock = new ManualClock()
+  const clock = options.clock ?? new ManualClock()
   const store = await openStore({
     disk,
     clock,
@@ -89,7 +92,8 @@ export async function openRig(
     log: quiet,
     capacityBytes: options.capacityBytes ?? 100 * GiB,
     limits: options.limits ?? SMALL,
-    acceptLoss: options.acceptLoss ?? false
+    acceptLoss: options.acceptLoss ?? false,
+    maxShardChunks: options.maxShardChunks ?? MAX_SHARD_CHUNKS
   })
   return { store, clock }
 }

@@ -10,6 +10,8 @@ import {
   chunkKey,
   faultOf,
   freshRig,
+  ManualClock,
+  NODE,
   OTHER_VOLUME,
   openRig,
   put,
@@ -249,6 +251,69 @@ describe('a full disk', () => {
     const again = (await openRig(disk)).store
     expect(await versionsAt(again, chunkKey(0), 0, 2)).toEqual([1, 3])
     await again.close()
+  })
+})
+
+describe('admission', () => {
+  it('goes on after a refusal that came before the queue was looked at', async () => {
+    class LateClock extends ManualClock {
+      override soon(task: () => void): void {
+        setImmediate(task)
+      }
+    }
+    const { disk, store } = await freshRig({ clock: new LateClock() })
+    await put(store, chunkKey(0), 0, 1)
+    await settle()
+    const isBypass = (step: string, path: string) => step === 'write' && path === DATA
+    disk.faults.failing = (step, path) => (isBypass(step, path) ? 'ENOSPC' : undefined)
+    expect(await faultOf(put(store, chunkKey(0), 16, 2, 16))).toBe('NO_SPACE')
+    await settle()
+    disk.faults.failing = () => undefined
+    await put(store, chunkKey(0), 1, 3)
+    expect(await versionsAt(store, chunkKey(0), 0, 2)).toEqual([1, 3])
+    await store.close()
+  })
+
+  it('counts what the journal of a dead process holds, before it is applied', async () => {
+    const { disk, store } = await freshRig()
+    for (let i = 0; i < 8; i++) await put(store, chunkKey(0), i * 4, 1, 8)
+    const before = store.space()
+    const image = disk.crashImage({ loss: 'none' })
+    const again = await openRig(image, { seed: 2 })
+    expect(again.store.allocatedBytes(VOLUME)).toBe(36 * BLOCK_BYTES)
+    expect(again.store.space().availableBytes).toBeLessThanOrEqual(before.availableBytes)
+    again.clock.advance(1000)
+    await settle()
+    expect(again.store.allocatedBytes(VOLUME)).toBe(36 * BLOCK_BYTES)
+    await again.store.trim(chunkKey(0), 0, MiB)
+    await again.store.close()
+    const empty = await openRig(image, { seed: 3 })
+    expect(empty.store.allocatedBytes(VOLUME)).toBe(0)
+    await Promise.all([empty.store.close(), store.close()])
+  })
+
+  it('refuses a chunk more than a manifest may list; the others are served', async () => {
+    const { disk, store } = await freshRig({ maxShardChunks: 3 })
+    for (let i = 0; i < 3; i++) await put(store, chunkKey(i), 0, 1)
+    expect(await faultOf(put(store, chunkKey(3), 0, 1))).toBe('NO_SPACE')
+    expect(await versionsAt(store, chunkKey(3), 0)).toEqual([0])
+    await put(store, chunkKey(2), 0, 2)
+    await store.close()
+    const again = (await openRig(disk, { maxShardChunks: 3 })).store
+    expect(await faultOf(put(again, chunkKey(3), 0, 1))).toBe('NO_SPACE')
+    expect(await versionsAt(again, chunkKey(2), 0)).toEqual([2])
+    await again.close()
+  })
+
+  it('refuses a record that is too long for a manifest, and keeps the one before', async () => {
+    const { store } = await freshRig()
+    const record = shardRecord(VOLUME, 2)
+    const host = 'h'.repeat(32 * MiB)
+    const holder = { node: NODE, host, since: 1 }
+    expect(await faultOf(store.saveShard({ ...record, holder }))).toBe('NO_SPACE')
+    expect(store.shard(VOLUME)).toEqual(shardRecord())
+    expect(store.failure).toBeUndefined()
+    await store.close()
   })
 })
 
