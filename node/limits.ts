@@ -36,6 +36,8 @@ export const SHARD_VIOLATORS = 1024
 /** One call to a shard, or one question to a node for its status. */
 export const SHARD_CALL_TIMEOUT_MS = 10_000
 export const NODE_STATUS_TIMEOUT_MS = 2_000
+/** How long a creation waits for another node to keep what the map says of the volume. */
+export const CREATE_SPREAD_TIMEOUT_MS = 3_000
 /** Nodes (or volumes) asked at the same time. */
 export const MAX_PARALLEL_CALLS = 16
 /** Import and export: bytes of one read or write, and how many are in flight. */
@@ -260,6 +262,8 @@ export const MAP_FETCH_PARALLEL = 8
 /** The same for peers that are known to have it: each sends all of it. */
 export const MAP_FETCH_KEEPERS = 2
 export const MAP_FETCH_TIMEOUT_MS = 10_000
+/** Between two attempts to hand a new volume's document to a peer that did not take it. */
+export const MAP_SPREAD_PAUSE_MS = 100
 /** What one start announced, remembered in case its documents must be discarded. */
 export const MAX_MAP_SESSION_RECORDS = 4_096
 /** Documents of volumes that one node keeps. */

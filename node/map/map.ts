@@ -30,6 +30,7 @@ import { Offenders } from './offenders.ts'
 import type { ReplicaChange } from './replica.ts'
 import { resolveVolume } from './resolve.ts'
 import { Schedule } from './schedule.ts'
+import { spreadDocument } from './spread.ts'
 import { StandingKeeper } from './standing.ts'
 import { Sync } from './sync.ts'
 import { serveSync } from './sync-server.ts'
@@ -146,6 +147,16 @@ class MapNode implements ShardMap {
     const view = await fetchDocument({ id, clock, network, random, sync, documents, ...options })
     this.#asked.add(id)
     return view
+  }
+
+  spread(
+    id: VolumeId,
+    peers: readonly NodeId[],
+    { timeoutMs }: { timeoutMs: number }
+  ): Promise<boolean> {
+    assert(this.#sync !== undefined, 'the map is open')
+    const { clock, random } = this.#options
+    return spreadDocument({ id, peers, timeoutMs, clock, random, sync: this.#sync })
   }
 
   resolve(nameOrId: string): VolumeId {

@@ -89,6 +89,11 @@ export class Sync {
     return whole.is === 'steps' && this.#take(peer, document, whole, true)
   }
 
+  /** Hands over all of a document of ours; true if the peer keeps it now. */
+  offer(peer: NodeId, document: DocumentName): Promise<boolean> {
+    return this.#push(peer, document, STEP_ONE_OF_NOTHING)
+  }
+
   /** Peers that had the document when we last heard. */
   keepers(document: DocumentName): NodeId[] {
     const keepers: NodeId[] = []

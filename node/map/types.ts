@@ -19,6 +19,12 @@ export interface ShardMap {
   volume: (id: VolumeId) => VolumeView | undefined
   /** Makes the volume's document present and current with at least one peer that has it. */
   fetchVolume: (id: VolumeId, options?: { timeoutMs?: number }) => Promise<VolumeView>
+  /** True once one of `peers` has the document and the directory that names it; false if late. */
+  spread: (
+    id: VolumeId,
+    peers: readonly NodeId[],
+    options: { timeoutMs: number }
+  ) => Promise<boolean>
   /** The id behind a name or id text. Throws NOT_FOUND or NAME_AMBIGUOUS. */
   resolve: (nameOrId: string) => VolumeId
 

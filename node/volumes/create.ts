@@ -1,12 +1,13 @@
 /**
  * Creates a volume: shards first, durably, then the announcement.
  *
- *   choose nodes -> `create` on each, under the first token -> announce in the map
+ *   choose nodes -> `create` on each, under the first token -> announce in the map -> spread
  *                       \_ one fails: `remove` on each, under the same token
  *
  * Invariants: a volume is announced only after every shard durably holds its runs; a shard that a
  * failed creation may have left behind is removed, or put under a tombstone that removes it when
- * its node is back.
+ * its node is back; the answer waits, within a bound, until another node of the volume has its
+ * document: this one may be gone a moment later.
  */
 import { assert } from '../../protocols/assert.ts'
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
@@ -22,6 +23,7 @@ import { layoutFor } from '../../protocols/layout/layout.ts'
 import { choosePlacement, hasRoom } from '../../protocols/layout/placement.ts'
 import { checkVolumeSize, formatSize } from '../../protocols/layout/sizes.ts'
 import { extentCount } from '../../protocols/stripe/map.ts'
+import { CREATE_SPREAD_TIMEOUT_MS } from '../limits.ts'
 import { askNodes, candidatesFrom, resolveNear } from './candidates.ts'
 import { checkName, checkNameFree } from './names.ts'
 import { callShards, nodeName, refusal, type ShardReply } from './shards.ts'
@@ -79,6 +81,7 @@ export async function createVolume(parts: VolumeParts, wish: CreateWish): Promis
   })
   await parts.map.flush()
   parts.log.info({ volume: spec.id, name: wish.name, nodes }, 'volume created')
+  const isSpread = await isKnownBeyondUs(parts, spec.id, nodes)
   const freeBytes = room
     .filter(candidate => nodes.includes(candidate.node))
     .reduce((sum, candidate) => sum + candidate.availableBytes, 0)
@@ -89,8 +92,25 @@ export async function createVolume(parts: VolumeParts, wish: CreateWish): Promis
     columns: layout.columns,
     stripeUnitBytes: layout.stripeUnitBytes,
     nodes,
-    warnings: freeBytes >= wish.sizeBytes ? [] : [thinWarning(wish.sizeBytes, freeBytes)]
+    warnings: [
+      ...(freeBytes >= wish.sizeBytes ? [] : [thinWarning(wish.sizeBytes, freeBytes)]),
+      ...(isSpread ? [] : [SPREAD_WARNING])
+    ]
   }
+}
+
+const SPREAD_WARNING =
+  'no other node has confirmed yet that it knows the volume: keep this node up for a moment'
+
+async function isKnownBeyondUs(
+  parts: VolumeParts,
+  id: VolumeId,
+  nodes: readonly NodeId[]
+): Promise<boolean> {
+  const others = nodes.filter(node => node !== parts.network.self)
+  // Where all of the volume is here, it is of no use without us anyway.
+  if (others.length === 0) return true
+  return parts.map.spread(id, others, { timeoutMs: CREATE_SPREAD_TIMEOUT_MS })
 }
 
 interface NewShards {

@@ -71,6 +71,31 @@ describe('create', () => {
     await expect(fewer).rejects.toThrow(/there are 2 nodes/)
   })
 
+  it('is answered when another node knows the volume, which may then do without us', async () => {
+    const { id } = await mesh.gate.volumes.create({ name: 'web', sizeBytes: GiB, shards: 3 })
+    const kept = storage().filter(({ context }) => context.map.volume(id) !== undefined)
+    const named = kept.filter(({ context }) => context.map.mesh().volumes.get(id)?.name === 'web')
+    expect(named.length).toBeGreaterThan(0)
+    mesh.kill('gate')
+    const west = mesh.nodes.get('west')
+    await until(() => west?.context.map.mesh().volumes.has(id) === true)
+    await west?.volumes.attach(id, {})
+  })
+
+  it('says so when no other node has confirmed in time that it knows the volume', async () => {
+    const { map } = mesh.gate.context
+    map.onVolume(() => {
+      for (const { id } of storage()) mesh.network.cut(mesh.gate.id, id)
+    })
+    const created = await mesh.gate.volumes.create({ name: 'web', sizeBytes: GiB })
+    expect(created.warnings).toEqual([expect.stringMatching(/keep this node up/)])
+    for (const { id } of storage()) mesh.network.heal(mesh.gate.id, id)
+    const shares = storage().filter(({ store }) => store?.shard(created.id) !== undefined)
+    const peers = shares.map(({ id }) => id)
+    expect(await map.spread(created.id, peers, { timeoutMs: 5_000 })).toBe(true)
+    expect(await map.spread(created.id, [], { timeoutMs: 5_000 })).toBe(false)
+  })
+
   it('keeps to the region that was asked for, and names the regions when there is none', async () => {
     const near = { name: 'a', sizeBytes: GiB, shards: 1, near: 'us-east' }
     const { nodes } = await mesh.gate.volumes.create(near)
