@@ -3,7 +3,7 @@
  * before everything that could refuse has been looked at; the new incarnation is durable before
  * the store serves anything.
  */
-import type { Incarnation } from '../../protocols/ids.ts'
+import type { Incarnation, VolumeId } from '../../protocols/ids.ts'
 import type { Clock, Disk, Log } from '../ports.ts'
 import { Applier } from './applier.ts'
 import { Background } from './background.ts'
@@ -42,6 +42,8 @@ export interface Parts {
   readonly intake: Intake
   /** Unlinks everything of a removed shard. Not while anything is applied or checkpointed. */
   readonly erase: (shard: ShardState) => Promise<void>
+  /** What an erase that failed left of a removed volume. */
+  readonly clear: (volume: VolumeId) => Promise<void>
   onSynced: () => void
 }
 
@@ -141,6 +143,7 @@ function wire(
     background,
     intake,
     erase,
+    clear: volume => clearShard(disk, health, volume),
     onSynced: () => {}
   }
   return parts
@@ -229,7 +232,11 @@ async function eraseShard(
     await files.drop(chunk)
     tables.forget(chunk)
   }
-  await removeTree(disk, shard.path)
+  await clearShard(disk, health, shard.volume)
+}
+
+async function clearShard(disk: Disk, health: Health, volume: VolumeId): Promise<void> {
+  await removeTree(disk, `${SHARDS_DIRECTORY}/${volume}`)
   await health.sync(disk.syncDirectory(SHARDS_DIRECTORY))
 }
 

@@ -248,13 +248,15 @@ class Store implements ChunkStore {
     await background.exclusively(() => this.#parts.erase(shard))
   }
 
-  /** Nothing of the removed shard may be in the journal when the volume is kept here again. */
+  /** Nothing of the removed shard may be left when the volume is kept here again. */
   async #unbury(volume: VolumeId): Promise<void> {
-    const { shards, intake, background } = this.#parts
+    const { shards, intake, background, clear } = this.#parts
     await this.#removals.get(volume)
     await intake.drained()
     await background.drain()
-    if (shards.removedAt(volume) !== undefined) await shards.unbury(volume)
+    if (shards.removedAt(volume) === undefined) return
+    await clear(volume)
+    await shards.unbury(volume)
   }
 
   #refusal(): Promise<never> | undefined {

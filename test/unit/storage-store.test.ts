@@ -164,6 +164,26 @@ describe('a shard', () => {
     await again.close()
   })
 
+  it('leaves nothing to the next one of its volume, though its removal failed half-way', async () => {
+    const { disk, store } = await freshRig()
+    await put(store, chunkKey(0), 0, 1, 64)
+    const remove = disk.remove.bind(disk)
+    disk.remove = () => Promise.reject(Object.assign(new Error('EIO'), { code: 'EIO' }))
+    expect(await faultOf(store.removeShard(VOLUME, shardRecord().token))).toBe('IO_ERROR')
+    disk.remove = remove
+    const from = disk.history.length
+    await store.saveShard(shardRecord(VOLUME, 9))
+    for (let steps = from; steps <= disk.history.length; steps++) {
+      const image = disk.crashImage({ steps, loss: 'none' })
+      const again = (await openRig(image, { seed: 2 })).store
+      const counter = again.shard(VOLUME)?.token.counter
+      expect([steps, counter === undefined || counter === 9]).toEqual([steps, true])
+      await again.close()
+    }
+    expect(disk.paths().filter(path => path.endsWith('.data'))).toEqual([])
+    await store.close()
+  })
+
   it('is removed while changes of it are on their way', async () => {
     const { store, clock } = await freshRig()
     const changes = Array.from({ length: 40 }, (_, i) => put(store, chunkKey(i % 3), i, 1, 20))
