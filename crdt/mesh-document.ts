@@ -18,7 +18,8 @@ import {
   isName,
   isNodeId,
   isNonce,
-  isVolumeId
+  isVolumeId,
+  ZERO_NONCE
 } from '../protocols/ids.ts'
 import { MAX_ADDRESS_CHARS, MAX_ADDRESSES, MAX_COUNTER } from '../protocols/limits.ts'
 import type { Rules } from './claim-set.ts'
@@ -151,6 +152,7 @@ export const meshRules: Rules<MeshRecord> = {
   },
   dominates: (a, b) => {
     if (a.record.kind === 'revocation' || b.record.kind === 'revocation') return false
+    if (areTwins(a.record, b.record)) return false
     return (compareVersions(a.record, b.record) || compareText(a.key, b.key)) > 0
   }
 }
@@ -170,23 +172,26 @@ export function meshView(
   document: MeshDocument,
   acceptsRevocation: AcceptsRevocation = () => true
 ): MeshView {
-  const nodes = new Map<NodeId, NodeEntry>()
+  const starts = new Map<NodeId, NodeRecord[]>()
   const volumes = new Map<VolumeId, DirectoryEntry>()
   const tombstones = new Map<VolumeId, Tombstone>()
   const revocations = new Map<NodeId, Uint8Array>()
   for (const { record } of document.claims()) {
-    if (record.kind === 'node') nodes.set(record.id, nodeEntry(record))
+    if (record.kind === 'node') starts.set(record.id, [...(starts.get(record.id) ?? []), record])
     else if (record.kind === 'name') volumes.set(record.id, directoryEntry(record))
     else if (record.kind === 'tombstone') tombstones.set(record.id, tombstone(record))
     else if (acceptsRevocation(record.peer, record.signed)) collect(revocations, record)
   }
+  const nodes = new Map([...starts].map(([id, records]) => [id, nodeEntry(records)]))
   return { nodes, volumes, tombstones, revocations, ambiguousNames: findAmbiguous(volumes) }
 }
 
 /** The record of `entry`, or undefined if the document already says exactly that, or newer. */
 export function nodeRecord(document: MeshDocument, entry: NodeEntry): NodeRecord | undefined {
   const { incarnation, ...rest } = entry
-  const said = document.greatest(`node/${entry.id}`)[0]?.record
+  const starts = document.greatest(`node/${entry.id}`).map(claim => claim.record)
+  const isOurs = (one: MeshRecord) => one.kind === 'node' && one.nonce === incarnation.nonce
+  const said = starts.find(isOurs) ?? starts[0]
   const record = {
     ...rest,
     kind: 'node' as const,
@@ -229,10 +234,19 @@ function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
 }
 
-function nodeEntry(record: NodeRecord): NodeEntry {
+/** One number and two nonces: the store was copied, and both copies have been started. */
+function areTwins(a: MeshRecord, b: MeshRecord): boolean {
+  return a.kind === 'node' && b.kind === 'node' && a.number === b.number && a.nonce !== b.nonce
+}
+
+/** What the newest start of a node said; of twins, one, under a nonce that is nobody's. */
+function nodeEntry(twins: readonly NodeRecord[]): NodeEntry {
+  const [record] = [...twins].sort((a, b) => compareText(b.nonce, a.nonce))
+  assert(record !== undefined, 'a node in the document has a record')
   const { kind: _kind, number, nonce: text, sequence: _sequence, leftAt, ...rest } = record
   assert(isNonce(text), 'a record in the document was validated')
-  const entry = { ...rest, incarnation: { number, nonce: text } }
+  const believed = twins.length === 1 ? text : ZERO_NONCE
+  const entry = { ...rest, incarnation: { number, nonce: believed } }
   return leftAt === undefined ? entry : { ...entry, leftAt }
 }
 

@@ -27,6 +27,7 @@ export interface NodeEntry {
   readonly capacityBytes: number
   /** Multiaddrs without the peer id. */
   readonly addresses: readonly string[]
+  /** Under ZERO_NONCE if two copies of the node's store made this start: neither is believed. */
   readonly incarnation: Incarnation
   /** Version of the Shoal that runs there. */
   readonly version: string

@@ -284,8 +284,12 @@ async function continueFrom(
   random: Random,
   last: number
 ): Promise<void> {
-  await continueAfter(disk, random, log, last)
-  onShutdown?.('a newer start of this node was known to the mesh; it is noted now: start again')
+  try {
+    await continueAfter(disk, random, log, last)
+    onShutdown?.('a newer start of this node was known to the mesh; it is noted now: start again')
+  } catch (error) {
+    log.error({ error: messageOf(error) }, 'the newer start could not be noted: try again')
+  }
 }
 
 // -- the end

@@ -112,6 +112,17 @@ export function isSuccessor(known: Incarnation, next: Incarnation): boolean {
   return next.number > known.number || sameIncarnation(known, next)
 }
 
+export function sameSpec(a: VolumeSpec, b: VolumeSpec): boolean {
+  return (
+    a.id === b.id &&
+    a.extentBytes === b.extentBytes &&
+    a.stripeUnitBytes === b.stripeUnitBytes &&
+    a.columns === b.columns &&
+    a.copies === b.copies &&
+    a.generation === b.generation
+  )
+}
+
 /** A text that is equal exactly for equal chunks; a key of maps, and part of file names. */
 export function chunkName(key: ChunkKey): string {
   return `${key.volume}/${key.extent}.${key.generation}.${key.column}.${key.replica}`

@@ -2,7 +2,7 @@
  * What the shards of a volume together say that it is: its spec, its size, and who holds what.
  */
 import { assert } from '../assert.ts'
-import type { NodeId, VolumeId, VolumeSpec } from '../ids.ts'
+import { type NodeId, sameSpec, type VolumeId, type VolumeSpec } from '../ids.ts'
 import type { ShardState } from '../shard-control/messages.ts'
 import { shapeProblem } from '../stripe/map.ts'
 import { type Placement, placementOf } from './placement.ts'
@@ -48,15 +48,4 @@ function sized(
     if (placement.gaps.length === 0) return { sizeBytes, placement }
   }
   return { sizeBytes: greatest, placement: placementOf(spec, greatest, holdings) }
-}
-
-function sameSpec(a: VolumeSpec, b: VolumeSpec): boolean {
-  return (
-    a.id === b.id &&
-    a.extentBytes === b.extentBytes &&
-    a.stripeUnitBytes === b.stripeUnitBytes &&
-    a.columns === b.columns &&
-    a.copies === b.copies &&
-    a.generation === b.generation
-  )
 }

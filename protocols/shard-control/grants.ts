@@ -11,7 +11,7 @@
  * smaller token changes nothing; every call may be repeated, with the same outcome.
  */
 import type { NodeId, Run, Token, VolumeSpec } from '../ids.ts'
-import { compareEpochs, compareTokens } from '../ids.ts'
+import { compareEpochs, compareTokens, sameSpec } from '../ids.ts'
 import { shapeProblem } from '../stripe/map.ts'
 import type { ControlAnswer, ControlRequest, Holder } from './messages.ts'
 import type { ReleasedRun } from './runs.ts'
@@ -142,17 +142,6 @@ function epochProblem(token: Token, runs: readonly Run[]): string | undefined {
 
 function sameHolder(a: Holder, b: Holder | undefined): boolean {
   return b !== undefined && a.node === b.node && a.host === b.host && a.since === b.since
-}
-
-function sameSpec(a: VolumeSpec, b: VolumeSpec): boolean {
-  return (
-    a.id === b.id &&
-    a.extentBytes === b.extentBytes &&
-    a.stripeUnitBytes === b.stripeUnitBytes &&
-    a.columns === b.columns &&
-    a.copies === b.copies &&
-    a.generation === b.generation
-  )
 }
 
 function answer(given: ControlAnswer): Decision {
