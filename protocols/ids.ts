@@ -19,6 +19,8 @@ export type VolumeId = Brand<string, 'VolumeId'>
 export type NodeId = Brand<string, 'NodeId'>
 /** 8 random bytes as 16 lower-case hex digits. */
 export type Nonce = Brand<string, 'Nonce'>
+/** One attempt to pass a replica on: 8 random bytes as 16 lower-case hex digits, never used twice. */
+export type HandoffId = Brand<string, 'HandoffId'>
 
 export interface Token {
   readonly counter: number
@@ -77,6 +79,10 @@ export function isVolumeId(value: unknown): value is VolumeId {
 }
 
 export function isNonce(value: unknown): value is Nonce {
+  return typeof value === 'string' && HEX_16.test(value)
+}
+
+export function isHandoffId(value: unknown): value is HandoffId {
   return typeof value === 'string' && HEX_16.test(value)
 }
 

@@ -187,6 +187,8 @@ export class ControlDesk {
         spec: record.spec,
         sizeBytes: record.sizeBytes,
         token: record.token,
+        writer: record.writer,
+        ...(record.mover === undefined ? {} : { mover: record.mover }),
         ...(record.holder === undefined ? {} : { holder: record.holder }),
         ...(silentMs === undefined ? {} : { holderSilentMs: silentMs }),
         incarnation: this.#options.store.incarnation,

@@ -9,10 +9,12 @@
 import { decode, encode } from 'cborg'
 import { z } from 'zod'
 import { messageOf } from '../../protocols/fault.ts'
-import type { ChunkKey, NodeId, Token, VolumeId } from '../../protocols/ids.ts'
-import { isCounter, isNodeId, isVolumeId } from '../../protocols/ids.ts'
+import type { ChunkKey, Token, VolumeId } from '../../protocols/ids.ts'
+import { isCounter, isVolumeId } from '../../protocols/ids.ts'
 import {
   holderSchema,
+  receivingSchema,
+  releasedSchema,
   runSchema,
   specSchema,
   tokenSchema
@@ -22,7 +24,8 @@ import { noSpace } from './health.ts'
 import { encodeSealed, SealedKind } from './sealed.ts'
 import type { ShardRecord } from './types.ts'
 
-export const MANIFEST_VERSION = 1
+/** Version 2 knows handoffs: the writer's token, movers, ids of what is released and received. */
+export const MANIFEST_VERSION = 2
 export const TOMBSTONES_VERSION = 1
 export const ROOT_VERSION = 1
 const CHUNK_BYTES = 16
@@ -48,16 +51,17 @@ export interface Root {
   readonly provenLsn: number
 }
 
-const nodeId = z.custom<NodeId>(isNodeId)
 const manifestSchema = z.strictObject({
   record: z.strictObject({
     spec: specSchema,
     sizeBytes: z.number().int().min(0),
     token: tokenSchema,
     holder: holderSchema.nullable(),
+    writer: tokenSchema,
+    mover: holderSchema.nullable(),
     runs: z.array(runSchema),
-    released: z.array(z.strictObject({ run: runSchema, to: nodeId })),
-    receiving: z.array(z.strictObject({ run: runSchema, from: nodeId }))
+    released: z.array(releasedSchema),
+    receiving: z.array(receivingSchema)
   }),
   chunks: z.instanceof(Uint8Array)
 })
@@ -77,9 +81,10 @@ export function encodeManifest(record: ShardRecord, chunks: readonly ListedChunk
     packed.writeUInt8(key.replica, i * CHUNK_BYTES + 8)
     packed.writeUInt32LE(allocatedBlocks, i * CHUNK_BYTES + 12)
   }
-  const { spec, sizeBytes, token, runs, released, receiving } = record
+  const { spec, sizeBytes, token, writer, runs, released, receiving } = record
   const holder = record.holder ?? null
-  const plain = { spec, sizeBytes, token, holder, runs, released, receiving }
+  const mover = record.mover ?? null
+  const plain = { spec, sizeBytes, token, writer, holder, mover, runs, released, receiving }
   const recordBytes = encode(plain).length
   if (recordBytes > MAX_SHARD_RECORD_BYTES) throw noSpace('this shard has too many runs to keep')
   const body = encode({ record: plain, chunks: packed })
@@ -92,7 +97,9 @@ export function decodeManifest(body: Uint8Array): Manifest | string {
   const { record, chunks } = value
   if (chunks.length % CHUNK_BYTES !== 0) return 'its list of chunks is cut short'
   const listed = unpackChunks(record.spec.id, chunks)
-  return { record: { ...record, holder: record.holder ?? undefined }, chunks: listed }
+  const { holder, mover } = record
+  const plain = { holder: holder ?? undefined, mover: mover ?? undefined }
+  return { record: { ...record, ...plain }, chunks: listed }
 }
 
 export function encodeTombstones(list: readonly Tombstone[]): Buffer {

@@ -10,27 +10,11 @@
  * - a read answers only bytes whose checksums match; anything else rejects.
  * Rejections are ShoalError: BAD_CHECKSUM, NO_SPACE, IO_ERROR.
  */
-import type {
-  ChunkKey,
-  Incarnation,
-  NodeId,
-  Run,
-  Token,
-  VolumeId,
-  VolumeSpec
-} from '../../protocols/ids.ts'
-import type { Holder } from '../../protocols/shard-control/messages.ts'
+import type { ChunkKey, Incarnation, Token, VolumeId } from '../../protocols/ids.ts'
+import type { ShardHead } from '../../protocols/shard-control/grants.ts'
 
 /** The durable head of a shard. Replaced as a whole, atomically. */
-export interface ShardRecord {
-  readonly spec: VolumeSpec
-  readonly sizeBytes: number
-  readonly token: Token
-  readonly holder: Holder | undefined
-  readonly runs: readonly Run[]
-  readonly released: ReadonlyArray<{ readonly run: Run; readonly to: NodeId }>
-  readonly receiving: ReadonlyArray<{ readonly run: Run; readonly from: NodeId }>
-}
+export type ShardRecord = ShardHead
 
 export interface ReadResult {
   readonly data: Uint8Array

@@ -10,22 +10,27 @@
  * Invariants: a decision never lowers the token, the size, or the set of runs; a call under a
  * smaller token changes nothing; every call may be repeated, with the same outcome.
  */
-import type { NodeId, Run, Token, VolumeSpec } from '../ids.ts'
+import type { Run, Token, VolumeSpec } from '../ids.ts'
 import { compareEpochs, compareTokens, sameSpec } from '../ids.ts'
 import { shapeProblem } from '../stripe/map.ts'
 import type { ControlAnswer, ControlRequest, Holder } from './messages.ts'
-import type { ReleasedRun } from './runs.ts'
+import type { ReceivingRun, ReleasedRun } from './runs.ts'
 import { joinRuns, runsProblem, sameRuns } from './runs.ts'
 
 /** What a shard durably knows of itself. */
 export interface ShardHead {
   readonly spec: VolumeSpec
   readonly sizeBytes: number
+  /** The greatest token that was granted, to a gateway or to a mover. */
   readonly token: Token
+  /** The greatest that was granted to a gateway: who wrote last. */
+  readonly writer: Token
   readonly holder: Holder | undefined
+  /** Who has the volume for the moment of one handoff; the token is then the mover's. */
+  readonly mover: Holder | undefined
   readonly runs: readonly Run[]
   readonly released: readonly ReleasedRun[]
-  readonly receiving: ReadonlyArray<{ readonly run: Run; readonly from: NodeId }>
+  readonly receiving: readonly ReceivingRun[]
 }
 
 /** What the store knows about the volume of the call. */
@@ -82,6 +87,7 @@ export function stale(head: ShardHead): ControlAnswer {
   return {
     is: 'stale',
     token: head.token,
+    writer: head.writer,
     ...(head.holder === undefined ? {} : { holder: head.holder })
   }
 }
@@ -105,14 +111,15 @@ function decideCreate(known: Known, request: Changing & { call: 'create' }): Dec
   if (known.availableBytes < known.wantedBytes) {
     return answer({ is: 'no-space', availableBytes: Math.max(0, known.availableBytes) })
   }
-  const none = { holder: undefined, released: [], receiving: [] }
-  return { do: 'save', head: { spec, sizeBytes, token, runs, ...none } }
+  const none = { holder: undefined, mover: undefined, released: [], receiving: [] }
+  return { do: 'save', head: { spec, sizeBytes, token, writer: token, runs, ...none } }
 }
 
 function decideOpen(head: ShardHead, request: Changing & { call: 'open' }): Decision {
   const { token, holder } = request
   const isRepeat = compareTokens(token, head.token) === 0 && sameHolder(holder, head.holder)
-  return isRepeat ? { do: 'keep' } : { do: 'save', head: { ...head, token, holder } }
+  const granted = { ...head, token, writer: token, holder, mover: undefined }
+  return isRepeat ? { do: 'keep' } : { do: 'save', head: granted }
 }
 
 function decideGrow(head: ShardHead, request: Changing & { call: 'grow' }): Decision {

@@ -7,8 +7,17 @@
  * smaller than the shard's greatest is answered `stale`, and changes nothing.
  */
 import { z } from 'zod'
-import type { NodeId, Nonce, PlacementEpoch, Run, Token, VolumeId, VolumeSpec } from '../ids.ts'
-import { isCounter, isNodeId, isNonce, isVolumeId } from '../ids.ts'
+import type {
+  HandoffId,
+  NodeId,
+  Nonce,
+  PlacementEpoch,
+  Run,
+  Token,
+  VolumeId,
+  VolumeSpec
+} from '../ids.ts'
+import { isCounter, isHandoffId, isNodeId, isNonce, isVolumeId } from '../ids.ts'
 import {
   BLOCK_BYTES,
   MAX_COLUMNS,
@@ -20,7 +29,7 @@ import {
   MIN_EXTENT_BYTES
 } from '../limits.ts'
 
-export const SHARD_CONTROL_PROTOCOL = '/shoal/shard-control/1'
+export const SHARD_CONTROL_PROTOCOL = '/shoal/shard-control/2'
 
 const counter = z.custom<number>(isCounter, 'not a counter')
 const nonce = z.custom<Nonce>(isNonce, 'not a nonce')
@@ -69,6 +78,20 @@ export const holderSchema = z.strictObject({
   since: z.number()
 })
 export type Holder = z.infer<typeof holderSchema>
+
+const handoffId = z.custom<HandoffId>(isHandoffId, 'not a handoff id')
+export const releasedSchema = z.strictObject({
+  run: runSchema,
+  to: nodeId,
+  handoff: handoffId.optional()
+})
+export const receivingSchema = z.strictObject({
+  run: runSchema,
+  from: nodeId,
+  handoff: handoffId,
+  isPrepared: z.boolean(),
+  reservedBytes: z.number().int().min(0).max(MAX_EXTENT_BYTES)
+})
 
 const runs = z.array(runSchema).max(MAX_RUNS)
 const sizeBytes = blocks(MAX_VOLUME_BYTES)
@@ -129,18 +152,22 @@ export type ControlRequest = z.infer<typeof controlRequestSchema>
 export const shardStateSchema = z.strictObject({
   spec: specSchema,
   sizeBytes,
-  /** The greatest token that the shard has granted. */
+  /** The greatest token that the shard has granted, to a gateway or to a mover. */
   token: tokenSchema,
+  /** The greatest that it has granted to a gateway. */
+  writer: tokenSchema,
+  /** Who has the token if it is not a gateway: taken for the moment of one handoff. */
+  mover: holderSchema.optional(),
   /** Absent after a detach, or if nobody ever attached. */
   holder: holderSchema.optional(),
   /** How long ago the holder was last heard, ms; absent without a holder. */
   holderSilentMs: z.number().min(0).optional(),
   incarnation: incarnationSchema,
   runs,
-  /** Runs passed on by a committed handoff: to whom, at which epoch. Empty until data moves. */
-  released: z.array(z.strictObject({ run: runSchema, to: nodeId })).max(MAX_RUNS),
-  /** Runs being received (prepared or earlier). Empty until data moves. */
-  receiving: z.array(z.strictObject({ run: runSchema, from: nodeId })).max(MAX_RUNS),
+  /** Runs passed on by a committed handoff: to whom, at which epoch. */
+  released: z.array(releasedSchema).max(MAX_RUNS),
+  /** Chunks on their way here. */
+  receiving: z.array(receivingSchema).max(MAX_RUNS),
   allocatedBytes: z.number().min(0)
 })
 export type ShardState = z.infer<typeof shardStateSchema>
@@ -150,7 +177,12 @@ export const controlAnswerSchema = z.discriminatedUnion('is', [
   z.strictObject({ is: z.literal('state'), state: shardStateSchema }),
   z.strictObject({ is: z.literal('done') }),
   z.strictObject({ is: z.literal('digest'), cid: z.string().max(128) }),
-  z.strictObject({ is: z.literal('stale'), token: tokenSchema, holder: holderSchema.optional() }),
+  z.strictObject({
+    is: z.literal('stale'),
+    token: tokenSchema,
+    writer: tokenSchema,
+    holder: holderSchema.optional()
+  }),
   z.strictObject({ is: z.literal('absent') }),
   z.strictObject({ is: z.literal('removed'), token: tokenSchema }),
   z.strictObject({ is: z.literal('no-space'), availableBytes: z.number().min(0) }),

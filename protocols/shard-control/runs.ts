@@ -6,14 +6,29 @@
  * Invariants: held runs of one shard never overlap; each lies inside the volume's layout.
  */
 import { assert } from '../assert.ts'
-import type { ChunkKey, NodeId, Run, VolumeSpec } from '../ids.ts'
+import type { ChunkKey, HandoffId, NodeId, Run, VolumeSpec } from '../ids.ts'
 import { compareEpochs } from '../ids.ts'
 import { MAX_COLUMNS, MAX_COPIES, MAX_GRANTED_RUNS } from '../limits.ts'
 import { extentCount } from '../stripe/map.ts'
 
+/** Passed on by a committed handoff; `run.epoch` is the epoch at which the target holds it. */
 export interface ReleasedRun {
   readonly run: Run
   readonly to: NodeId
+  /** Until the target has confirmed: the bytes are still here. */
+  readonly handoff?: HandoffId | undefined
+}
+
+/** One chunk on its way here. */
+export interface ReceivingRun {
+  /** `epoch`: the source's while it is copied, the approved one once prepared. */
+  readonly run: Run
+  readonly from: NodeId
+  readonly handoff: HandoffId
+  /** Complete and durable here: nothing but the source's word is missing. */
+  readonly isPrepared: boolean
+  /** Kept free for it on this node. */
+  readonly reservedBytes: number
 }
 
 /** Held runs by (generation, column, replica), each list sorted by its first extent. */

@@ -22,7 +22,9 @@ const RECORD: ShardRecord = {
   spec: spec(V),
   sizeBytes: 4 * MiB,
   token: FIRST_TOKEN,
+  writer: FIRST_TOKEN,
   holder: undefined,
+  mover: undefined,
   runs: [run(0, 4)],
   released: [],
   receiving: []

@@ -104,7 +104,9 @@ export function shardRecord(volume: VolumeId = VOLUME, counter = 1): ShardRecord
     spec: { ...spec, columns: 1, copies: 1 },
     sizeBytes: GiB,
     token: { counter, attach: ATTACH },
+    writer: { counter, attach: ATTACH },
     holder: { node: NODE, host: 'host', since: 1 },
+    mover: undefined,
     runs: [],
     released: [],
     receiving: []

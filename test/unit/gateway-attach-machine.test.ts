@@ -41,6 +41,7 @@ function shard(column: number, parts: Partial<ShardState> = {}): ShardState {
     spec: spec(VOLUME),
     sizeBytes: 4 * MiB,
     token: FIRST_TOKEN,
+    writer: FIRST_TOKEN,
     incarnation: { number: 1, nonce: '0000000000000001' as Nonce },
     runs: [run(0, 4, column)],
     released: [],
@@ -134,7 +135,7 @@ describe('the attach machine', () => {
   })
 
   it('gives up, and never raises again, when a shard knows a greater token', () => {
-    const stale: ControlAnswer = { is: 'stale', token: token(99) }
+    const stale: ControlAnswer = { is: 'stale', token: token(99), writer: token(99) }
     const events: AttachEvent[] = [
       answer(a, shard(0)),
       answer(b, shard(1)),

@@ -148,6 +148,7 @@ describe('a store that was restored from an older copy', () => {
           spec: shape,
           sizeBytes: 4 * MiB,
           token: FIRST_TOKEN,
+          writer: FIRST_TOKEN,
           incarnation: { number, nonce: nonce as Nonce },
           runs: [run(0, 4, 0)],
           released: [],

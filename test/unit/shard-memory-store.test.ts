@@ -29,8 +29,9 @@ it('loses unflushed changes with the power, all or all but the first few', async
     const medium = new MemoryMedium()
     const store = new MemoryChunkStore(medium)
     const { spec, sizeBytes, runs } = createCall(V)
-    const none = { holder: undefined, released: [], receiving: [] }
-    await store.saveShard({ spec, sizeBytes, runs, token: FIRST_TOKEN, ...none })
+    const none = { holder: undefined, mover: undefined, released: [], receiving: [] }
+    const tokens = { token: FIRST_TOKEN, writer: FIRST_TOKEN }
+    await store.saveShard({ spec, sizeBytes, runs, ...tokens, ...none })
     for (let block = 0; block < 3; block++) {
       const data = Buffer.alloc(BLOCK_BYTES, 1)
       await store.write(CHUNK, block * BLOCK_BYTES, data, blockChecksums(data))

@@ -366,7 +366,9 @@ describe('what was passed on', () => {
       spec,
       sizeBytes,
       token: first,
+      writer: first,
       holder: undefined,
+      mover: undefined,
       runs: [run(0, 2), run(3, 4, 0, later)],
       released: [{ run: run(2, 4, 0, { token: FIRST_TOKEN, counter: 5 }), to: GATEWAY }],
       receiving: []

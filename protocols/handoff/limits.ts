@@ -1,0 +1,15 @@
+/** Bounds of the handoff protocol. Bytes, milliseconds, or a count. */
+import { MiB } from '../limits.ts'
+
+/** Data of one `blocks` frame. */
+export const MAX_HANDOFF_DATA_BYTES = MiB
+/** Data sent and not yet `stored`. */
+export const HANDOFF_WINDOW_BYTES = 4 * MiB
+/** From the approval to the commit; a cutover that takes longer is aborted. */
+export const CUTOVER_MS = 10_000
+/** Rounds of changed blocks are copied until at most this much is left. */
+export const SMALL_REST_BYTES = MiB
+/** ... or until so many rounds did not get there: the holder is asked all the same. */
+export const MAX_ROUNDS = 8
+/** Copies that turn out different are made again so often, then the handoff is aborted. */
+export const MAX_DIGEST_RETRIES = 2
