@@ -19,6 +19,7 @@ import { BLOCK_BYTES } from '../../protocols/limits.ts'
 import { columnBytes, shapeProblem } from '../../protocols/stripe/map.ts'
 import { HANDOFF_PIECE_BLOCKS } from '../limits.ts'
 import type { ByteStream } from '../ports.ts'
+import { BlockState } from '../storage/table.ts'
 import { HandoffChannel } from './channel.ts'
 import { announceHeld } from './claims.ts'
 import { uncompress } from './compressor.ts'
@@ -139,8 +140,8 @@ export class TargetRun {
     if (chunk !== undefined && store.chunks(chunk.volume).some(key => sameChunk(key, chunk))) {
       for (let at = 0; at < this.#table.blocks; at += MAX_HAVE_BLOCKS) {
         const count = Math.min(MAX_HAVE_BLOCKS, this.#table.blocks - at)
-        const { allocated, crcs } = await store.blocks(chunk, at, count)
-        for (const run of dataRuns(allocated)) {
+        const { states, crcs } = await store.blocks(chunk, at, count)
+        for (const run of dataRuns(states)) {
           const { first, length } = run
           const some = crcs.slice(first, first + length)
           await this.#say({ type: 'have', first: at + first, count: length, crcs: some })
@@ -316,15 +317,15 @@ function sameChunk(a: Hello['chunk'], b: Hello['chunk']): boolean {
   )
 }
 
-function* dataRuns(allocated: Uint8Array): Generator<{ first: number; length: number }> {
+function* dataRuns(states: Uint8Array): Generator<{ first: number; length: number }> {
   let first = 0
-  while (first < allocated.length) {
-    if (allocated[first] !== 1) {
+  while (first < states.length) {
+    if (states[first] !== BlockState.data) {
       first++
       continue
     }
     let end = first
-    while (end < allocated.length && allocated[end] === 1) end++
+    while (end < states.length && states[end] === BlockState.data) end++
     yield { first, length: end - first }
     first = end
   }
