@@ -101,7 +101,8 @@ export class Applier {
     const run = findRun(volume.index, chunk)
     if (run === undefined || compareEpochs(run.epoch, request.epoch) !== 0) {
       const released = run === undefined ? findReleased(record.released, chunk) : undefined
-      if (released !== undefined) return movedAnswer(request, released.to)
+      if (released !== undefined)
+        return movedAnswer(request, { node: released.to, epoch: released.run.epoch })
       return plainAnswer(request, Status.noChunk)
     }
     if (offsetBytes + lengthBytes > columnBytes(record.spec, chunk.column)) {
