@@ -16,7 +16,7 @@ import {
   SHARD_CONTROL_PROTOCOL
 } from '../../protocols/shard-control/messages.ts'
 import { SHARD_IO_PROTOCOL } from '../../protocols/shard-io/messages.ts'
-import { SHARD_STREAMS, SHARD_STREAMS_PER_PEER } from '../limits.ts'
+import { DEFAULT_HOLDER_TIMEOUT_MS, SHARD_STREAMS, SHARD_STREAMS_PER_PEER } from '../limits.ts'
 import type { ByteStream, Clock, Log, Network } from '../ports.ts'
 import type { Rpc } from '../rpc/types.ts'
 import type { ChunkStore } from '../storage/types.ts'
@@ -26,6 +26,7 @@ import { connectLocal } from './local.ts'
 import { Reception } from './reception.ts'
 import { Scheduler } from './scheduler.ts'
 import { serveStream } from './stream.ts'
+import { VolumeTurns } from './turns.ts'
 import type { LocalConnection, ShardServer, ShardServerStats, ShardStats } from './types.ts'
 import type { ShardVolume } from './volume.ts'
 import { Volumes } from './volumes.ts'
@@ -37,6 +38,8 @@ export interface ShardServerOptions {
   readonly clock: Clock
   readonly log: Log
   readonly self: NodeId
+  /** A holder that was not heard for so long is taken for gone: movers may have the volume. */
+  readonly holderTimeoutMs?: number | undefined
 }
 
 /** Serves at once, under both protocols. The store stays the caller's: close it after the server. */
@@ -82,7 +85,16 @@ class Server implements ShardServer {
       scheduler: this.#scheduler,
       outOfService
     })
-    this.#desk = new ControlDesk({ store, volumes: this.#volumes, clock, log, outOfService })
+    const turns = new VolumeTurns()
+    this.#desk = new ControlDesk({
+      store,
+      volumes: this.#volumes,
+      turns,
+      clock,
+      log,
+      outOfService,
+      holderTimeoutMs: options.holderTimeoutMs ?? DEFAULT_HOLDER_TIMEOUT_MS
+    })
     if (store.failure !== undefined) this.#fail(store.failure)
     store.onFailure(error => this.#fail(error))
     network.handle(SHARD_IO_PROTOCOL, stream => this.#accept(stream))

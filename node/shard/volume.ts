@@ -37,6 +37,8 @@ export class ShardVolume {
   }
   /** Monotonic ms when the holder was last heard; the start of the server counts as once. */
   heardAtMs: number
+  /** Monotonic ms when the mover was granted; the start of the server counts for one before. */
+  moverAtMs: number
   /** Monotonic ms of the last line in the log about a failed request. */
   reportedAtMs = Number.NEGATIVE_INFINITY
   #record: ShardRecord | undefined
@@ -54,6 +56,7 @@ export class ShardVolume {
   ) {
     this.id = record.spec.id
     this.heardAtMs = heardAtMs
+    this.moverAtMs = heardAtMs
     this.#record = record
     this.#index = indexRuns(record.runs)
     this.#admission = initialAdmission(record.token)
