@@ -21,13 +21,22 @@ import type { ByteStream, Clock, Log, Network } from '../ports.ts'
 import type { Rpc } from '../rpc/types.ts'
 import type { ChunkStore } from '../storage/types.ts'
 import { Applier } from './apply.ts'
+import { ClientLoadMeter } from './client-load.ts'
 import { ControlDesk } from './control.ts'
+import { HeatMeter } from './heat.ts'
 import { connectLocal } from './local.ts'
 import { Reception } from './reception.ts'
+import { Replicas } from './replicas.ts'
 import { Scheduler } from './scheduler.ts'
 import { serveStream } from './stream.ts'
 import { VolumeTurns } from './turns.ts'
-import type { LocalConnection, ShardServer, ShardServerStats, ShardStats } from './types.ts'
+import type {
+  LocalConnection,
+  ReplicaDesk,
+  ShardServer,
+  ShardServerStats,
+  ShardStats
+} from './types.ts'
 import type { ShardVolume } from './volume.ts'
 import { Volumes } from './volumes.ts'
 
@@ -48,6 +57,7 @@ export function createShardServer(options: ShardServerOptions): ShardServer {
 }
 
 class Server implements ShardServer {
+  readonly replicas: ReplicaDesk
   readonly #options: ShardServerOptions
   readonly #volumes: Volumes
   readonly #scheduler: Scheduler
@@ -59,22 +69,26 @@ class Server implements ShardServer {
     this.#options = options
     const { store, network, rpc, clock, log } = options
     const outOfService = () => this.#outOfService
+    const load = new ClientLoadMeter()
+    const heat = new HeatMeter(clock.monotonicMs())
     const applier = new Applier({
       store,
       clock,
       log,
+      load,
+      heat,
       scheduler: () => this.#scheduler,
       violation: (connection, what) => this.#reception.violation(connection, what),
       failed: (connection, error) => this.#reception.failed(connection, error)
     })
-    this.#scheduler = new Scheduler((connection, request) => {
+    this.#scheduler = new Scheduler((connection, request, arrivedAtMs) => {
       try {
-        applier.apply(connection, request)
+        applier.apply(connection, request, arrivedAtMs)
       } catch (error) {
         this.#reception.failed(connection, error)
       }
     })
-    this.#volumes = new Volumes(store, clock, (volume, effect) =>
+    this.#volumes = new Volumes(store, clock, heat, (volume, effect) =>
       this.#reception.carryOut(volume, effect)
     )
     this.#reception = new Reception({
@@ -85,14 +99,16 @@ class Server implements ShardServer {
       scheduler: this.#scheduler,
       outOfService
     })
-    const turns = new VolumeTurns()
+    const shared = { store, volumes: this.#volumes, turns: new VolumeTurns(), clock, outOfService }
+    this.replicas = new Replicas({
+      ...shared,
+      load,
+      heat,
+      disconnect: (volume, why) => this.#disconnect(why, volume)
+    })
     this.#desk = new ControlDesk({
-      store,
-      volumes: this.#volumes,
-      turns,
-      clock,
+      ...shared,
       log,
-      outOfService,
       holderTimeoutMs: options.holderTimeoutMs ?? DEFAULT_HOLDER_TIMEOUT_MS
     })
     if (store.failure !== undefined) this.#fail(store.failure)
@@ -159,7 +175,12 @@ class Server implements ShardServer {
   /** Nothing in flight is answered any more: gateways send again to the next incarnation. */
   #stop(why: string): void {
     this.#outOfService ??= why
+    this.#disconnect(why)
+  }
+
+  #disconnect(why: string, id?: VolumeId): void {
     for (const connection of this.#reception.all()) {
+      if (id !== undefined && connection.volume?.id !== id) continue
       this.#reception.abort(connection, new Error(why))
     }
   }

@@ -5,6 +5,7 @@ import type { AdmissionEffect } from '../../protocols/shard-io/session.ts'
 import { SHARDS_PER_NODE } from '../limits.ts'
 import type { Clock } from '../ports.ts'
 import type { ChunkStore, ShardRecord } from '../storage/types.ts'
+import type { HeatMeter } from './heat.ts'
 import { ShardVolume } from './volume.ts'
 
 /** Why a node takes no further shard. */
@@ -13,20 +14,22 @@ export const FULL = 'the node holds as many shards as it may'
 export class Volumes {
   readonly #store: ChunkStore
   readonly #clock: Clock
-  readonly #startedAtMs: number
+  readonly #heat: HeatMeter
   readonly #carryOut: (volume: ShardVolume, effect: AdmissionEffect) => void
   readonly #volumes = new Map<VolumeId, ShardVolume>()
 
   constructor(
     store: ChunkStore,
     clock: Clock,
+    heat: HeatMeter,
     carryOut: (volume: ShardVolume, effect: AdmissionEffect) => void
   ) {
     this.#store = store
     this.#clock = clock
-    this.#startedAtMs = clock.monotonicMs()
+    this.#heat = heat
     this.#carryOut = carryOut
-    for (const record of store.shards()) this.#make(record, this.#startedAtMs)
+    const startedAtMs = clock.monotonicMs()
+    for (const record of store.shards()) this.#make(record, startedAtMs)
   }
 
   all(): ShardVolume[] {
@@ -56,8 +59,10 @@ export class Volumes {
     return volume
   }
 
-  /** The store has removed the shard, durably. */
+  /** The store has removed or forgotten the shard, durably. */
   remove(id: VolumeId): void {
+    const volume = this.#volumes.get(id)
+    if (volume !== undefined) this.#heat.remove(volume.heat)
     this.#volumes.delete(id)
   }
 
@@ -68,7 +73,7 @@ export class Volumes {
   }
 
   #make(record: ShardRecord, heardAtMs: number): ShardVolume {
-    const volume = new ShardVolume(record, heardAtMs, this.#carryOut)
+    const volume = new ShardVolume(record, heardAtMs, this.#heat.add(), this.#carryOut)
     this.#volumes.set(volume.id, volume)
     return volume
   }

@@ -69,6 +69,14 @@ export function findRun(index: RunIndex, chunk: Where): Run | undefined {
   return undefined
 }
 
+/** How the chunk is on its way here, or undefined. */
+export function findReceiving(
+  receiving: readonly ReceivingRun[],
+  chunk: Where
+): ReceivingRun | undefined {
+  return receiving.find(entry => covers(entry.run, chunk))
+}
+
 /** Where the chunk went: of all handoffs that released it, the one with the greatest epoch. */
 export function findReleased(
   released: readonly ReleasedRun[],
