@@ -29,6 +29,14 @@ export const SHARD_DIGESTS_WAITING = 64
 export const SHARDS_PER_NODE = 4096
 /** A node with less to write than this takes no new shard. */
 export const MIN_FREE_FOR_SHARD_BYTES = 16 * MiB
+/** When to send a change of a chunk again that a handoff froze. */
+export const FROZEN_RETRY_MS = 20
+/** The longest wait of a client is that of this window and the one before. */
+export const CLIENT_LOAD_WINDOW_MS = 100
+/** Chunks whose rate of requests a node remembers, about 100 bytes each; the coldest go. */
+export const HEAT_CHUNKS = 65_536
+export const HEAT_EVICTED_FRACTION = 1 / 8
+export const HEAT_HALF_LIFE_MS = 300_000
 /** Peers whose violations of shard-io are counted by name. */
 export const SHARD_VIOLATORS = 1024
 
