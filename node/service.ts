@@ -2,15 +2,20 @@
  * What a node does for volumes, wired over the ports:
  *
  *   openStorage: disk -> incarnation, and a store if the node has capacity
- *   openService: store -> shard server ;  disk -> map ;  map, shard server -> gateway
+ *   openService: store -> shard server ;  disk -> map ;  map, shard server -> gateway, handoffs
  *
  * The daemon puts real ports below it, the simulator simulated ones; everything between is the
  * same. Invariants: nothing here knows libp2p, files or the control API; what was opened has pushed
  * onto `cleanups` how it is closed, in the order of opening, also when a later part fails.
  */
+import type { ObserveStep } from '../protocols/handoff/steps.ts'
 import type { Incarnation, NodeId, VolumeId } from '../protocols/ids.ts'
 import { createGateway, type GatewayOptions } from './gateway/gateway.ts'
 import type { Gateway } from './gateway/types.ts'
+import { createHandoffs } from './handoff/handoffs.ts'
+import { MoverTurns } from './handoff/mover-turns.ts'
+import type { Handoffs, Pace } from './handoff/types.ts'
+import { DEFAULT_HOLDER_TIMEOUT_MS } from './limits.ts'
 import { createMap } from './map/map.ts'
 import type { ShardMap } from './map/types.ts'
 import type { Clock, Disk, Log, Network, Random } from './ports.ts'
@@ -54,12 +59,18 @@ export interface ServiceParts extends Basics {
   readonly rpc: Rpc
   readonly acceptsRevocation: (peer: NodeId, signed: Uint8Array) => boolean
   readonly gatewayOptions?: GatewayOptions
+  /** The rate of background copying; unbounded by default. */
+  readonly pace?: Pace
+  /** Told of every step of a handoff in which this node takes part. */
+  readonly observe?: ObserveStep
 }
 
 export interface Service {
   readonly shards: ShardServer | undefined
   readonly map: ShardMap
   readonly gateway: Gateway
+  /** Absent on a node without capacity. */
+  readonly handoffs: Handoffs | undefined
 }
 
 /** Throws ShoalError DATA_DIR. */
@@ -101,7 +112,34 @@ export async function openService(parts: ServiceParts, cleanups: Cleanup[]): Pro
     self,
     options: gatewayOptions
   })
-  const service = { shards, map, gateway }
-  cleanups.push(() => service.gateway.close())
-  return service
+  cleanups.push(() => gateway?.close())
+  const handoffs = openHandoffs(parts, shards, map)
+  cleanups.push(() => handoffs?.close())
+  return { shards, map, gateway, handoffs }
+}
+
+const UNBOUNDED: Pace = { take: () => Promise.resolve() }
+
+function openHandoffs(
+  parts: ServiceParts,
+  shards: ShardServer | undefined,
+  map: ShardMap
+): Handoffs | undefined {
+  const { self, store, network, rpc, clock, random, log, gatewayOptions = {} } = parts
+  if (store === undefined || shards === undefined) return undefined
+  return createHandoffs({
+    self,
+    store,
+    shards,
+    network,
+    rpc,
+    map,
+    clock,
+    random,
+    log,
+    pace: parts.pace ?? UNBOUNDED,
+    observe: parts.observe ?? (() => {}),
+    holderTimeoutMs: gatewayOptions.holderTimeoutMs ?? DEFAULT_HOLDER_TIMEOUT_MS,
+    movers: new MoverTurns()
+  })
 }

@@ -102,7 +102,7 @@ export class Copier {
   *#pieces(): Generator<Piece> {
     let from = 0
     for (;;) {
-      const run = this.#parts.dirty.takeFrom(from, HANDOFF_PIECE_BLOCKS)
+      const run = this.#parts.dirty.take(from, HANDOFF_PIECE_BLOCKS)
       if (run === undefined) return
       from = run.first + run.count
       yield run

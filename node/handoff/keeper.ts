@@ -97,7 +97,7 @@ export class Keeper {
     }
     await this.#free(volume)
     const now = replicas.head(volume)
-    if (now !== undefined && isEmpty(now)) await replicas.forget(volume)
+    if (now !== undefined && isEmpty(now)) await this.#forget(volume)
   }
 
   async #receiving(volume: VolumeId, entry: ReceivingRun): Promise<void> {
@@ -160,6 +160,16 @@ export class Keeper {
       if (head === undefined || mustKeep(head, chunk) || this.#options.isSending(chunk)) continue
       await store.freeChunk(chunk)
     }
+  }
+
+  /** Only once the last of its chunks has left the disk: until then it is looked at again. */
+  async #forget(volume: VolumeId): Promise<void> {
+    const { store, shards } = this.#parts
+    if (store.chunks(volume).length > 0) return
+    await shards.replicas.forget(volume, async () => {
+      const isForgotten = await store.forgetShard(volume)
+      if (!isForgotten) throw new Error('the shard keeps something still')
+    })
   }
 
   /** A mover lives for a moment only: one of ours that is on record is of an earlier start. */

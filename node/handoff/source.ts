@@ -190,7 +190,8 @@ export class SourceRun {
     const blocks = lengthBytes / BLOCK_BYTES
     // From here on no change goes unnoticed; what is there already is marked as a whole.
     this.#dirty = shards.replicas.track(chunk)
-    this.#dirty.mark(0, blocks)
+    assert(this.#dirty !== undefined, 'a chunk that is held is tracked')
+    this.#dirty.markAll()
     this.#totalBytes = await allocatedBytes(store, chunk, lengthBytes)
     observe('source: offering')
     this.#progress('offering')
@@ -294,7 +295,7 @@ export class SourceRun {
   async #rest(): Promise<void> {
     const { clock, shards, observe } = this.#parts
     this.#frozenAtMs = clock.monotonicMs()
-    shards.replicas.freeze(this.chunk)
+    shards.replicas.freeze(this.chunk, this.handoff)
     observe('source: frozen')
     this.#progress('cutover')
     this.#cutoverTimer = clock.after(CUTOVER_MS, () => this.#dispatch({ type: 'expired' }))
@@ -379,7 +380,7 @@ export class SourceRun {
 
   #thaw(): void {
     this.#cutoverTimer?.cancel()
-    this.#parts.shards.replicas.thaw(this.chunk)
+    this.#parts.shards.replicas.thaw(this.chunk, this.handoff)
   }
 
   async #free(): Promise<void> {

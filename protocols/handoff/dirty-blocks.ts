@@ -1,7 +1,7 @@
 /**
- * Which blocks of a chunk changed since they were copied: one bit per block, taken in runs. `take`
- * goes round the chunk from where it last ended, so that a block which is written again and again
- * does not keep the others from being copied.
+ * Which blocks of a chunk changed since they were copied: one bit per block, taken in runs. A
+ * copier takes them in ascending order, so that a round has each block at most once, however often
+ * it is written meanwhile.
  *
  * Invariants: `count` is the number of bits set; a block that was marked is given by exactly one
  * `take` after it, unless it is marked again.
@@ -21,7 +21,6 @@ export class DirtyBlocks {
   readonly blocks: number
   readonly #words: Uint32Array
   #count = 0
-  #cursor = 0
   #closed: (() => void) | undefined
 
   /** `closed` is called once, by `close`: whoever marks here may stop. */
@@ -48,18 +47,16 @@ export class DirtyBlocks {
     return ((this.#word(block >>> 5) >>> (block & 31)) & 1) === 1
   }
 
-  /** Removes and returns the next run of marked blocks, at most so many; undefined: none is left. */
-  take(maxBlocks: number): BlockRun | undefined {
+  /** Removes and returns the first run of marked blocks at or after `from`, at most so many. */
+  take(from: number, maxBlocks: number): BlockRun | undefined {
     assert(maxBlocks > 0, 'a run has blocks')
-    if (this.#count === 0) return undefined
-    const found = this.#next(this.#cursor, this.blocks) ?? this.#next(0, this.#cursor)
-    assert(found !== undefined, 'the count of marked blocks is right')
-    const end = Math.min(this.blocks, found + maxBlocks)
-    let to = found + 1
+    const first = this.#next(from, this.blocks)
+    if (first === undefined) return undefined
+    const end = Math.min(this.blocks, first + maxBlocks)
+    let to = first + 1
     while (to < end && this.has(to)) to += 1
-    this.#change(found, to - found, false)
-    this.#cursor = to === this.blocks ? 0 : to
-    return { first: found, count: to - found }
+    this.#change(first, to - first, false)
+    return { first, count: to - first }
   }
 
   /** Nobody marks here any more. Idempotent. */
