@@ -225,6 +225,20 @@ export const IO_AGE_FACTOR = 4
 /** A holder that no shard has heard for so long is taken for gone. */
 export const DEFAULT_HOLDER_TIMEOUT_MS = 30_000
 export const DEFAULT_ATTACH_TIMEOUT_MS = 30_000
+/** An attach that misses a shard, or a chunk, looks into the map again after so long. */
+export const ATTACH_FETCH_AFTER_MS = 1_000
+/** An approval waits so long for the changes of its chunk that are in flight. */
+export const CUTOVER_BARRIER_MS = 2_000
+/** A source whose approval was refused may ask again after so long. */
+export const CUTOVER_RETRY_MS = 500
+/** The source is asked what became of a cutover: first after so long, then ever less often. */
+export const CUTOVER_ASK_MIN_MS = 200
+export const CUTOVER_ASK_MAX_MS = 2_000
+/** How long a grow or a detach waits for the cutovers that are open: somewhat more than one lives. */
+export const CUTOVER_WAIT_MS = 12_000
+/** Open cutovers of one attachment, and decided ones whose ids are remembered. */
+export const MAX_OPEN_CUTOVERS = 64
+export const MAX_ENDED_CUTOVERS = 4_096
 /** Changes kept for replay and changes in flight, of one attachment; at half a flush is begun. */
 export const REPLAY_BYTES = 64 * MiB
 /** What a change costs of it beside its data. */

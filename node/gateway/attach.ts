@@ -14,13 +14,14 @@ import {
   start,
   step
 } from '../../protocols/attach/machine.ts'
+import type { Carried } from '../../protocols/attach/shards.ts'
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
 import type { NodeId } from '../../protocols/ids.ts'
 import type { ControlRequest, Holder } from '../../protocols/shard-control/messages.ts'
-import { LINK_BACK_OFF_MAX_MS, LINK_BACK_OFF_MIN_MS } from '../limits.ts'
+import { ATTACH_FETCH_AFTER_MS, LINK_BACK_OFF_MAX_MS, LINK_BACK_OFF_MIN_MS } from '../limits.ts'
 import type { Clock, Random, Timer } from '../ports.ts'
 import type { VolumeAttachment } from './attachment.ts'
-import type { ShardCalls } from './shard-calls.ts'
+import type { OutcomeCalls, ShardCalls } from './shard-calls.ts'
 
 export interface AttachOptions {
   readonly attempt: Attempt
@@ -31,6 +32,9 @@ export interface AttachOptions {
   readonly clock: Clock
   readonly random: Random
   readonly calls: ShardCalls
+  readonly outcomes: OutcomeCalls
+  /** The nodes that hold the chunks, by the map as it is now, fetched again. */
+  readonly named: () => Promise<readonly NodeId[]>
   /** Makes the attachment once all shards granted; it serves nobody before the flushes ended. */
   readonly make: (granted: Granted) => VolumeAttachment
 }
@@ -48,6 +52,7 @@ class AttachRun {
   #attachment: VolumeAttachment | undefined
   readonly #retries = new Map<NodeId, { timer: Timer; count: number }>()
   #deadline: Timer | undefined
+  #fetching: Timer | undefined
 
   constructor(
     options: AttachOptions,
@@ -88,6 +93,9 @@ class AttachRun {
         case 'flush':
           void this.#flush(effect.node, effect.granted)
           break
+        case 'carry':
+          void this.#carry(effect.node, effect.released)
+          break
         case 'retry':
           this.#retry(effect.node)
           break
@@ -113,6 +121,15 @@ class AttachRun {
     try {
       const answer = await this.#options.calls(node, request)
       this.#dispatch({ type: 'answer', node, answer })
+    } catch (error) {
+      this.#dispatch({ type: 'missing', node, why: messageOf(error) })
+    }
+  }
+
+  async #carry(node: NodeId, { handoff, chunk, from, epoch }: Carried): Promise<void> {
+    try {
+      await this.#options.outcomes(node, { call: 'carry', handoff, chunk, from, epoch })
+      this.#dispatch({ type: 'again', node })
     } catch (error) {
       this.#dispatch({ type: 'missing', node, why: messageOf(error) })
     }
@@ -145,11 +162,28 @@ class AttachRun {
     })
     this.#retries.get(node)?.timer.cancel()
     this.#retries.set(node, { timer, count: Math.min(count, 16) })
+    this.#fetchLater()
+  }
+
+  /** Somebody is missing: the map may name others meanwhile. */
+  #fetchLater(): void {
+    if (this.#state === undefined || this.#fetching !== undefined) return
+    const { clock, random, named } = this.#options
+    const pauseMs = ATTACH_FETCH_AFTER_MS * (0.75 + random.fraction() / 2)
+    this.#fetching = clock.after(pauseMs, () => {
+      named()
+        .catch(() => [])
+        .then(nodes => {
+          this.#fetching = undefined
+          this.#dispatch({ type: 'named', nodes })
+        })
+    })
   }
 
   #end(): void {
     this.#state = undefined
     this.#deadline?.cancel()
+    this.#fetching?.cancel()
     for (const { timer } of this.#retries.values()) timer.cancel()
   }
 }

@@ -3,7 +3,7 @@
  *
  *   attach --> map (who holds shards) --> protocols/attach --> VolumeAttachment --> announce
  */
-import type { VolumeView } from '../../crdt/types.ts'
+import { effectiveHolders } from '../../crdt/holders.ts'
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
 import type { NodeId, Nonce, VolumeId } from '../../protocols/ids.ts'
 import { SHARD_IO_PROTOCOL } from '../../protocols/shard-io/messages.ts'
@@ -28,7 +28,7 @@ import { VolumeAttachment } from './attachment.ts'
 import { type ChannelListener, localChannel, type ShardChannel, streamChannel } from './channel.ts'
 import type { Layout } from './layout.ts'
 import type { IoOptions } from './link-context.ts'
-import { type ShardCalls, shardCalls } from './shard-calls.ts'
+import { type OutcomeCalls, outcomeCalls, type ShardCalls, shardCalls } from './shard-calls.ts'
 import type { Attachment, Gateway } from './types.ts'
 
 export interface GatewayOptions extends Partial<IoOptions> {
@@ -60,6 +60,7 @@ export function createGateway(parts: GatewayParts): Gateway {
 class VolumeGateway implements Gateway {
   readonly #parts: GatewayParts
   readonly #calls: ShardCalls
+  readonly #outcomes: OutcomeCalls
   readonly #io: IoOptions
   readonly #attachments = new Map<VolumeId, VolumeAttachment>()
   readonly #attaching = new Map<VolumeId, Promise<VolumeAttachment>>()
@@ -69,6 +70,7 @@ class VolumeGateway implements Gateway {
     const { options = {}, network, rpc } = parts
     this.#parts = parts
     this.#calls = shardCalls(rpc)
+    this.#outcomes = outcomeCalls(rpc)
     this.#io = {
       ioTimeoutMs: options.ioTimeoutMs ?? DEFAULT_IO_TIMEOUT_MS,
       linkResetMs: options.linkResetMs ?? LINK_RESET_MS,
@@ -144,12 +146,14 @@ class VolumeGateway implements Gateway {
         holderTimeoutMs: this.#parts.options?.holderTimeoutMs ?? DEFAULT_HOLDER_TIMEOUT_MS,
         starts: new Map([...map.mesh().nodes].map(([node, entry]) => [node, entry.incarnation]))
       },
-      nodes: nodesOf(view),
+      nodes: effectiveHolders(view),
       holder: { node: self.id, host: self.host, since },
       timeoutMs: Math.max(1, timeoutMs - (clock.monotonicMs() - startedAt)),
       clock,
       random,
       calls: this.#calls,
+      outcomes: this.#outcomes,
+      named: async () => effectiveHolders(await map.fetchVolume(volume, { timeoutMs })),
       make: granted => this.#make(granted)
     })
     if (this.#isClosed) {
@@ -205,11 +209,4 @@ class VolumeGateway implements Gateway {
     }
     map.announceSize(spec.id, sizeBytes, epoch)
   }
-}
-
-/** Every node that the map names as a holder of some chunk. */
-function nodesOf(view: VolumeView): NodeId[] {
-  const nodes = new Set<NodeId>(view.layout.flatMap(run => run.nodes.flat()))
-  for (const claim of view.claims) nodes.add(claim.node)
-  return [...nodes]
 }

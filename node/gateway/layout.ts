@@ -1,11 +1,17 @@
 /**
  * Where the chunks of an attached volume are, for the data path: the stripe map, and the table of
- * placement that the shards themselves confirmed. Replaced as a whole when the volume grows.
+ * placement that the shards themselves confirmed. Replaced as a whole when the volume grows or a
+ * chunk passes on; the columns that stay as they are are shared.
  */
 
-import { type Placement, type Segment, segmentAt } from '../../protocols/attach/placement.ts'
+import {
+  type Placement,
+  type Segment,
+  segmentAt,
+  withExtent
+} from '../../protocols/attach/placement.ts'
 import { ShoalError } from '../../protocols/fault.ts'
-import type { ChunkKey, VolumeSpec } from '../../protocols/ids.ts'
+import type { ChunkKey, NodeId, PlacementEpoch, VolumeSpec } from '../../protocols/ids.ts'
 import { columnBytes } from '../../protocols/stripe/map.ts'
 
 export class Layout {
@@ -30,9 +36,23 @@ export class Layout {
     throw new ShoalError({ code: 'NO_CHUNK' }, message)
   }
 
+  /** The layout in which this one chunk is held by `node` at `epoch`. */
+  withChunk(extent: number, column: number, node: NodeId, epoch: PlacementEpoch): Layout {
+    const { columns, gaps } = this.placement
+    const segments = withExtent(columns[column] ?? [], extent, node, epoch)
+    const changed = columns.map((kept, index) => (index === column ? segments : kept))
+    return new Layout(this.spec, this.sizeBytes, { columns: changed, gaps })
+  }
+
   /** The chunks of the volume laid end to end: a number for every byte, growing along a chunk. */
   address(extent: number, column: number, chunkOffset: number): number {
     return (extent * this.spec.columns + column) * this.#chunkBytes + chunkOffset
+  }
+
+  /** The addresses of one chunk: [from, to). */
+  addresses(extent: number, column: number): { from: number; to: number } {
+    const from = this.address(extent, column, 0)
+    return { from, to: from + columnBytes(this.spec, column) }
   }
 
   chunk(extent: number, column: number): ChunkKey {

@@ -3,12 +3,12 @@
 // Method: random changes on a model of a chunk; the replay plan is applied in any order.
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { IntervalSet } from '../../node/gateway/interval-set.ts'
 import { type Replayable, replayPlan } from '../../node/gateway/replay.ts'
 import { ReplayBuffer } from '../../node/gateway/replay-buffer.ts'
 import { blockChecksums, firstBadBlock } from '../../protocols/checksum.ts'
 import type { VolumeId } from '../../protocols/ids.ts'
 import { NO_TOKEN } from '../../protocols/ids.ts'
+import { IntervalSet } from '../../protocols/interval-set.ts'
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
 import { Op } from '../../protocols/shard-io/messages.ts'
 
