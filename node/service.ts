@@ -86,7 +86,9 @@ export async function openStorage(parts: StorageParts, cleanups: Cleanup[]): Pro
 
 export async function openService(parts: ServiceParts, cleanups: Cleanup[]): Promise<Service> {
   const { self, store, network, rpc, clock, random, log, gatewayOptions = {} } = parts
-  const shards = store && createShardServer({ store, network, rpc, clock, log, self: self.id })
+  const { holderTimeoutMs } = gatewayOptions
+  const server = { network, rpc, clock, log, self: self.id, holderTimeoutMs }
+  const shards = store && createShardServer({ store, ...server })
   cleanups.push(() => shards?.close())
   let gateway: Gateway | undefined
   const isAttached = (volume: VolumeId): boolean => gateway?.attachments().has(volume) === true
