@@ -19,7 +19,7 @@ import type { ApprovalAnswer, ApprovalRequest } from '../../protocols/handoff/ca
 import type { NodeId, Token, VolumeId } from '../../protocols/ids.ts'
 import { Flag, Op } from '../../protocols/shard-io/messages.ts'
 import type { DeviceExtent } from '../block-device.ts'
-import { CUTOVER_RETRY_MS, CUTOVER_WAIT_MS } from '../limits.ts'
+import { CUTOVER_RETRY_MS, CUTOVER_WAIT_MS, DETACH_CUTOVER_WAIT_MS } from '../limits.ts'
 import type { Timer } from '../ports.ts'
 import { Changes } from './changes.ts'
 import { Cutovers } from './cutovers.ts'
@@ -281,7 +281,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
       if (this.#inFlight > 0) await new Promise<void>(resolve => (this.#idle = resolve))
       await this.#growing?.catch(() => {})
       // One whose outcome nobody tells goes on without us: nothing is sent to its chunk any more.
-      await this.#cutovers.close('the volume is being detached', CUTOVER_WAIT_MS)
+      await this.#cutovers.close('the volume is being detached', DETACH_CUTOVER_WAIT_MS)
       await this.#links.flush()
     } catch (error) {
       this.#isDetaching = false
