@@ -116,6 +116,7 @@ async function ask(node: NodeId, call: () => Promise<ControlAnswer>): Promise<Sh
     case 'removed':
       throw new ShoalError({ code: 'NOT_FOUND', what: 'volume' }, 'the volume was deleted')
     case 'failed':
+    case 'busy':
       throw new ShoalError({ code: 'IO_ERROR' }, `${node}: ${answer.why}`)
     case 'absent':
     case 'done':

@@ -157,7 +157,11 @@ export class Applier {
    * and no change that is refused meanwhile may uncover them.
    */
   #finishChunk(chunk: Chunk, blocks: Map<number, Change>, batch: readonly Change[]): void {
-    for (const change of batch) if (change.chunk === chunk) change.isApplied = true
+    for (const change of batch) {
+      if (change.chunk !== chunk) continue
+      change.isApplied = true
+      chunk.appliedLsn = change.lsn
+    }
     if (blocks.size === 0) return
     const { table } = chunk
     assert(table !== undefined, 'a chunk with changes on their way keeps its table')
@@ -209,9 +213,7 @@ export class Applier {
       this.overlayBytes -= change.data.length
       this.appliedLsn = change.lsn
       if (chunk === undefined) continue
-      const newBlocks = change.newBlocks ?? 0
-      this.#space.release(newBlocks)
-      chunk.shard.pendingBlocks -= newBlocks
+      this.#space.settle(chunk, change.newBlocks ?? 0)
     }
   }
 }

@@ -19,6 +19,7 @@ import { Reader } from './reader.ts'
 import { SEGMENT_HEAD_BYTES } from './record.ts'
 import { recoverChanges } from './recovery.ts'
 import { type Replay, replayJournal } from './replay.ts'
+import { Reservations } from './reservations.ts'
 import { SHARDS_DIRECTORY, ShardState, Shards } from './shards.ts'
 import { Space, spaceLimits } from './space.ts'
 import type { StoreOptions } from './store.ts'
@@ -84,11 +85,12 @@ function wire(
     segmentBytes: limits.segmentBytes,
     ...oldSegments(found, replay)
   })
-  const space = new Space(disk, clock, journal, options.capacityBytes, limits)
+  const reservations = new Reservations()
+  const space = new Space(disk, clock, journal, options.capacityBytes, limits, reservations)
   const files = new ChunkFiles(disk, health)
   const tables = new Tables(disk, log, space)
   const applier = new Applier(clock, journal, files, tables, space, root.checkpointLsn)
-  const shards = new Shards(disk, health, found.tombstones)
+  const shards = new Shards(disk, health, reservations, found.tombstones)
   const erase = (shard: ShardState) => eraseShard(disk, health, files, tables, shard)
   const checkpointLsn = root.checkpointLsn
   const checkpointer = new Checkpointer(
@@ -98,6 +100,7 @@ function wire(
     files,
     applier,
     shards,
+    tables,
     checkpointLsn
   )
   const syncer = new Syncer(clock, health, journal, files, () => {

@@ -80,8 +80,7 @@ function reserve(space: Space, chunk: Chunk, change: Change, pending: Map<Chunk,
   const newBlocks = Math.min(room, countNew(chunk, change.first, change.count))
   pending.set(chunk, already + newBlocks)
   change.newBlocks = newBlocks
-  space.reserve(newBlocks)
-  chunk.shard.pendingBlocks += newBlocks
+  space.promise(chunk, newBlocks)
 }
 
 function changeOf(record: ReplayRecord, chunk: Chunk): Change {

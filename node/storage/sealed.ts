@@ -24,7 +24,7 @@ const MAGIC = 0x4c4f4853
 
 /** `found`: the body; `format`: written by a version that this one does not know. */
 export type Sealed =
-  | { is: 'found'; body: Buffer }
+  | { is: 'found'; body: Buffer; version: number }
   | { is: 'absent' }
   | { is: 'damaged'; why: string }
   | { is: 'format'; version: number }
@@ -41,7 +41,13 @@ export function encodeSealed(kind: SealedKind, version: number, body: Uint8Array
   return bytes
 }
 
-export function decodeSealed(bytes: Buffer, kind: SealedKind, version: number): Sealed {
+/** Versions from `oldest` to `version` are found; the caller decodes each. */
+export function decodeSealed(
+  bytes: Buffer,
+  kind: SealedKind,
+  version: number,
+  oldest = version
+): Sealed {
   if (bytes.length < SEALED_HEADER_BYTES) return { is: 'damaged', why: 'shorter than its header' }
   if (bytes.readUInt32LE(0) !== MAGIC) return { is: 'damaged', why: 'not a file of Shoal' }
   if (bytes.readUInt32LE(8) !== bytes.length - SEALED_HEADER_BYTES) {
@@ -50,8 +56,8 @@ export function decodeSealed(bytes: Buffer, kind: SealedKind, version: number): 
   if (bytes.readUInt32LE(12) !== sealOf(bytes)) return { is: 'damaged', why: 'wrong checksum' }
   if (bytes.readUInt16LE(4) !== kind) return { is: 'damaged', why: 'another kind of file' }
   const found = bytes.readUInt16LE(6)
-  if (found !== version) return { is: 'format', version: found }
-  return { is: 'found', body: bytes.subarray(SEALED_HEADER_BYTES) }
+  if (found < oldest || found > version) return { is: 'format', version: found }
+  return { is: 'found', body: bytes.subarray(SEALED_HEADER_BYTES), version: found }
 }
 
 /** Rejects with the disk's error if the file is there and cannot be read. */
@@ -59,11 +65,12 @@ export async function readSealed(
   disk: Disk,
   path: string,
   kind: SealedKind,
-  version: number
+  version: number,
+  oldest = version
 ): Promise<Sealed> {
   const bytes = await readWhole(disk, path)
   if (bytes === undefined) return { is: 'absent' }
-  return decodeSealed(bytes, kind, version)
+  return decodeSealed(bytes, kind, version, oldest)
 }
 
 /** Undefined if there is no such file; empty if it is longer than any sealed file may be. */

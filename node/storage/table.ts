@@ -81,6 +81,17 @@ export class Table {
     return true
   }
 
+  /** States and checksums of the blocks from `first` on, as many as the arrays take. */
+  copy(first: number, states: Uint8Array, crcs: Uint32Array): void {
+    const end = Math.min(this.#blocks, first + states.length)
+    const known = Math.max(0, end - first)
+    states.fill(this.#beyond, known)
+    crcs.fill(0, known)
+    if (known === 0) return
+    states.set(this.#states.subarray(first, end))
+    crcs.set(this.#crcs.subarray(first, end))
+  }
+
   encode(): Buffer {
     const blocks = this.#blocks
     const body = Buffer.alloc(BODY_HEADER_BYTES + blocks * 5)

@@ -110,6 +110,7 @@ export function refusal(mesh: MeshView, node: NodeId, answer: ControlAnswer): Sh
     case 'removed':
       return new ShoalError({ code: 'NOT_FOUND', what: name }, `node ${name} deleted that shard`)
     case 'failed':
+    case 'busy':
       return new ShoalError({ code: 'IO_ERROR' }, `node ${name}: ${answer.why}`)
     default:
       return new ShoalError(

@@ -125,7 +125,7 @@ describe(`the decoders of the store (SEED=${SEED})`, () => {
         allocatedBlocks: 0
       }
     ]
-    const sealed = decodeSealed(encodeManifest(shardRecord(), listed), SealedKind.manifest, 1)
+    const sealed = decodeSealed(encodeManifest(shardRecord(), listed), SealedKind.manifest, 2)
     expect(sealed.is === 'found' && decodeManifest(sealed.body)).toEqual({
       record: shardRecord(),
       chunks: listed
