@@ -234,8 +234,10 @@ export const CUTOVER_RETRY_MS = 500
 /** The source is asked what became of a cutover: first after so long, then ever less often. */
 export const CUTOVER_ASK_MIN_MS = 200
 export const CUTOVER_ASK_MAX_MS = 2_000
-/** How long a grow or a detach waits for the cutovers that are open: somewhat more than one lives. */
+/** How long a grow waits for the cutovers that are open: somewhat more than one lives. */
 export const CUTOVER_WAIT_MS = 12_000
+/** A detach waits less: a cutover that is approved may end without the gateway. */
+export const DETACH_CUTOVER_WAIT_MS = 2_000
 /** Open cutovers of one attachment, and decided ones whose ids are remembered. */
 export const MAX_OPEN_CUTOVERS = 64
 export const MAX_ENDED_CUTOVERS = 4_096

@@ -12,26 +12,31 @@
  * Invariants: what is answered is as block-device.ts promises; once fenced or failed nothing is served or
  * sent any more, reads included, and never again; a detach that could not flush leaves it serving.
  */
-import { describeHolder, type Granted } from '../../protocols/attach/machine.ts'
+import type { Granted } from '../../protocols/attach/machine.ts'
 import { forgottenToken } from '../../protocols/attach/starts.ts'
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
+import type { ApprovalAnswer, ApprovalRequest } from '../../protocols/handoff/calls.ts'
 import type { NodeId, Token, VolumeId } from '../../protocols/ids.ts'
 import { Flag, Op } from '../../protocols/shard-io/messages.ts'
 import type { DeviceExtent } from '../block-device.ts'
+import { CUTOVER_RETRY_MS, CUTOVER_WAIT_MS, DETACH_CUTOVER_WAIT_MS } from '../limits.ts'
 import type { Timer } from '../ports.ts'
 import { Changes } from './changes.ts'
+import { Cutovers } from './cutovers.ts'
 import { currentLayout, growVolume } from './grow.ts'
 import type { JobOwner } from './job.ts'
 import { Layout } from './layout.ts'
 import { Links, type LinksParts } from './links.ts'
 import { PatientClock } from './patient-clock.ts'
 import { Reader } from './reader.ts'
-import type { ShardCalls } from './shard-calls.ts'
+import type { OutcomeCalls, ShardCalls } from './shard-calls.ts'
 import type { Attachment, AttachmentState, AttachmentStats } from './types.ts'
+import { whoTookIt } from './who-took-it.ts'
 
 export type AttachmentParts = Pick<LinksParts, 'clock' | 'random' | 'log' | 'options' | 'open'> & {
   readonly granted: Granted
   readonly calls: ShardCalls
+  readonly outcomes: OutcomeCalls
   /** Monotonic ms between looks at what waits. */
   readonly sweepMs: number
   /** The volume grew, durably on all shards. */
@@ -47,6 +52,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
   readonly #links: Links
   readonly #changes: Changes
   readonly #reader: Reader
+  readonly #cutovers: Cutovers
   #state: AttachmentState = 'serving'
   #isDetaching = false
   #reason: string | undefined
@@ -84,10 +90,22 @@ export class VolumeAttachment implements Attachment, JobOwner {
       fence: (node, tokenCounter) => this.#fence(node, tokenCounter),
       fail: error => this.#fail(error),
       freed: bytes => this.#changes.freed(bytes),
-      refresh: () => this.#refresh()
+      refresh: () => this.#refresh(),
+      lost: (chunk, node) => this.#cutovers.lost(chunk, node)
     })
     this.#changes = new Changes(this.#links, this)
     this.#reader = new Reader(this.#links, this)
+    this.#cutovers = new Cutovers({
+      links: this.#links,
+      changes: this.#changes,
+      calls: parts.calls,
+      outcomes: parts.outcomes,
+      clock,
+      random,
+      log,
+      token: () => this.token,
+      isHolder: () => this.#state === 'serving' && !this.#isDetaching
+    })
     this.#sweep()
   }
 
@@ -127,7 +145,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
     const refusal = this.#refusal(0, 0)
     if (refusal !== undefined) throw refusal
     this.#flushes++
-    await this.#flushLinks()
+    await this.#links.flush()
   }
 
   status(offsetBytes: number, lengthBytes: number): Promise<DeviceExtent[]> {
@@ -181,13 +199,23 @@ export class VolumeAttachment implements Attachment, JobOwner {
     const before = this.#growing
     const growing = (async () => {
       await before?.catch(() => {})
-      const { layout } = this.#links
-      const grown = await growVolume(layout, this.token, sizeBytes, this.#parts.calls)
-      this.#links.layout = grown
-      this.#parts.grown(layout, grown)
+      try {
+        await this.#closeCutovers('the volume is growing')
+        const { layout } = this.#links
+        const grown = await growVolume(layout, this.token, sizeBytes, this.#parts.calls)
+        this.#links.layout = grown
+        this.#parts.grown(layout, grown)
+      } finally {
+        this.#cutovers.reopen()
+      }
     })()
     this.#growing = growing
     await growing
+  }
+
+  /** A call of handoff-approval about this volume, from a member. */
+  approval(from: NodeId, request: ApprovalRequest): Promise<ApprovalAnswer> {
+    return this.#cutovers.answer(from, request)
   }
 
   detach(): Promise<void> {
@@ -241,14 +269,10 @@ export class VolumeAttachment implements Attachment, JobOwner {
     return new ShoalError({ code: 'OUT_OF_RANGE' }, 'the range is not inside the volume')
   }
 
-  /** Every shard that answered a change since its last flush. */
-  async #flushLinks(): Promise<void> {
-    const flushes: Array<Promise<void>> = []
-    for (const link of this.#links.all()) {
-      if (link.buffer.length > 0) flushes.push(link.flusher.flush())
-    }
-    const failure = (await Promise.allSettled(flushes)).find(result => result.status === 'rejected')
-    if (failure !== undefined) throw failure.reason
+  async #closeCutovers(why: string): Promise<void> {
+    if (await this.#cutovers.close(why, CUTOVER_WAIT_MS)) return
+    const retryAfterMs = CUTOVER_RETRY_MS
+    throw new ShoalError({ code: 'BUSY', retryAfterMs }, 'a chunk of the volume is being moved')
   }
 
   async #detach(): Promise<void> {
@@ -256,9 +280,12 @@ export class VolumeAttachment implements Attachment, JobOwner {
     try {
       if (this.#inFlight > 0) await new Promise<void>(resolve => (this.#idle = resolve))
       await this.#growing?.catch(() => {})
-      await this.#flushLinks()
+      // One whose outcome nobody tells goes on without us: nothing is sent to its chunk any more.
+      await this.#cutovers.close('the volume is being detached', DETACH_CUTOVER_WAIT_MS)
+      await this.#links.flush()
     } catch (error) {
       this.#isDetaching = false
+      this.#cutovers.reopen()
       this.#detached = undefined
       throw error
     }
@@ -286,14 +313,8 @@ export class VolumeAttachment implements Attachment, JobOwner {
   }
 
   async #learnWhoTookIt(node: NodeId): Promise<void> {
-    try {
-      const answer = await this.#parts.calls(node, { call: 'query', volume: this.volume })
-      if (answer.is === 'removed') this.#reason = 'the volume was deleted'
-      if (answer.is !== 'state' || answer.state.holder === undefined) return
-      this.#reason = `the volume was taken: it is attached at ${describeHolder(answer.state.holder)}`
-    } catch (error) {
-      this.#parts.log.debug({ node, why: messageOf(error) }, 'could not learn who took the volume')
-    }
+    const { calls, log } = this.#parts
+    this.#reason = (await whoTookIt(node, this.volume, calls, log)) ?? this.#reason
   }
 
   #fail(error: ShoalError): void {
@@ -310,6 +331,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
     this.#sweeper?.cancel()
     this.#changes.stop(error)
     this.#links.stop(error)
+    this.#cutovers.stop()
     this.#enter(state)
   }
 
@@ -338,6 +360,6 @@ export class VolumeAttachment implements Attachment, JobOwner {
   async #askForLayout(): Promise<void> {
     const { layout } = this.#links
     const found = await currentLayout(layout, this.token, this.#parts.calls)
-    if (found !== undefined && this.#links.layout === layout) this.#links.layout = found
+    if (found !== undefined && this.#links.layout === layout) this.#links.adopt(found)
   }
 }

@@ -5,6 +5,12 @@
  */
 import { effectiveHolders } from '../../crdt/holders.ts'
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
+import {
+  type ApprovalAnswer,
+  type ApprovalRequest,
+  approvalRequestSchema,
+  HANDOFF_APPROVAL_PROTOCOL
+} from '../../protocols/handoff/calls.ts'
 import type { NodeId, Nonce, VolumeId } from '../../protocols/ids.ts'
 import { SHARD_IO_PROTOCOL } from '../../protocols/shard-io/messages.ts'
 import { extentCount } from '../../protocols/stripe/map.ts'
@@ -77,6 +83,9 @@ class VolumeGateway implements Gateway {
       keepAliveMs: options.keepAliveMs ?? LINK_KEEP_ALIVE_MS,
       replayBytes: options.replayBytes ?? REPLAY_BYTES
     }
+    rpc.serve(HANDOFF_APPROVAL_PROTOCOL, approvalRequestSchema, (from, request) =>
+      this.#approval(from, request)
+    )
     network.onPeer((peer, connected) => {
       if (!connected) return
       for (const attachment of this.#attachments.values()) attachment.peerConnected(peer)
@@ -97,6 +106,12 @@ class VolumeGateway implements Gateway {
     const attaching = this.#attach(volume, options).finally(() => this.#attaching.delete(volume))
     this.#attaching.set(volume, attaching)
     return attaching
+  }
+
+  #approval(from: NodeId, request: ApprovalRequest): Promise<ApprovalAnswer> {
+    const attachment = this.#attachments.get(request.chunk.volume)
+    if (attachment !== undefined) return attachment.approval(from, request)
+    return Promise.resolve({ is: request.call === 'settled' ? 'noted' : 'not-holder' })
   }
 
   attachments(): ReadonlyMap<VolumeId, Attachment> {
@@ -180,6 +195,7 @@ class VolumeGateway implements Gateway {
       options: this.#io,
       open: (node, listener) => this.#open(node, listener),
       calls: this.#calls,
+      outcomes: this.#outcomes,
       sweepMs: this.#parts.options?.sweepMs ?? GATEWAY_SWEEP_MS,
       grown: (before, after) => this.#announceGrowth(before, after, granted.token)
     })

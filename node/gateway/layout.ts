@@ -12,6 +12,7 @@ import {
 } from '../../protocols/attach/placement.ts'
 import { ShoalError } from '../../protocols/fault.ts'
 import type { ChunkKey, NodeId, PlacementEpoch, VolumeSpec } from '../../protocols/ids.ts'
+import { MAX_COLUMNS } from '../../protocols/limits.ts'
 import { columnBytes } from '../../protocols/stripe/map.ts'
 
 export class Layout {
@@ -27,10 +28,15 @@ export class Layout {
     this.#chunkBytes = columnBytes(spec, 0)
   }
 
-  /** Who holds the chunk, at which epoch. Throws NO_CHUNK. */
-  segment(extent: number, column: number): Segment {
+  /** Who holds the chunk, at which epoch. */
+  find(extent: number, column: number): Segment | undefined {
     const segments = this.placement.columns[column]
-    const segment = segments === undefined ? undefined : segmentAt(segments, extent)
+    return segments === undefined ? undefined : segmentAt(segments, extent)
+  }
+
+  /** The same; throws NO_CHUNK. */
+  segment(extent: number, column: number): Segment {
+    const segment = this.find(extent, column)
     if (segment !== undefined) return segment
     const message = `no shard is known to hold column ${column} of extent ${extent}`
     throw new ShoalError({ code: 'NO_CHUNK' }, message)
@@ -59,4 +65,9 @@ export class Layout {
     const { id: volume, generation } = this.spec
     return { volume, extent, generation, column, replica: 0 }
   }
+}
+
+/** A number for every chunk of a layout generation. */
+export function chunkNumber(extent: number, column: number): number {
+  return extent * MAX_COLUMNS + column
 }

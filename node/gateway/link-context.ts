@@ -30,6 +30,17 @@ export interface LinkContext {
   fail: (error: ShoalError) => void
   /** Why the links were stopped. */
   stopReason: () => Error
+  /** The shard answered that it does not hold the chunk. True: the request is taken elsewhere. */
+  lost: (request: LinkRequest, link: ShardLink) => boolean
+  /**
+   * The same for a part of a replay. `done`: another shard holds all of it durably; `again`: ask
+   * once more after a pause; `refused`: nobody is known to hold it.
+   */
+  lostInReplay: (
+    request: LinkRequest,
+    link: ShardLink,
+    isMoved: boolean
+  ) => 'done' | 'again' | 'refused'
   /** The shard does not hold the chunk: submit the request again, where the chunk is now. */
   reroute: (request: LinkRequest, link: ShardLink) => void
   /** A flush made room in the budget for replay. */

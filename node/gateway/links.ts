@@ -2,9 +2,17 @@
  * The links of one attachment, one per node, and what they share: the token, the layout, and the
  * way to stop them all at once.
  */
-import { type Segment, segmentAt } from '../../protocols/attach/placement.ts'
+import type { Segment } from '../../protocols/attach/placement.ts'
 import { ShoalError } from '../../protocols/fault.ts'
-import type { Incarnation, NodeId, Token, VolumeId } from '../../protocols/ids.ts'
+import {
+  type ChunkKey,
+  compareEpochs,
+  type Incarnation,
+  type NodeId,
+  type PlacementEpoch,
+  type Token,
+  type VolumeId
+} from '../../protocols/ids.ts'
 import { Op } from '../../protocols/shard-io/messages.ts'
 import type { Clock, Log, Random } from '../ports.ts'
 import type { ChannelListener, ShardChannel } from './channel.ts'
@@ -30,6 +38,8 @@ export interface LinksParts {
   readonly freed: (bytes: number) => void
   /** A shard does not hold what the layout says: ask all what they hold. */
   readonly refresh: () => void
+  /** The same for one chunk. True if a cutover of it is open there. */
+  readonly lost: (chunk: ChunkKey, node: NodeId) => boolean
 }
 
 export class Links implements LinkContext {
@@ -45,6 +55,7 @@ export class Links implements LinkContext {
   readonly freed: (bytes: number) => void
   layout: Layout
   readonly #refresh: () => void
+  readonly #lost: (chunk: ChunkKey, node: NodeId) => boolean
   readonly #starts: ReadonlyMap<NodeId, Incarnation>
   readonly #links = new Map<NodeId, ShardLink>()
   #stopReason: Error | undefined
@@ -63,6 +74,7 @@ export class Links implements LinkContext {
     this.#starts = parts.starts
     this.freed = parts.freed
     this.#refresh = parts.refresh
+    this.#lost = parts.lost
   }
 
   all(): Iterable<ShardLink> {
@@ -83,17 +95,72 @@ export class Links implements LinkContext {
     return this.to(segment.node)
   }
 
+  /** The layout may have changed since the request was sent: then it goes there at once. */
+  lost(request: LinkRequest, link: ShardLink): boolean {
+    const segment = this.#segmentOf(request)
+    if (segment === undefined) return false
+    const isHere = segment.node === link.node && sameEpoch(segment.epoch, request.epoch)
+    if (isHere) this.#lost(request.chunk, link.node)
+    else this.#place(request, segment)
+    return !isHere
+  }
+
+  lostInReplay(
+    request: LinkRequest,
+    link: ShardLink,
+    isMoved: boolean
+  ): 'done' | 'again' | 'refused' {
+    const segment = this.#segmentOf(request)
+    if (segment !== undefined && segment.node !== link.node) return 'done'
+    if (segment !== undefined && !sameEpoch(segment.epoch, request.epoch)) {
+      request.epoch = segment.epoch
+      return 'again'
+    }
+    // A release is durable only once the target durably has all that was answered here before.
+    if (this.#lost(request.chunk, link.node)) return isMoved ? 'done' : 'again'
+    this.#refresh()
+    return isMoved ? 'done' : 'refused'
+  }
+
   /** The shard refused for want of the chunk: ask again, where the layout now says that it is. */
   reroute(request: LinkRequest, link: ShardLink): void {
     this.#refresh()
-    const { extent, column } = request.chunk
-    const isOfChunk = request.op !== Op.flush && request.lengthBytes > 0
-    const segments = isOfChunk ? this.layout.placement.columns[column] : undefined
-    const segment = segments === undefined ? undefined : segmentAt(segments, extent)
-    const next = segment === undefined ? link : this.of(segment)
-    if (segment !== undefined) request.epoch = segment.epoch
-    request.link = next
-    next.submit(request)
+    const segment = this.#segmentOf(request)
+    if (segment === undefined) link.submit(request)
+    else this.#place(request, segment)
+  }
+
+  /** What waits for the chunk on the link to `node` goes to where the chunk is now. */
+  resubmit(chunk: ChunkKey, node: NodeId): void {
+    const link = this.#links.get(node)
+    if (link === undefined) return
+    for (const request of link.takeWaiting(chunk)) {
+      const segment = this.#segmentOf(request)
+      if (segment === undefined) link.submit(request)
+      else this.#place(request, segment)
+    }
+  }
+
+  /** The shards of a new layout hold durably what their chunks brought along. */
+  adopt(layout: Layout): void {
+    this.layout = layout
+    for (const link of this.#links.values()) {
+      const freed = link.buffer.dropOf(({ chunk }) => {
+        const segment = layout.find(chunk.extent, chunk.column)
+        return segment !== undefined && segment.node !== link.node
+      })
+      if (freed > 0) this.freed(freed)
+    }
+  }
+
+  /** Every shard that answered a change since its last flush. Rejects with the first failure. */
+  async flush(): Promise<void> {
+    const flushes: Array<Promise<void>> = []
+    for (const link of this.#links.values()) {
+      if (link.buffer.length > 0) flushes.push(link.flusher.flush())
+    }
+    const failure = (await Promise.allSettled(flushes)).find(result => result.status === 'rejected')
+    if (failure !== undefined) throw failure.reason
   }
 
   sweep(nowMs: number): void {
@@ -119,4 +186,20 @@ export class Links implements LinkContext {
     }
     return silent
   }
+
+  #segmentOf({ op, chunk, lengthBytes }: LinkRequest): Segment | undefined {
+    const isOfChunk = op !== Op.flush && lengthBytes > 0
+    return isOfChunk ? this.layout.find(chunk.extent, chunk.column) : undefined
+  }
+
+  #place(request: LinkRequest, segment: Segment): void {
+    const link = this.of(segment)
+    request.epoch = segment.epoch
+    request.link = link
+    link.submit(request)
+  }
+}
+
+function sameEpoch(a: PlacementEpoch, b: PlacementEpoch): boolean {
+  return a === b || compareEpochs(a, b) === 0
 }

@@ -1,0 +1,63 @@
+/**
+ * Requests of one link that are not in flight: queued until they may be sent, paused because the
+ * node was busy or had lost the chunk, or set aside because nothing of their chunk may be sent.
+ *
+ * Invariant: a request is in one of the three places, once.
+ */
+import type { Clock } from '../ports.ts'
+import { chunkNumber } from './layout.ts'
+import { Paused } from './paused.ts'
+import { Queue } from './queue.ts'
+import type { LinkRequest } from './request.ts'
+
+export class Waiting {
+  readonly unsent = new Queue<LinkRequest>()
+  readonly paused: Paused
+  /** By the number of the chunk. */
+  readonly #parked = new Map<number, LinkRequest[]>()
+
+  constructor(clock: Clock) {
+    this.paused = new Paused(clock)
+  }
+
+  get size(): number {
+    let parked = 0
+    for (const requests of this.#parked.values()) parked += requests.length
+    return this.unsent.length + this.paused.size + parked
+  }
+
+  /** True if the request was set aside with its chunk. */
+  setAside(request: LinkRequest): boolean {
+    if (this.#parked.size === 0) return false
+    const parked = this.#parked.get(chunkNumber(request.chunk.extent, request.chunk.column))
+    if (parked === undefined || request.lengthBytes === 0) return false
+    parked.push(request)
+    return true
+  }
+
+  /** From now on requests of the chunk are set aside. */
+  park(chunk: number): void {
+    if (!this.#parked.has(chunk)) this.#parked.set(chunk, [])
+  }
+
+  /** Ends that, and returns them. */
+  unpark(chunk: number): LinkRequest[] {
+    const parked = this.#parked.get(chunk) ?? []
+    this.#parked.delete(chunk)
+    return parked
+  }
+
+  /** Removes and returns what the test chooses. */
+  extract(test: (request: LinkRequest) => boolean): LinkRequest[] {
+    const taken = [...this.unsent.extract(test), ...this.paused.extract(test)]
+    for (const [chunk, requests] of this.#parked) {
+      const kept: LinkRequest[] = []
+      for (const request of requests) {
+        if (test(request)) taken.push(request)
+        else kept.push(request)
+      }
+      this.#parked.set(chunk, kept)
+    }
+    return taken
+  }
+}
