@@ -15,7 +15,7 @@ import type { Change } from './register.ts'
 import type { Simulation } from './simulation.ts'
 import type { Held, SimVolume } from './volume.ts'
 
-const THINK_MS = [0, 60] as const
+const THINK_MS = [0, 40] as const
 /** Most requests go to this much of the volume. */
 const HOT_BLOCKS = 40
 
@@ -102,6 +102,7 @@ export class Client {
     if (this.#operation !== undefined || !this.#sim.isLoading) return
     const held = this.#ghostOf ?? this.#volume.held
     if (held === undefined || !held.running.process.isAlive) return
+    if (this.#ghostOf === undefined && this.#volume.isDetaching) return
     if (this.#ghostOf !== undefined && this.#sim.timeline.nowMs > this.#ghostUntilMs) return
     const kind = this.#random.weighted<Kind>(KINDS)
     const range = this.#range(kind)
@@ -192,7 +193,6 @@ export class Client {
     const { timeline } = this.#sim
     const operation = { held, what, change, read, calledMs: timeline.nowMs }
     this.#operation = operation
-    this.#sim.totals.operations++
     this.#sim.note(this.#name, what)
     return operation
   }
@@ -205,6 +205,7 @@ export class Client {
         this.#sim.note(this.#name, `done: ${operation.what}`)
         this.#operation = undefined
         const wrong = judge(result)
+        this.#sim.totals.operations++
         if (wrong !== undefined) this.#sim.fail(`${this.#name}: ${operation.what}: ${wrong}`)
         this.begin()
       },

@@ -14,9 +14,9 @@ import { type SimRandom, streamOf } from './random.ts'
 import type { Simulation } from './simulation.ts'
 import type { SimVolume } from './volume.ts'
 
-const PAUSE_MS = [150, 1_100] as const
-const STALL_MS = [300, 6_000] as const
-const FREEZE_MS = [100, 4_000] as const
+const PAUSE_MS = [100, 1_000] as const
+const STALL_MS = [200, 3_500] as const
+const FREEZE_MS = [100, 2_500] as const
 const FULL_MS = [200, 1_500] as const
 const ARMED_MS = 4_000
 /** An answered flush is followed by the dark this often. */

@@ -13,9 +13,12 @@ import type { SimVolume } from './volume.ts'
 const UP_MS = 60_000
 const IDLE_MS = 60_000
 const ATTACH_MS = 60_000
+const CALM_MS = 2_000
 const READ_MS = 60_000
 const CONVERGE_MS = 180_000
 const SPACE_MS = 60_000
+const LOOK_MS = 20
+const AGREE_LOOK_MS = 1_000
 const READ_BYTES = 128 * KiB
 /** What the store keeps of a volume without data: tables, manifest, journal. */
 const LEFT_BYTES = 6 * MiB
@@ -27,20 +30,38 @@ export async function finale(sim: Simulation): Promise<void> {
   await must(sim, 'every node is up', areUp, UP_MS)
   const areIdle = () => sim.volumes.every(volume => volume.clients.every(client => !client.isBusy))
   await must(sim, 'every request was answered', areIdle, IDLE_MS, () => waiting(sim))
-  const areHeld = () => sim.volumes.every(volume => volume.held !== undefined)
+  const areHeld = () => sim.volumes.every(isSettled)
   await must(sim, 'every volume is attached', areHeld, ATTACH_MS)
+  // What a dead gateway asked of the shards last may still be under way, and take a volume away.
+  await sim.until(() => false, CALM_MS)
+  await must(sim, 'every volume stays attached', areHeld, ATTACH_MS)
   for (const volume of sim.volumes) await during(sim, readAll(sim, volume), 'the volume reads')
   sim.isStormy = false
   for (const volume of sim.volumes) {
     await during(sim, restore(sim, volume), 'the volume takes writes')
-    await during(sim, checkSpace(volume), 'the space is right')
+    let counted = ''
+    const isCounted = () => {
+      counted = shardsDiffer(volume, dataBytes)
+      return counted === ''
+    }
+    let dataBytes = 0
+    const count = async () => {
+      dataBytes = await countData(volume)
+    }
+    await during(sim, count(), 'block status is answered')
+    await must(sim, 'the space is right', isCounted, SPACE_MS, () => counted)
     await during(sim, trimAll(volume), 'the volume is trimmed')
   }
   const isFreed = () => sim.nodes.every(node => allocated(sim, node.name) === 0)
   await must(sim, 'trimmed space is given back', isFreed, SPACE_MS)
   const isSmall = () => sim.storage.every(node => node.store.usedBytes() < LEFT_BYTES)
   await must(sim, 'trimmed space is given back to the disk', isSmall, SPACE_MS)
-  const agree = () => mapsDiffer(sim.nodes) === undefined
+  let agreedMs = 0
+  const agree = () => {
+    if (sim.timeline.nowMs < agreedMs) return false
+    agreedMs = sim.timeline.nowMs + AGREE_LOOK_MS
+    return mapsDiffer(sim.nodes) === undefined
+  }
   await must(sim, 'all maps say the same', agree, CONVERGE_MS, () => mapsDiffer(sim.nodes) ?? '')
 }
 
@@ -52,9 +73,19 @@ async function must(
   detail: () => string = () => ''
 ): Promise<void> {
   if (sim.failures.length > 0) return
-  if (await sim.until(condition, withinMs)) return
+  if (await sim.until(atIntervals(sim, condition), withinMs)) return
   if (sim.failures.length === 0) {
     sim.fail(`after the faults, within ${withinMs} ms: ${what}: not so. ${detail()}`)
+  }
+}
+
+/** Asked at most every LOOK_MS: some of it takes long. */
+function atIntervals(sim: Simulation, condition: () => boolean): () => boolean {
+  let nextMs = 0
+  return () => {
+    if (sim.timeline.nowMs < nextMs) return false
+    nextMs = sim.timeline.nowMs + LOOK_MS
+    return condition()
   }
 }
 
@@ -71,6 +102,10 @@ async function during(sim: Simulation, work: Promise<void>, what: string): Promi
     (error: unknown) => sim.fail(`after the faults, ${what}: ${messageOf(error)}`)
   )
   await must(sim, what, () => isDone, READ_MS)
+}
+
+function isSettled(volume: SimVolume): boolean {
+  return volume.held !== undefined && !volume.isDetaching && !volume.isAttaching
 }
 
 function waiting(sim: Simulation): string {
@@ -136,9 +171,9 @@ async function restore(sim: Simulation, volume: SimVolume): Promise<void> {
   await readAll(sim, volume)
 }
 
-/** Block status, the shards' own count, and the model agree on what is allocated. */
-async function checkSpace(volume: SimVolume): Promise<void> {
-  const { sizeBytes, columns, spec } = volume
+/** Bytes that block status calls data; within what the model is certain of. */
+async function countData(volume: SimVolume): Promise<number> {
+  const { sizeBytes } = volume
   const { device } = heldOf(volume)
   let dataBytes = 0
   for (let at = 0; at < sizeBytes; ) {
@@ -147,17 +182,17 @@ async function checkSpace(volume: SimVolume): Promise<void> {
       at += lengthBytes
     }
   }
-  let shardBytes = 0
-  for (const node of new Set(columns)) {
-    shardBytes += node.running?.store?.allocatedBytes(spec.id) ?? 0
-  }
-  if (shardBytes !== dataBytes) {
-    throw new Error(`block status says ${dataBytes} bytes, the shards say ${shardBytes}`)
-  }
   const { least, most } = volume.expectedBytes()
-  if (dataBytes < least || dataBytes > most) {
-    throw new Error(`${dataBytes} bytes are allocated, the model says ${least} to ${most}`)
-  }
+  if (dataBytes >= least && dataBytes <= most) return dataBytes
+  throw new Error(`${dataBytes} bytes are allocated, the model says ${least} to ${most}`)
+}
+
+/** Why the shards' own count is another; it is exact once everything was applied. */
+function shardsDiffer({ columns, spec }: SimVolume, dataBytes: number): string {
+  let shardBytes = 0
+  for (const node of columns) shardBytes += node.running?.store?.allocatedBytes(spec.id) ?? 0
+  if (shardBytes === dataBytes) return ''
+  return `block status says ${dataBytes} bytes, the shards say ${shardBytes}`
 }
 
 async function trimAll(volume: SimVolume): Promise<void> {

@@ -7,8 +7,8 @@ import { type SimRandom, streamOf } from './random.ts'
 import type { Simulation } from './simulation.ts'
 import type { SimVolume } from './volume.ts'
 
-const LOOK_MS = [80, 400] as const
-const RESTART_MS = [50, 2_500] as const
+const LOOK_MS = [50, 250] as const
+const RESTART_MS = [30, 1_200] as const
 
 export class Operator {
   readonly #sim: Simulation

@@ -23,7 +23,7 @@ import { Trace } from './trace.ts'
 import { SimVolume } from './volume.ts'
 
 const START_MS = 20_000
-const LOAD_MS = 120_000
+const LOAD_MS = 60_000
 const CHECK_EVERY_MS = 200
 
 export class Simulation {
@@ -88,8 +88,8 @@ export class Simulation {
   /** Runs until it is so; false if it took longer. */
   async until(condition: () => boolean, withinMs: number): Promise<boolean> {
     const isOver = () => this.failures.length > 0 || condition()
-    await this.timeline.run(isOver, this.timeline.nowMs + withinMs)
-    return this.failures.length === 0 && condition()
+    const isSo = await this.timeline.run(isOver, this.timeline.nowMs + withinMs)
+    return isSo && this.failures.length === 0
   }
 
   note(who: string, what: string): void {
@@ -161,7 +161,7 @@ export class Simulation {
     this.operator.begin()
     this.faults.begin()
     this.#watch()
-    const goal = 230 + this.random.below(120)
+    const goal = 205 + this.random.below(60)
     await this.until(() => this.totals.operations >= goal && this.faults.isEnough, LOAD_MS)
     this.isLoading = false
   }

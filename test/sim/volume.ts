@@ -19,7 +19,7 @@ import { randomPort, type SimRandom, streamOf } from './random.ts'
 import type { Simulation } from './simulation.ts'
 
 const EXTENT_BYTES = MiB
-const ATTACH_TIMEOUT_MS = 6_000
+const ATTACH_TIMEOUT_MS = 3_000
 /** An attachment that was superseded goes on being asked for so long. */
 const GHOST_MS = 3_000
 /** A checkpoint comes at least this often, and a mark of the last sync much sooner. */
@@ -44,12 +44,14 @@ export class SimVolume {
   readonly random: SimRandom
   held: Held | undefined
   isAttaching = false
+  isDetaching = false
   /** Blocks whose medium was made to rot, and not written since. */
   readonly rotten = new Set<number>()
   /** Nobody attaches it any more. */
   isOver = false
   readonly #sim: Simulation
   readonly #token: Token
+  readonly #devices = new WeakSet<Attachment>()
   readonly #changedMs = new Map<number, number>()
 
   constructor(sim: Simulation, number: number, columns: readonly SimNode[], extents: number) {
@@ -116,7 +118,7 @@ export class SimVolume {
       (error: unknown) => {
         if (!running.process.isAlive || !end()) return
         this.#sim.note(node.name, `could not attach: ${messageOf(error)}`)
-        if (isFault(error, 'QUARANTINED', 'CONFLICT', 'NOT_FOUND')) {
+        if (isFault(error, 'QUARANTINED', 'CONFLICT')) {
           this.#sim.fail(`attach of volume ${this.number}: ${messageOf(error)}`)
         }
       }
@@ -129,13 +131,15 @@ export class SimVolume {
     if (held === undefined) return
     this.#sim.note(held.node.name, `no longer holds volume ${this.number}: ${why}`)
     this.held = undefined
+    this.isDetaching = false
     this.model.ended()
     for (const client of this.clients) client.abandon()
   }
 
   async detach(): Promise<void> {
     const { held } = this
-    if (held === undefined || held.running.process.isFrozen) return
+    if (held === undefined || this.isDetaching || held.running.process.isFrozen) return
+    this.isDetaching = true
     try {
       const answers = this.model.answers
       await held.device.detach()
@@ -145,6 +149,13 @@ export class SimVolume {
     } catch (error) {
       this.#sim.note(held.node.name, `could not detach: ${messageOf(error)}`)
     }
+    if (this.held === held) this.#carryOn()
+  }
+
+  /** The detach failed: it is served as before. */
+  #carryOn(): void {
+    this.isDetaching = false
+    for (const client of this.clients) client.begin()
   }
 
   nodeDown(node: SimNode): void {
@@ -194,9 +205,12 @@ export class SimVolume {
   #attached(node: SimNode, running: Running, device: Attachment): void {
     if (device.state() !== 'serving') return
     const before = this.held
-    if (before?.device === device) return
+    // The gateway may still believe in one that was superseded: that is none.
+    if (this.#devices.has(device)) return
+    this.#devices.add(device)
     if (before !== undefined) {
       this.held = undefined
+      this.isDetaching = false
       this.#sim.totals.takeOvers++
       this.#haunt(before)
     }
