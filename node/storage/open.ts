@@ -167,7 +167,12 @@ async function fillParts(
   }
   await recoverChanges(parts, replay)
   await space.poll()
-  for (const shard of shards.all()) await removeOrphans(disk, shard)
+  for (const shard of shards.all()) {
+    await removeOrphans(disk, shard)
+    // A start that died may have renamed this manifest and not synced the name: what is read here
+    // is answered as granted, so it must not be lost with the power.
+    await health.sync(disk.syncDirectory(shard.path))
+  }
   for (const volume of found.leftovers) {
     await removeTree(disk, `${SHARDS_DIRECTORY}/${volume}`)
   }

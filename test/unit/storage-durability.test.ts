@@ -84,6 +84,21 @@ describe('a flush', () => {
   })
 })
 
+describe('a token that a start found', () => {
+  it('survives loss of power, wherever in its saving the start before was killed', async () => {
+    const { disk, store } = await freshRig()
+    const from = disk.history.length
+    await store.saveShard(shardRecord(VOLUME, 2))
+    for (let steps = from; steps <= disk.history.length; steps++) {
+      const killed = disk.crashImage({ loss: 'none', steps })
+      const found = (await openRig(killed)).store.shard(VOLUME)?.token.counter
+      const dark = killed.crashImage({ loss: 'all' })
+      const kept = (await openRig(dark)).store.shard(VOLUME)?.token.counter
+      expect([steps, kept]).toEqual([steps, found])
+    }
+  })
+})
+
 describe('a shard without its manifest', () => {
   it('is damage if it holds chunks: they are kept, and the operator decides', async () => {
     const { disk, store } = await freshRig()
