@@ -77,7 +77,8 @@ export const VARIANTS: readonly Variant[] = [
     name: 'a replay runs after reads',
     file: 'node/gateway/shard-link.js',
     find: "this.#phase = 'replaying';",
-    replace: "this.#phase = 'replaying'; for (const read of this.#unsent.extract(r => r.op === Op.read)) this.#send(read);",
+    replace:
+      "this.#phase = 'replaying'; for (const read of this.#unsent.extract(r => r.op === Op.read)) this.#send(read);",
     seeds: 150
   },
   {
