@@ -3,6 +3,7 @@
  *
  *   attach --> map (who holds shards) --> protocols/attach --> VolumeAttachment --> announce
  */
+import { chunksByNode } from '../../crdt/holders.ts'
 import type { VolumeView } from '../../crdt/types.ts'
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
 import type { NodeId, Nonce, VolumeId } from '../../protocols/ids.ts'
@@ -207,9 +208,7 @@ class VolumeGateway implements Gateway {
   }
 }
 
-/** Every node that the map names as a holder of some chunk. */
+/** Every node that the map names as a holder of some chunk; one that was emptied may have left. */
 function nodesOf(view: VolumeView): NodeId[] {
-  const nodes = new Set<NodeId>(view.layout.flatMap(run => run.nodes.flat()))
-  for (const claim of view.claims) nodes.add(claim.node)
-  return [...nodes]
+  return [...chunksByNode(view).keys()]
 }

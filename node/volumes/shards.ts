@@ -3,6 +3,7 @@
  * a shard answers. The shards enforce; nothing here decides whether a call is allowed.
  */
 
+import { chunksByNode } from '../../crdt/holders.ts'
 import type { MeshView, VolumeView } from '../../crdt/types.ts'
 import { ShoalError } from '../../protocols/fault.ts'
 import type { NodeId, Token } from '../../protocols/ids.ts'
@@ -52,14 +53,9 @@ export function callShards(
   })
 }
 
-/** Every node that the map names for the volume, in order of columns. */
+/** Every node that holds chunks of the volume as the map says, in order of columns. */
 export function shardNodes(view: VolumeView): NodeId[] {
-  const nodes = new Set<NodeId>()
-  for (const run of view.layout) {
-    for (const replicas of run.nodes) for (const node of replicas) nodes.add(node)
-  }
-  for (const claim of view.claims) nodes.add(claim.node)
-  return [...nodes]
+  return [...chunksByNode(view).keys()]
 }
 
 /** The states among the replies. */
