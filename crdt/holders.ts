@@ -13,6 +13,8 @@ import { IntervalSet } from '../protocols/interval-set.ts'
 import { MAX_COPIES } from '../protocols/limits.ts'
 import type { VolumeView } from './types.ts'
 
+type Holdings = Pick<VolumeView, 'spec' | 'layout' | 'claims'>
+
 interface Candidate {
   readonly from: number
   readonly to: number
@@ -21,22 +23,27 @@ interface Candidate {
 }
 
 /** In order of columns, then of replicas; each node once. */
-export function effectiveHolders(view: Pick<VolumeView, 'spec' | 'layout' | 'claims'>): NodeId[] {
-  const nodes = new Set<NodeId>()
+export function effectiveHolders(view: Holdings): NodeId[] {
+  return [...chunksByNode(view).keys()]
+}
+
+/** Chunk replicas per node; nodes without any are left out. The same order. */
+export function chunksByNode(view: Holdings): Map<NodeId, number> {
+  const counts = new Map<NodeId, number>()
   for (const [, candidates] of [...candidatesOf(view)].sort(([a], [b]) => a - b)) {
     candidates.sort((a, b) => compareEpochs(b.epoch, a.epoch))
     const covered = new IntervalSet()
     for (const { from, to, node } of candidates) {
-      if (covered.add(from, to).length > 0) nodes.add(node)
+      const fresh = covered.add(from, to)
+      const chunks = fresh.reduce((sum, [low, high]) => sum + high - low, 0)
+      if (chunks > 0) counts.set(node, (counts.get(node) ?? 0) + chunks)
     }
   }
-  return [...nodes]
+  return counts
 }
 
 /** By column and replica, of the present layout generation. */
-function candidatesOf(
-  view: Pick<VolumeView, 'spec' | 'layout' | 'claims'>
-): Map<number, Candidate[]> {
+function candidatesOf(view: Holdings): Map<number, Candidate[]> {
   const { generation } = view.spec
   const slots = new Map<number, Candidate[]>()
   const add = (column: number, replica: number, candidate: Candidate): void => {

@@ -70,6 +70,19 @@ export const RATE_SAMPLES = 5
 /** A unix socket's path: sun_path less its terminator. */
 export const MAX_SOCKET_PATH_BYTES = 107
 
+// Moves (node/moves).
+/** moves.json: 65,536 ranges and 1,000 ended moves take a third of it. */
+export const MAX_MOVES_FILE_BYTES = 64 * MiB
+/** A start or a drain asks other nodes for their room before it answers. */
+export const MOVES_CALL_TIMEOUT_MS = 15_000
+/** Moves that have ended which a list shows unless told. */
+export const DEFAULT_LISTED_ENDED = 20
+/** How long a drain waits before it looks again at what could not go; longer while nothing goes. */
+export const DRAIN_RETRY_MS = 10_000
+export const DRAIN_RETRY_MAX_MS = 120_000
+/** A drain looks at least this often whether anything is left. */
+export const DRAIN_LOOK_MS = 1_000
+
 // Host, streams, rpc and members (node/host, node/stream, node/rpc, node/members).
 
 /** A stream's writer is told to wait above this, and to go on below half of it. */

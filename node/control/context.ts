@@ -9,6 +9,8 @@ import type { Role } from '../../crdt/types.ts'
 import type { NodeId, VolumeId } from '../../protocols/ids.ts'
 import type { Gateway } from '../gateway/types.ts'
 import type { ShardMap } from '../map/types.ts'
+import type { GiveUpSettlers } from '../moves/give-up.ts'
+import type { Moves } from '../moves/types.ts'
 import type { Clock, Log, Network, Random } from '../ports.ts'
 import type { Rpc } from '../rpc/types.ts'
 import type { ChunkStore } from '../storage/types.ts'
@@ -27,6 +29,10 @@ export interface DaemonContext {
   readonly gateway: Gateway
   /** Absent on a node without capacity. */
   readonly store: ChunkStore | undefined
+  /** Absent on a node without capacity: nothing can move from there. */
+  readonly moves?: Moves | undefined
+  /** What settles open handoffs of a node that is given up, where no gateway can. */
+  readonly settlers?: GiveUpSettlers | undefined
   readonly members: MemberOperations
   readonly exports: ExportService
   /** Where the attached volumes are kept across restarts: `openAttachmentFile` of node/volumes. */

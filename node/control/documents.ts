@@ -3,7 +3,8 @@
  * bytes, times in wall milliseconds since 1970, durations in milliseconds.
  */
 import type { Role } from '../../crdt/types.ts'
-import type { Incarnation, NodeId, Token, VolumeId } from '../../protocols/ids.ts'
+import type { HandoffId, Incarnation, NodeId, Token, VolumeId } from '../../protocols/ids.ts'
+import type { DrainPurpose, DrainStatus, Move } from '../../protocols/moves/messages.ts'
 import type { Load } from '../../protocols/node-status/messages.ts'
 import type { ExportPoint } from '../volumes/types.ts'
 
@@ -41,6 +42,9 @@ export interface NodeDocument {
   readonly usedBytes?: number
   readonly availableBytes?: number
   readonly shardCount?: number
+  readonly chunkCount?: number
+  /** Set while it is emptied on purpose. */
+  readonly draining?: DrainPurpose
   readonly uptimeMs?: number
   readonly load?: Load
 }
@@ -97,6 +101,9 @@ export interface ShardDocument {
   readonly state: 'held' | 'absent' | 'removed' | 'unreachable'
   readonly why?: string
   readonly columns: readonly number[]
+  /** Held here; on their way here. */
+  readonly chunks?: number
+  readonly receiving?: number
   readonly allocatedBytes?: number
   readonly token?: Token
   readonly incarnation?: Incarnation
@@ -114,4 +121,65 @@ export interface VolumeDocument extends VolumeSummary {
   readonly shards: readonly ShardDocument[]
   /** Where NBD clients of this host find it. */
   readonly export?: ExportPoint & { readonly connections: number }
+}
+
+export interface MoveDocument extends Move {
+  readonly volumeName: string
+  readonly fromName: string
+  readonly toName: string
+}
+
+export interface MovesDocument {
+  readonly moves: readonly MoveDocument[]
+  /** The storage nodes that answered. */
+  readonly nodes: ReadonlyArray<{
+    readonly node: NodeId
+    readonly name: string
+    /** What copying may use at most, and may use now; bytes per second, null: no bound. */
+    readonly bound: number | null
+    readonly rate: number | null
+    readonly drain: DrainStatus
+  }>
+  /** Names of those that did not. */
+  readonly silent: readonly string[]
+}
+
+export interface DrainDocument {
+  readonly node: NodeId
+  readonly name: string
+  readonly drain: DrainStatus
+}
+
+/** A handoff that had not come to its end when its node was given up. */
+export interface HandoffDocument {
+  readonly is: 'prepared' | 'copying' | 'released'
+  readonly handoff: HandoffId
+  readonly volume: VolumeId
+  readonly volumeName: string
+  readonly extent: number
+  readonly column: number
+  readonly source: string
+  readonly target: string
+  /** Once the node is given up. */
+  readonly outcome?: 'granted' | 'by-itself' | 'refused'
+  readonly why?: string
+}
+
+export interface GiveUpDocument {
+  readonly node: NodeId
+  readonly name: string
+  readonly isRevoked: boolean
+  readonly connected: boolean
+  /** What exists only there. */
+  readonly losses: ReadonlyArray<{
+    readonly volume: VolumeId
+    readonly name: string
+    readonly chunks: number
+    readonly mostBytes: number
+  }>
+  /** Volumes that could not be looked at, that are attached there, and nodes that did not answer. */
+  readonly unknown: readonly string[]
+  readonly attached: readonly string[]
+  readonly silent: readonly string[]
+  readonly handoffs: readonly HandoffDocument[]
 }

@@ -4,7 +4,10 @@ import { z } from 'zod'
 import { DEFAULT_INVITE_MS, MAX_INVITE_MS } from '../../protocols/admission/limits.ts'
 import { ShoalError } from '../../protocols/fault.ts'
 import type { NodeId } from '../../protocols/ids.ts'
+import type { DrainStatus } from '../../protocols/moves/messages.ts'
 import { MAX_PARALLEL_CALLS } from '../limits.ts'
+import { isVacant } from '../moves/held.ts'
+import type { ShardRecord } from '../storage/types.ts'
 import { liveNodes } from '../volumes/candidates.ts'
 import { mapConcurrently } from '../volumes/concurrency.ts'
 import { resolveNode, volumeName } from '../volumes/names.ts'
@@ -18,6 +21,7 @@ const inviteSchema = z.strictObject({
   validMs: z.number().int().min(1000).max(MAX_INVITE_MS).default(DEFAULT_INVITE_MS)
 })
 const forceSchema = z.strictObject({ force: z.boolean().default(false) })
+const leaveSchema = forceSchema.extend({ cancel: z.boolean().default(false) })
 
 export function memberRoutes(context: DaemonContext): Hono {
   const routes = new Hono()
@@ -29,8 +33,10 @@ export function memberRoutes(context: DaemonContext): Hono {
     return c.json(await revoke(context, c.req.param('node'), force))
   })
   routes.post('/v1/leave', async c => {
-    await leave(context, (await readBody(c, forceSchema)).force)
-    return c.json({ left: context.self.mesh })
+    const { force, cancel } = await readBody(c, leaveSchema)
+    if (cancel) return c.json(await stay(context))
+    const leaving = await leave(context, force)
+    return c.json(leaving, 'left' in leaving ? 200 : 202)
   })
   return routes
 }
@@ -70,34 +76,63 @@ async function volumesOn(context: DaemonContext, node: NodeId): Promise<string[]
   return held.flat()
 }
 
-async function leave(context: DaemonContext, force: boolean): Promise<void> {
-  const { map, gateway, store, self } = context
-  const mesh = map.mesh()
-  const held = (store?.shards() ?? []).map(shard => volumeName(mesh, shard.spec.id))
-  if (held.length > 0) {
-    throw new ShoalError(
-      { code: 'HOLDS_CHUNKS', volumes: held },
-      `this node holds chunks of ${held.join(', ')}: export and delete these volumes first ` +
-        '(moving them to other nodes comes with a later release)'
-    )
-  }
-  const attached = [...gateway.attachments().keys()].map(id => volumeName(mesh, id))
-  if (attached.length > 0) {
-    throw new ShoalError(
-      { code: 'CONFLICT', what: attached.join(', ') },
-      `${attached.join(', ')} attached here: run \`shoal volume detach\` first`
-    )
-  }
-  const others = liveNodes(mesh).filter(node => node.id !== self.id)
-  if (self.role === 'admin' && others.length > 0 && !others.some(node => node.role === 'admin')) {
-    if (!force) {
-      throw new ShoalError(
-        { code: 'NEEDS_FORCE', why: 'the last admin leaves' },
-        'this is the only admin: without one nobody can be invited, renewed or revoked. Join ' +
-          'another with `shoal invite --admin`, or pass --force'
-      )
-    }
+/** What `shoal leave` is told: it is done, or chunks are still on their way to other nodes. */
+type Leaving = { readonly left: string } | { readonly draining: DrainStatus }
+
+/** Drains first; called again once the node is empty. */
+async function leave(context: DaemonContext, force: boolean): Promise<Leaving> {
+  const { store, self, moves } = context
+  refuseAttached(context)
+  refuseLastAdmin(context, force)
+  const kept = (store?.shards() ?? []).filter(shard => !isVacant(shard))
+  if (kept.length > 0 && moves === undefined) throw holdsChunks(context, kept)
+  if (moves !== undefined && (kept.length > 0 || moves.draining() !== undefined)) {
+    const draining = await moves.drain('leave')
+    if (draining.state !== 'drained') return { draining }
   }
   await context.leave()
   context.shutdown('the node left the mesh')
+  return { left: self.mesh }
+}
+
+async function stay(context: DaemonContext): Promise<{ draining: DrainStatus }> {
+  const purpose = context.moves?.draining()
+  if (context.moves === undefined || purpose !== 'leave') {
+    throw new ShoalError(
+      { code: 'CONFLICT', what: context.self.name },
+      'this node is not leaving' +
+        (purpose === undefined ? '' : '; it is drained: `shoal drain NODE --cancel` calls that off')
+    )
+  }
+  return { draining: await context.moves.undrain() }
+}
+
+function holdsChunks(context: DaemonContext, kept: readonly ShardRecord[]): ShoalError {
+  const volumes = kept.map(shard => volumeName(context.map.mesh(), shard.spec.id))
+  return new ShoalError(
+    { code: 'HOLDS_CHUNKS', volumes },
+    `this node holds chunks of ${volumes.join(', ')}, and cannot move them now`
+  )
+}
+
+function refuseAttached({ gateway, map }: DaemonContext): void {
+  const mesh = map.mesh()
+  const attached = [...gateway.attachments().keys()].map(id => volumeName(mesh, id))
+  if (attached.length === 0) return
+  throw new ShoalError(
+    { code: 'CONFLICT', what: attached.join(', ') },
+    `${attached.join(', ')} attached here: run \`shoal volume detach\` first`
+  )
+}
+
+function refuseLastAdmin({ map, self }: DaemonContext, force: boolean): void {
+  const others = liveNodes(map.mesh()).filter(node => node.id !== self.id)
+  const isLast =
+    self.role === 'admin' && others.length > 0 && !others.some(node => node.role === 'admin')
+  if (!isLast || force) return
+  throw new ShoalError(
+    { code: 'NEEDS_FORCE', why: 'the last admin leaves' },
+    'this is the only admin: without one nobody can be invited, renewed or revoked. Join ' +
+      'another with `shoal invite --admin`, or pass --force'
+  )
 }

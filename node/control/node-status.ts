@@ -1,4 +1,5 @@
 /** What this node says of itself, to the members that ask (protocols/node-status). */
+
 import type { VolumeId } from '../../protocols/ids.ts'
 import {
   MAX_PROBLEM_CHARS,
@@ -10,6 +11,8 @@ import {
   type NodeStatus,
   nodeStatusRequestSchema
 } from '../../protocols/node-status/messages.ts'
+import { heldRanges, isVacant } from '../moves/held.ts'
+import { countChunks } from '../moves/ranges.ts'
 import { volumeName } from '../volumes/names.ts'
 import type { DaemonContext } from './context.ts'
 import { addLoads, type RateMeter } from './rates.ts'
@@ -33,19 +36,27 @@ export function ownStatus(
   moreProblems: MoreProblems
 ): NodeStatus {
   const { self, store, clock } = context
-  const volumes = store?.shards().map(shard => shard.spec.id) ?? []
-  const problems = [...context.problems(), ...attachmentProblems(context), ...moreProblems()]
+  const shards = store?.shards().filter(shard => !isVacant(shard)) ?? []
+  const draining = context.moves?.draining()
+  const problems = [
+    ...context.problems(),
+    ...attachmentProblems(context),
+    ...(context.moves?.problems() ?? []),
+    ...moreProblems()
+  ]
   return {
     id: self.id,
     version: self.version,
     uptimeMs: Math.max(0, clock.now() - self.startedAt),
     ...(store === undefined ? {} : { store: storeStatus(store) }),
-    load: addLoads(volumes.map(volume => rates.load(volume))),
-    shardCount: volumes.length,
-    shards: volumes.slice(0, MAX_STATUS_SHARDS).map(volume => ({
-      volume,
-      allocatedBytes: store?.allocatedBytes(volume) ?? 0,
-      load: rates.load(volume)
+    ...(draining === undefined ? {} : { draining }),
+    load: addLoads(shards.map(({ spec }) => rates.load(spec.id))),
+    shardCount: shards.filter(shard => shard.runs.length > 0).length,
+    shards: shards.slice(0, MAX_STATUS_SHARDS).map(shard => ({
+      volume: shard.spec.id,
+      chunks: countChunks(heldRanges(shard)),
+      allocatedBytes: store?.allocatedBytes(shard.spec.id) ?? 0,
+      load: rates.load(shard.spec.id)
     })),
     attachments: attachments(context),
     distances: distances(context),

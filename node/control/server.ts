@@ -17,7 +17,9 @@ import { startReaper } from '../volumes/reaper.ts'
 import { Volumes } from '../volumes/volumes.ts'
 import type { DaemonContext } from './context.ts'
 import { answerError, errorDocument } from './errors.ts'
+import { giveUpRoutes } from './give-up-routes.ts'
 import { memberRoutes } from './member-routes.ts'
+import { moveRoutes } from './move-routes.ts'
 import { serveNodeStatus } from './node-status.ts'
 import { RateMeter } from './rates.ts'
 import { describeSelf, meshStatus } from './status.ts'
@@ -75,6 +77,8 @@ export function controlApp(context: DaemonContext, volumes: Volumes): Hono {
     return c.json({ stopping: true })
   })
   app.route('/', memberRoutes(context))
+  app.route('/', moveRoutes(context))
+  app.route('/', giveUpRoutes(context))
   app.route('/', volumeRoutes(context, volumes))
   return app
 }

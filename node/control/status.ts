@@ -81,6 +81,8 @@ function describeNode(context: DaemonContext, statuses: Statuses, node: NodeEntr
           usedBytes: status.store?.usedBytes ?? 0,
           availableBytes: status.store?.availableBytes ?? 0,
           shardCount: status.shardCount,
+          chunkCount: status.shards.reduce((sum, shard) => sum + shard.chunks, 0),
+          ...(status.draining === undefined ? {} : { draining: status.draining }),
           uptimeMs: status.uptimeMs,
           load: status.load
         })

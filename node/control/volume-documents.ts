@@ -4,6 +4,8 @@ import { isFault, messageOf } from '../../protocols/fault.ts'
 import type { NodeId, VolumeId } from '../../protocols/ids.ts'
 import type { Load } from '../../protocols/node-status/messages.ts'
 import { MAX_PARALLEL_CALLS, NODE_STATUS_TIMEOUT_MS } from '../limits.ts'
+import { heldRanges } from '../moves/held.ts'
+import { countChunks } from '../moves/ranges.ts'
 import type { Statuses } from '../volumes/candidates.ts'
 import { mapConcurrently } from '../volumes/concurrency.ts'
 import { callShards, nodeName, type ShardReply, shardNodes } from '../volumes/shards.ts'
@@ -95,7 +97,7 @@ export async function describeVolume(
   const view = await context.map.fetchVolume(id)
   const replies = await callShards(
     context,
-    shardNodes(view),
+    nodesToShow(statuses, view),
     () => ({ call: 'query', volume: id }),
     NODE_STATUS_TIMEOUT_MS
   )
@@ -109,11 +111,21 @@ export async function describeVolume(
     generation: view.spec.generation,
     ...(view.expectedIops === undefined ? {} : { expectedIops: view.expectedIops }),
     ...(view.near === undefined ? {} : { near: view.near }),
-    shards: replies.map(reply => describeShard(context, view, reply)),
+    shards: replies
+      .map(reply => describeShard(context, view, reply))
+      .filter(shard => shard.state !== 'held' || (shard.chunks ?? 0) + (shard.receiving ?? 0) > 0),
     ...(point === undefined
       ? {}
       : { export: { ...point, connections: context.exports.connections(id) } })
   }
+}
+
+/** Those that the map names, and those that say themselves that they keep something of it. */
+function nodesToShow(statuses: Statuses, view: VolumeView): NodeId[] {
+  const telling = [...statuses.values()]
+    .filter(status => status.shards.some(shard => shard.volume === view.spec.id))
+    .map(status => status.id)
+  return [...new Set([...shardNodes(view), ...telling])]
 }
 
 function describeShard(context: DaemonContext, view: VolumeView, reply: ShardReply): ShardDocument {
@@ -134,7 +146,10 @@ function describeShard(context: DaemonContext, view: VolumeView, reply: ShardRep
   const { state } = answer
   return {
     ...place,
+    columns: [...new Set(state.runs.map(run => run.column))].sort((a, b) => a - b),
     state: 'held',
+    chunks: countChunks(heldRanges(state)),
+    receiving: state.receiving.length,
     allocatedBytes: state.allocatedBytes,
     token: state.token,
     incarnation: state.incarnation,

@@ -35,7 +35,11 @@ export async function askNodes(parts: Asker): Promise<Statuses> {
   return new Map(found.flatMap(status => (status === undefined ? [] : [[status.id, status]])))
 }
 
-async function askNode(parts: Asker, node: NodeId): Promise<NodeStatus | undefined> {
+/** What one node says of itself, or undefined if it does not answer. */
+export async function askNode(
+  parts: Pick<Asker, 'rpc'>,
+  node: NodeId
+): Promise<NodeStatus | undefined> {
   try {
     const status = await parts.rpc.call(node, NODE_STATUS_PROTOCOL, {}, nodeStatusSchema, {
       timeoutMs: NODE_STATUS_TIMEOUT_MS
@@ -75,6 +79,8 @@ export function candidatesFrom(parts: Asker, statuses: Statuses, near: Near): Ca
   return liveNodes(parts.map.mesh()).flatMap(node => {
     const status = statuses.get(node.id)
     if (status?.store === undefined || status.store.failure !== undefined) return []
+    // What is emptied on purpose is given nothing new.
+    if (status.draining !== undefined) return []
     const { readIops, writeIops } = status.load
     return [
       {

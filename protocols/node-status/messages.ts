@@ -8,9 +8,10 @@ import { z } from 'zod'
 import type { NodeId, VolumeId } from '../ids.ts'
 import { isNodeId, isVolumeId } from '../ids.ts'
 import { MAX_COUNTER, MAX_NAME_CHARS } from '../limits.ts'
+import { drainPurposeSchema } from '../moves/messages.ts'
 import { incarnationSchema } from '../shard-control/messages.ts'
 
-export const NODE_STATUS_PROTOCOL = '/shoal/node-status/1'
+export const NODE_STATUS_PROTOCOL = '/shoal/node-status/2'
 
 /** Shards and attachments that one answer lists; the totals count all of them. */
 export const MAX_STATUS_SHARDS = 2000
@@ -49,10 +50,13 @@ export const nodeStatusSchema = z.strictObject({
       failure: z.string().max(MAX_PROBLEM_CHARS).optional()
     })
     .optional(),
+  /** Set while the node is emptied on purpose: it takes no new chunks. */
+  draining: drainPurposeSchema.optional(),
   load: loadSchema,
+  /** Shards that hold a chunk. */
   shardCount: amount,
   shards: z
-    .array(z.strictObject({ volume, allocatedBytes: amount, load: loadSchema }))
+    .array(z.strictObject({ volume, chunks: amount, allocatedBytes: amount, load: loadSchema }))
     .max(MAX_STATUS_SHARDS),
   attachments: z
     .array(

@@ -1,0 +1,319 @@
+/**
+ * The moves of which this node is the source: what a person asks for, and what a drain needs.
+ *
+ *   start, drain --> queue --> handoffs (one chunk each), at the pace of pace.ts
+ *                      \--> moves.json: open moves, drain, bound, and the last 1,000 that ended
+ *
+ * Invariants: a move is durable before its first chunk is offered; a chunk is in one open move at
+ * most; a target is live, has a store, is not being drained, and said that it has room.
+ */
+import { assert } from '../../protocols/assert.ts'
+import { messageOf, ShoalError } from '../../protocols/fault.ts'
+import type { VolumeId } from '../../protocols/ids.ts'
+import type { DrainPlan } from '../../protocols/layout/drain.ts'
+import { MIN_ROOM_BYTES } from '../../protocols/layout/placement.ts'
+import { formatSize } from '../../protocols/layout/sizes.ts'
+import {
+  MAX_ENDED_MOVES,
+  MAX_HOTTEST,
+  MAX_MOVE_RANGES,
+  MAX_OPEN_RANGES
+} from '../../protocols/moves/limits.ts'
+import type { DrainPurpose, DrainStatus, Move, Selection } from '../../protocols/moves/messages.ts'
+import type { ShardHead } from '../../protocols/shard-control/grants.ts'
+import { askNode, liveNodes } from '../volumes/candidates.ts'
+import { volumeName } from '../volumes/names.ts'
+import { nodeName } from '../volumes/shards.ts'
+import { Drain } from './drain.ts'
+import { averageBytes, heldRanges, isHeld } from './held.ts'
+import { type Loaded, loadMoves, MoveFile, type MovesRecord } from './move-file.ts'
+import { MoveQueue } from './queue.ts'
+import { type ChunkRange, countChunks, isIn, rangesOfChunks, selected, without } from './ranges.ts'
+import { serveMoves } from './serve.ts'
+import type { Moves, MovesList, MovesParts, MoveWish } from './types.ts'
+
+/** Goes on with what is kept, and serves `/shoal/moves/1`. */
+export async function openMoves(parts: MovesParts): Promise<Moves> {
+  const moves = new NodeMoves(parts, await loadMoves(parts.disk, parts.log))
+  serveMoves(parts.rpc, moves)
+  moves.resume()
+  return moves
+}
+
+class NodeMoves implements Moves {
+  readonly #parts: MovesParts
+  readonly #file: MoveFile
+  readonly #queue: MoveQueue
+  readonly #drain: Drain
+  /** The oldest first. */
+  readonly #ended: Move[]
+  readonly #problem: string | undefined
+  #bound: number | null
+
+  constructor(parts: MovesParts, { record, problem }: Loaded) {
+    this.#parts = parts
+    this.#problem = problem
+    this.#ended = [...record.ended]
+    this.#bound = record.bound
+    parts.pacer.setBound((parts.bound === undefined ? record.bound : parts.bound) ?? undefined)
+    this.#file = new MoveFile(parts.disk, parts.log, () => this.#record())
+    this.#queue = new MoveQueue({
+      ...parts,
+      self: parts.network.self,
+      isHeld: chunk => isHeld(parts.store, chunk),
+      onEnd: move => this.#remember(move)
+    })
+    for (const saved of record.open) this.#queue.add(saved)
+    this.#drain = new Drain(
+      {
+        parts,
+        queue: this.#queue,
+        enqueue: (plan, why) => this.#enqueueDrain(plan, why),
+        save: () => this.#file.save()
+      },
+      record.drain
+    )
+  }
+
+  resume(): void {
+    this.#queue.pump()
+    this.#drain.resume()
+  }
+
+  async start(wish: MoveWish): Promise<Move> {
+    this.#choose(wish)
+    await this.#checkTarget(wish)
+    // Asking took a while: another move may have taken some of the chunks, or they are gone.
+    const { head, ranges } = this.#choose(wish)
+    this.#checkBounds(ranges)
+    const move = this.#queue.add({
+      id: this.#newId(),
+      volume: wish.volume,
+      to: wish.to,
+      why: wish.why,
+      since: this.#parts.clock.now(),
+      isDrain: false,
+      ranges,
+      totalBytes: averageBytes(this.#parts.store, head, countChunks(ranges)),
+      doneBytes: 0,
+      longestPauseMs: 0
+    })
+    try {
+      await this.#file.save()
+    } catch (error) {
+      this.#queue.cancel(move.id)
+      throw notWritten(error)
+    }
+    this.#queue.pump()
+    return move
+  }
+
+  list(ended: number): MovesList {
+    const { pacer } = this.#parts
+    return {
+      moves: [...this.#queue.views(), ...this.#lastEnded(ended)],
+      bound: pacer.bound ?? null,
+      rate: pacer.rate ?? null,
+      drain: this.drainStatus()
+    }
+  }
+
+  async cancel(id: string): Promise<Move> {
+    const cancelled = this.#queue.cancel(id)
+    if (cancelled === undefined) {
+      const isOver = this.#ended.some(move => move.id === id)
+      throw new ShoalError(
+        { code: isOver ? 'CONFLICT' : 'NOT_FOUND', what: id },
+        isOver ? `move ${id} has ended already` : `there is no move ${id} here`
+      )
+    }
+    await this.#file.save()
+    return cancelled
+  }
+
+  async setBound(bytesPerSecond: number | null): Promise<void> {
+    this.#bound = bytesPerSecond
+    this.#parts.pacer.setBound(bytesPerSecond ?? undefined)
+    await this.#file.save()
+  }
+
+  drain(purpose: DrainPurpose): Promise<DrainStatus> {
+    return this.#drain.begin(purpose)
+  }
+
+  undrain(): Promise<DrainStatus> {
+    return this.#drain.end()
+  }
+
+  drainStatus(): DrainStatus {
+    return this.#drain.status()
+  }
+
+  draining(): DrainPurpose | undefined {
+    return this.#drain.record?.purpose
+  }
+
+  problems(): string[] {
+    const drain = this.#drain.status()
+    const blocked =
+      drain.state === 'blocked' ? [`the drain of this node is blocked: ${drain.trouble ?? ''}`] : []
+    return this.#problem === undefined ? blocked : [this.#problem, ...blocked]
+  }
+
+  async close(): Promise<void> {
+    this.#drain.close()
+    await this.#queue.close()
+    await this.#file.save()
+  }
+
+  // -- starting
+
+  /** The chunks that the wish means and no other move has. */
+  #choose({ volume, selection }: MoveWish): { head: ShardHead; ranges: ChunkRange[] } {
+    const { map, store, network } = this.#parts
+    const mesh = map.mesh()
+    const head = store.shard(volume)
+    const names = `node ${nodeName(mesh, network.self)} holds no chunk of volume`
+    const name = volumeName(mesh, volume)
+    if (head === undefined || head.runs.length === 0) {
+      throw new ShoalError({ code: 'NOT_FOUND', what: name }, `${names} ${name}`)
+    }
+    const wanted = this.#hottest(volume, selection, selected(heldRanges(head), selection))
+    if (wanted.length === 0) {
+      const which = selection.hottest === undefined ? 'that was named' : 'that is in use'
+      throw new ShoalError({ code: 'NOT_FOUND', what: name }, `${names} ${name} ${which}`)
+    }
+    const ranges = without(wanted, this.#queue.rangesOf(volume))
+    if (ranges.length === 0) {
+      throw new ShoalError(
+        { code: 'CONFLICT', what: name },
+        `these chunks of volume ${name} are being moved already: \`shoal moves\` lists it`
+      )
+    }
+    return { head, ranges }
+  }
+
+  #hottest(volume: VolumeId, selection: Selection, held: ChunkRange[]): ChunkRange[] {
+    if (selection.hottest === undefined) return held
+    const hot = this.#parts
+      .hottest(volume, MAX_HOTTEST)
+      .filter(({ chunk, perSecond }) => perSecond > 0 && held.some(range => isIn(range, chunk)))
+    return rangesOfChunks(hot.slice(0, selection.hottest).map(({ chunk }) => chunk))
+  }
+
+  async #checkTarget(wish: MoveWish): Promise<void> {
+    const { map, network, store } = this.#parts
+    const { head, ranges } = this.#choose(wish)
+    if (wish.to === network.self) {
+      throw new ShoalError({ code: 'BAD_INPUT', field: 'to' }, 'the target is the source')
+    }
+    const mesh = map.mesh()
+    const name = nodeName(mesh, wish.to)
+    if (!liveNodes(mesh).some(node => node.id === wish.to)) {
+      throw new ShoalError({ code: 'NOT_FOUND', what: name }, `node ${name} is no member now`)
+    }
+    const status = await askNode(this.#parts, wish.to)
+    if (status === undefined) {
+      throw new ShoalError({ code: 'UNREACHABLE', peer: name }, `node ${name} does not answer`)
+    }
+    if (status.store === undefined) {
+      throw new ShoalError(
+        { code: 'BAD_INPUT', field: 'to' },
+        `node ${name} has no capacity: it holds no chunks`
+      )
+    }
+    if (status.draining !== undefined) {
+      throw new ShoalError(
+        { code: 'CONFLICT', what: name },
+        `node ${name} is being drained and takes no chunks: \`shoal drain ${name} --cancel\``
+      )
+    }
+    const neededBytes = averageBytes(store, head, countChunks(ranges))
+    const availableBytes = Math.max(0, status.store.availableBytes - MIN_ROOM_BYTES)
+    if (neededBytes > availableBytes) throw tooFull(name, neededBytes, availableBytes)
+  }
+
+  #checkBounds(ranges: readonly ChunkRange[]): void {
+    const isMany = ranges.length > MAX_MOVE_RANGES
+    if (!isMany && !this.#queue.isFull && this.#queue.rangeCount < MAX_OPEN_RANGES) return
+    throw new ShoalError(
+      { code: 'LIMIT', limit: isMany ? 'MAX_MOVE_RANGES' : 'MAX_OPEN_MOVES' },
+      isMany
+        ? 'these chunks are too scattered for one move: move them in parts, with --extents'
+        : 'this node has as many moves as it may: wait for some, or cancel them'
+    )
+  }
+
+  /** One move per volume and target; what the queue has no room for waits for the next look. */
+  #enqueueDrain(plan: DrainPlan, why: string): void {
+    const byVolumeAndTarget = new Map<string, Array<DrainPlan['assignments'][number]>>()
+    for (const assignment of plan.assignments) {
+      const key = `${assignment.piece.volume} ${assignment.to}`
+      byVolumeAndTarget.set(key, [...(byVolumeAndTarget.get(key) ?? []), assignment])
+    }
+    for (const assignments of byVolumeAndTarget.values()) {
+      const [first] = assignments
+      assert(first !== undefined, 'a group has a member')
+      if (this.#queue.isFull || this.#queue.rangeCount >= MAX_OPEN_RANGES) break
+      const pieces = assignments.slice(0, MAX_MOVE_RANGES).map(({ piece }) => piece)
+      this.#queue.add({
+        id: this.#newId(),
+        volume: first.piece.volume,
+        to: first.to,
+        why,
+        since: this.#parts.clock.now(),
+        isDrain: true,
+        ranges: pieces.map(({ volume: _v, bytes: _b, ...range }) => range),
+        totalBytes: pieces.reduce((sum, piece) => sum + piece.bytes, 0),
+        doneBytes: 0,
+        longestPauseMs: 0
+      })
+    }
+    this.#queue.pump()
+  }
+
+  // -- remembering
+
+  /** The youngest first. */
+  #lastEnded(count: number): Move[] {
+    return count === 0 ? [] : this.#ended.slice(-count).reverse()
+  }
+
+  #remember(move: Move): void {
+    this.#ended.push(move)
+    this.#ended.splice(0, Math.max(0, this.#ended.length - MAX_ENDED_MOVES))
+    const { id, volume, to, state, chunks, bytes, trouble } = move
+    this.#parts.log.info({ move: id, volume, to, state, chunks, bytes, trouble }, 'a move ended')
+    this.#file.saveSoon()
+  }
+
+  #record(): MovesRecord {
+    return {
+      version: 1,
+      bound: this.#bound,
+      drain: this.#drain.record,
+      open: this.#queue.saved().map(saved => ({ ...saved, ranges: [...saved.ranges] })),
+      ended: this.#ended
+    }
+  }
+
+  #newId(): string {
+    return Buffer.from(this.#parts.random.bytes(6)).toString('hex')
+  }
+}
+
+function tooFull(name: string, neededBytes: number, availableBytes: number): ShoalError {
+  return new ShoalError(
+    { code: 'NO_CAPACITY', neededBytes, availableBytes },
+    `node ${name} has no room: ${formatSize(neededBytes)} would go there, ` +
+      `${formatSize(availableBytes)} are free (${formatSize(neededBytes - availableBytes)} missing)`
+  )
+}
+
+function notWritten(error: unknown): ShoalError {
+  return new ShoalError(
+    { code: 'IO_ERROR' },
+    `the move could not be written down (${messageOf(error)}); nothing is moved`,
+    { cause: error }
+  )
+}

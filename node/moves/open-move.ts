@@ -1,0 +1,205 @@
+/**
+ * One move that has not ended: which of its chunks are on their way, done, waiting for another try.
+ *
+ *   waiting --next--> running --passed--> done
+ *      ^___ retry _______/ \____ failed for good, or tried too often --> failed
+ *
+ * Invariants: a chunk is in one of these at a time; `bytes.done` never exceeds `bytes.total`; a
+ * chunk that this node does not hold any more counts as done (it has been passed on before).
+ */
+import { assert } from '../../protocols/assert.ts'
+import { type ChunkKey, chunkName, type NodeId, type VolumeId } from '../../protocols/ids.ts'
+import {
+  MAX_CHUNK_ATTEMPTS,
+  MAX_FAILED_CHUNKS,
+  MAX_WHY_CHARS,
+  RETRY_MAX_MS,
+  RETRY_MIN_MS
+} from '../../protocols/moves/limits.ts'
+import type { Move, MoveState } from '../../protocols/moves/messages.ts'
+import type { HandoffEnd, HandoffProgress } from '../handoff/types.ts'
+import { type ChunkRange, countChunks } from './ranges.ts'
+import { Speed } from './speed.ts'
+
+/** What is kept of it across restarts. */
+export interface SavedMove {
+  readonly id: string
+  readonly volume: VolumeId
+  readonly to: NodeId
+  readonly why: string
+  readonly since: number
+  /** Part of a drain: goes when the drain is called off. */
+  readonly isDrain: boolean
+  readonly ranges: readonly ChunkRange[]
+  /** Of all chunks, before the first one moved. */
+  readonly totalBytes: number
+  readonly doneBytes: number
+  readonly longestPauseMs: number
+}
+
+interface Attempt {
+  readonly chunk: ChunkKey
+  /** Tries that have failed. */
+  readonly failed: number
+}
+
+interface Running extends Attempt {
+  totalBytes: number
+  sentBytes: number
+}
+
+export class OpenMove {
+  readonly saved: SavedMove
+  readonly abort = new AbortController()
+  readonly speed = new Speed()
+  readonly #isHeld: (chunk: ChunkKey) => boolean
+  readonly #running = new Map<string, Running>()
+  #retries: Array<Attempt & { readonly dueMs: number }> = []
+  #rangeIndex = 0
+  #extent: number
+  #doneChunks = 0
+  #failedChunks = 0
+  #doneBytes: number
+  #longestPauseMs: number
+  #trouble: string | undefined
+  #hasRun = false
+
+  constructor(saved: SavedMove, isHeld: (chunk: ChunkKey) => boolean) {
+    this.saved = saved
+    this.#isHeld = isHeld
+    this.#extent = saved.ranges[0]?.from ?? 0
+    this.#doneBytes = saved.doneBytes
+    this.#longestPauseMs = saved.longestPauseMs
+  }
+
+  get isCancelled(): boolean {
+    return this.abort.signal.aborted
+  }
+
+  get isRunning(): boolean {
+    return this.#running.size > 0
+  }
+
+  /** The next chunk to hand off, which is running from now on; undefined: none now. */
+  next(nowMs: number): ChunkKey | undefined {
+    if (this.isCancelled || this.#hasGivenUp) return undefined
+    for (let found = this.#take(nowMs); found !== undefined; found = this.#take(nowMs)) {
+      if (this.#isHeld(found.chunk)) {
+        this.#running.set(chunkName(found.chunk), { ...found, totalBytes: 0, sentBytes: 0 })
+        this.#hasRun = true
+        return found.chunk
+      }
+      this.#doneChunks += 1
+    }
+    return undefined
+  }
+
+  /** When the next retry is due; undefined if nothing waits for one. */
+  dueMs(): number | undefined {
+    if (this.isCancelled || this.#hasGivenUp || this.#retries.length === 0) return undefined
+    return Math.min(...this.#retries.map(retry => retry.dueMs))
+  }
+
+  progressed(chunk: ChunkKey, progress: HandoffProgress, nowMs: number): void {
+    const running = this.#running.get(chunkName(chunk))
+    if (running === undefined) return
+    this.speed.add(Math.max(0, progress.sentBytes - running.sentBytes), nowMs)
+    running.totalBytes = progress.totalBytes
+    running.sentBytes = progress.sentBytes
+  }
+
+  /** `jitter` in [0, 1) spreads the retries. */
+  ended(chunk: ChunkKey, end: HandoffEnd, nowMs: number, jitter: number): void {
+    const running = this.#running.get(chunkName(chunk))
+    assert(running !== undefined, 'a handoff that ended was running')
+    this.#running.delete(chunkName(chunk))
+    if (end.is === 'passed') {
+      this.speed.add(Math.max(0, end.bytes - running.sentBytes), nowMs)
+      this.#doneChunks += 1
+      this.#doneBytes += end.bytes
+      this.#longestPauseMs = Math.max(this.#longestPauseMs, end.pauseMs)
+      return
+    }
+    if (this.isCancelled) return
+    this.#trouble = `extent ${chunk.extent}, column ${chunk.column}: ${end.why}`
+    const failed = running.failed + 1
+    if (!end.mayRetry || failed >= MAX_CHUNK_ATTEMPTS) {
+      this.#failedChunks += 1
+      return
+    }
+    const pauseMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** (failed - 1)) * (0.5 + jitter)
+    this.#retries.push({ chunk, failed, dueMs: nowMs + pauseMs })
+  }
+
+  /** How it ended; undefined while something is running or to be done. */
+  outcome(): Extract<MoveState, 'done' | 'failed' | 'cancelled'> | undefined {
+    if (this.#running.size > 0) return undefined
+    const isThrough = this.#rangeIndex >= this.saved.ranges.length && this.#retries.length === 0
+    if (this.isCancelled) return isThrough && this.#failedChunks === 0 ? 'done' : 'cancelled'
+    if (this.#hasGivenUp) return 'failed'
+    if (!isThrough) return undefined
+    return this.#failedChunks > 0 ? 'failed' : 'done'
+  }
+
+  /** As people see it. */
+  view(from: NodeId, nowMs: number): Move {
+    const { id, volume, to, why, since } = this.saved
+    const bytes = this.#bytes()
+    const bytesPerSecond = this.speed.perSecond(nowMs)
+    const leftMs = ((bytes.total - bytes.done) * 1000) / bytesPerSecond
+    const trouble = this.isCancelled ? 'being cancelled' : this.#trouble
+    return {
+      id,
+      volume,
+      from,
+      to,
+      why: why.slice(0, MAX_WHY_CHARS),
+      since,
+      state: this.#hasRun ? 'running' : 'queued',
+      chunks: { total: countChunks(this.saved.ranges), done: this.#doneChunks },
+      bytes,
+      bytesPerSecond,
+      ...(bytesPerSecond > 0 ? { leftMs: Math.round(leftMs) } : {}),
+      longestPauseMs: this.#longestPauseMs,
+      ...(trouble === undefined ? {} : { trouble: trouble.slice(0, MAX_WHY_CHARS) })
+    }
+  }
+
+  /** As the next start needs it. */
+  toSave(): SavedMove {
+    return { ...this.saved, doneBytes: this.#doneBytes, longestPauseMs: this.#longestPauseMs }
+  }
+
+  get #hasGivenUp(): boolean {
+    return this.#failedChunks >= MAX_FAILED_CHUNKS
+  }
+
+  #take(nowMs: number): Attempt | undefined {
+    const due = this.#retries.find(retry => retry.dueMs <= nowMs)
+    if (due !== undefined) {
+      this.#retries = this.#retries.filter(retry => retry !== due)
+      return due
+    }
+    const range = this.saved.ranges[this.#rangeIndex]
+    if (range === undefined) return undefined
+    const { generation, column, replica } = range
+    const extent = this.#extent
+    this.#extent += 1
+    if (this.#extent >= range.to) {
+      this.#rangeIndex += 1
+      this.#extent = this.saved.ranges[this.#rangeIndex]?.from ?? 0
+    }
+    return { chunk: { volume: this.saved.volume, extent, generation, column, replica }, failed: 0 }
+  }
+
+  /** What is not being copied yet is counted with the average of the move. */
+  #bytes(): Move['bytes'] {
+    const running = [...this.#running.values()]
+    const chunks = countChunks(this.saved.ranges)
+    const waiting = chunks - this.#doneChunks - this.#failedChunks - running.length
+    const average = chunks === 0 ? 0 : this.saved.totalBytes / chunks
+    const done = this.#doneBytes + running.reduce((sum, one) => sum + one.sentBytes, 0)
+    const begun = running.reduce((sum, one) => sum + Math.max(one.totalBytes, one.sentBytes), 0)
+    return { done, total: this.#doneBytes + begun + Math.round(average * Math.max(0, waiting)) }
+  }
+}
