@@ -12,6 +12,7 @@ import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { readRevocation } from '../protocols/admission/revocation.ts'
 import { messageOf } from '../protocols/fault.ts'
+import type { ObserveStep } from '../protocols/handoff/steps.ts'
 import { announcer, leave, refuseIfLeft } from './announcer.ts'
 import { systemClock, systemRandom } from './clock.ts'
 import { lastSeen, memberOperations, selfInfo, whileCertified } from './context-parts.ts'
@@ -51,6 +52,10 @@ export interface DaemonOptions {
   readonly announce?: readonly string[]
   /** How long I/O waits for a silent node. */
   readonly ioTimeoutMs?: number
+  /** Bytes per second of background copying; null: no bound; absent: as it was set last. */
+  readonly moveBound?: number | null | undefined
+  /** Told of every step of a handoff in which this node takes part. */
+  readonly observe?: ObserveStep
   /** NBD over TCP, besides the unix socket. */
   readonly nbd?: TcpExport
   /** The operator says that this copy of the data is the newest there is. */
@@ -171,7 +176,7 @@ async function openMesh(options: DaemonOptions, base: Base, cleanups: Cleanup[])
 }
 
 function serviceParts(
-  { ioTimeoutMs }: DaemonOptions,
+  { ioTimeoutMs, moveBound, observe }: DaemonOptions,
   { dir, identity, clock, random, log }: Base,
   { store }: Storage,
   { host, rpc }: Mesh
@@ -180,7 +185,9 @@ function serviceParts(
   return {
     self: { id, host: identity.host },
     store,
-    mapDisk: diskAt(dir),
+    dataDisk: diskAt(dir),
+    ...(observe === undefined ? {} : { observe }),
+    moveBound,
     network: host,
     rpc,
     acceptsRevocation: (peer, signed) => readRevocation(signed, mesh)?.peer === peer,
@@ -197,7 +204,7 @@ async function openContext(
   cleanups: Cleanup[]
 ): Promise<DaemonContext> {
   const { dir, identity, clock, random, log, store, members, knowledge, host, rpc } = parts
-  const { shards, map, gateway, announce } = parts
+  const { shards, map, gateway, moves, handoffs, announce } = parts
   const nbd = createNbdServer({ clock, log })
   cleanups.push(() => nbd.close())
   return {
@@ -210,6 +217,7 @@ async function openContext(
     map,
     gateway: whileCertified(gateway, members),
     store,
+    moves,
     members: memberOperations(members, map),
     exports: await openExports(dir, nbd, options.nbd),
     savedAttachments: openAttachmentFile(dir),
@@ -220,6 +228,7 @@ async function openContext(
         certificateExpiresAt: () => members.identity().certificate.expiresAt,
         store,
         shards,
+        handoffs,
         mapStats: () => map.stats(),
         mesh: () => map.mesh(),
         knownPeers: () => knowledge.peers().length,

@@ -2,7 +2,8 @@
  * What a node does for volumes, wired over the ports:
  *
  *   openStorage: disk -> incarnation, and a store if the node has capacity
- *   openService: store -> shard server ;  disk -> map ;  map, shard server -> gateway, handoffs
+ *   openService: store -> shard server ;  disk -> map ;  map, shard server -> gateway,
+ *                handoffs, and the moves above them
  *
  * The daemon puts real ports below it, the simulator simulated ones; everything between is the
  * same. Invariants: nothing here knows libp2p, files or the control API; what was opened has pushed
@@ -14,10 +15,13 @@ import { createGateway, type GatewayOptions } from './gateway/gateway.ts'
 import type { Gateway } from './gateway/types.ts'
 import { createHandoffs } from './handoff/handoffs.ts'
 import { MoverTurns } from './handoff/mover-turns.ts'
-import type { Handoffs, Pace } from './handoff/types.ts'
+import type { Handoffs } from './handoff/types.ts'
 import { DEFAULT_HOLDER_TIMEOUT_MS } from './limits.ts'
 import { createMap } from './map/map.ts'
 import type { ShardMap } from './map/types.ts'
+import { openMoves } from './moves/moves.ts'
+import { Pacer } from './moves/pace.ts'
+import type { Moves } from './moves/types.ts'
 import type { Clock, Disk, Log, Network, Random } from './ports.ts'
 import type { Rpc } from './rpc/types.ts'
 import { createShardServer } from './shard/server.ts'
@@ -53,14 +57,14 @@ export interface Storage {
 export interface ServiceParts extends Basics {
   readonly self: { readonly id: NodeId; readonly host: string }
   readonly store: ChunkStore | undefined
-  /** Where the map keeps its documents. */
-  readonly mapDisk: Disk
+  /** Where the map keeps its documents, and the moves theirs. */
+  readonly dataDisk: Disk
   readonly network: Network
   readonly rpc: Rpc
   readonly acceptsRevocation: (peer: NodeId, signed: Uint8Array) => boolean
   readonly gatewayOptions?: GatewayOptions
-  /** The rate of background copying; unbounded by default. */
-  readonly pace?: Pace
+  /** Bytes per second of background copying, instead of what is kept; null: no bound. */
+  readonly moveBound?: number | null | undefined
   /** Told of every step of a handoff in which this node takes part. */
   readonly observe?: ObserveStep
 }
@@ -69,8 +73,9 @@ export interface Service {
   readonly shards: ShardServer | undefined
   readonly map: ShardMap
   readonly gateway: Gateway
-  /** Absent on a node without capacity. */
+  /** These two are absent on a node without capacity. */
   readonly handoffs: Handoffs | undefined
+  readonly moves: Moves | undefined
 }
 
 /** Throws ShoalError DATA_DIR. */
@@ -93,7 +98,7 @@ export async function openService(parts: ServiceParts, cleanups: Cleanup[]): Pro
   let gateway: Gateway | undefined
   const isAttached = (volume: VolumeId): boolean => gateway?.attachments().has(volume) === true
   const map = await createMap({
-    disk: parts.mapDisk,
+    disk: parts.dataDisk,
     network,
     rpc,
     clock,
@@ -115,33 +120,35 @@ export async function openService(parts: ServiceParts, cleanups: Cleanup[]): Pro
     options: gatewayOptions
   })
   cleanups.push(() => gateway?.close())
-  const handoffs = openHandoffs(parts, shards, map)
-  cleanups.push(() => handoffs?.close())
-  return { shards, map, gateway, handoffs }
+  const moving =
+    store === undefined || shards === undefined
+      ? { handoffs: undefined, moves: undefined }
+      : await openMoving({ ...parts, store, shards, map }, cleanups)
+  return { shards, map, gateway, ...moving }
 }
 
-const UNBOUNDED: Pace = { take: () => Promise.resolve() }
-
-function openHandoffs(
-  parts: ServiceParts,
-  shards: ShardServer | undefined,
-  map: ShardMap
-): Handoffs | undefined {
-  const { self, store, network, rpc, clock, random, log, gatewayOptions = {} } = parts
-  if (store === undefined || shards === undefined) return undefined
-  return createHandoffs({
-    self,
-    store,
-    shards,
-    network,
-    rpc,
-    map,
-    clock,
-    random,
-    log,
-    pace: parts.pace ?? UNBOUNDED,
+async function openMoving(
+  parts: ServiceParts & Pick<Service, 'map'> & { store: ChunkStore; shards: ShardServer },
+  cleanups: Cleanup[]
+): Promise<{ handoffs: Handoffs; moves: Moves }> {
+  const { shards, clock, gatewayOptions = {} } = parts
+  const pacer = new Pacer({ clock, clientLoad: () => shards.replicas.clientLoad() })
+  const handoffs = createHandoffs({
+    ...parts,
+    pace: pacer,
     observe: parts.observe ?? (() => {}),
     holderTimeoutMs: gatewayOptions.holderTimeoutMs ?? DEFAULT_HOLDER_TIMEOUT_MS,
     movers: new MoverTurns()
   })
+  cleanups.push(() => handoffs.close())
+  const moves = await openMoves({
+    ...parts,
+    disk: parts.dataDisk,
+    handoffs,
+    pacer,
+    hottest: (volume, limit) => shards.replicas.hottest(volume, limit),
+    bound: parts.moveBound
+  })
+  cleanups.push(() => moves.close())
+  return { handoffs, moves }
 }

@@ -140,7 +140,7 @@ export class SimNode {
         ...basics,
         self: { id: this.id, host: this.name },
         store: storage.store,
-        mapDisk,
+        dataDisk: mapDisk,
         network: member,
         rpc,
         acceptsRevocation: () => false,

@@ -4,7 +4,7 @@
  */
 import { systemClock } from '../../node/clock.ts'
 import type { GatewayOptions } from '../../node/gateway/gateway.ts'
-import type { HandoffEnd, Pace } from '../../node/handoff/types.ts'
+import type { HandoffEnd } from '../../node/handoff/types.ts'
 import type { Clock } from '../../node/ports.ts'
 import { createRpc, type RpcNode } from '../../node/rpc/rpc.ts'
 import {
@@ -33,7 +33,6 @@ export class HandoffNode {
   mapDisk = new MemoryDisk()
   /** Called at every step of a handoff here. */
   observe: (step: HandoffStep) => void = () => {}
-  pace: Pace = { take: () => Promise.resolve() }
   #parts: (Service & Storage & { readonly rpc: RpcNode }) | undefined
   #cleanups: Cleanup[] = []
 
@@ -67,12 +66,12 @@ export class HandoffNode {
         ...basics,
         self: { id: this.id, host: this.name },
         store: storage.store,
-        mapDisk: this.mapDisk,
+        dataDisk: this.mapDisk,
         network,
         rpc,
         acceptsRevocation: () => true,
         gatewayOptions: options,
-        pace: { take: bytes => this.pace.take(bytes) },
+
         observe: step => this.observe(step)
       },
       this.#cleanups
