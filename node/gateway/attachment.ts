@@ -94,6 +94,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
       isHolder: () => this.#state === 'serving' && !this.#isDetaching && !this.#regain.isRunning
     })
     this.#regain = new Regain({
+      clock,
       log,
       open: (after, attach, signal) =>
         parts.openAgain(
@@ -203,7 +204,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
   async grow(sizeBytes: number): Promise<void> {
     const refusal = this.#refusal(0, 0)
     if (refusal !== undefined) throw refusal
-    await this.#regain.settled()
+    await this.#regain.settled(this.#parts.options.ioTimeoutMs)
     await this.#keeper.grow(sizeBytes)
   }
 
@@ -267,7 +268,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
     this.#isDetaching = true
     try {
       if (this.#meter.inFlight > 0) await new Promise<void>(resolve => (this.#idle = resolve))
-      await this.#regain.settled()
+      await this.#regain.settled(this.#parts.options.ioTimeoutMs)
       await this.#keeper.settled()
       // One whose outcome nobody tells goes on without us: nothing is sent to its chunk any more.
       await this.#cutovers.close('the volume is being detached', DETACH_CUTOVER_WAIT_MS)

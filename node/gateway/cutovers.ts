@@ -182,8 +182,9 @@ export class Cutovers {
     const { handoff, chunk, source, target } = request
     const cutover = this.#open.get(numberOf(request))
     if (cutover !== undefined) {
-      const isIt = cutover.request.handoff === handoff && cutover.request.target === target
-      if (isIt && cutover.source === source && cutover.isApproved) return cutover.grant()
+      const { request: open, isApproved } = cutover
+      const isIt = open.handoff === handoff && open.target === target && open.purpose === 'pass'
+      if (isIt && cutover.source === source && isApproved) return cutover.grant()
       return refused('another handoff of this chunk is open')
     }
     const segment = this.#parts.links.layout.find(chunk.extent, chunk.column)
@@ -233,10 +234,11 @@ export class Cutovers {
     const { links, isHolder, token } = this.#parts
     if (!isHolder() || compareTokens(request.token, token()) !== 0) return NOT_HOLDER
     if (this.#closedFor !== undefined) return this.#closedFor
-    const link = links.to(from)
-    const { incarnation, phase } = link
-    const isOpen = phase === 'open' && incarnation !== undefined
-    if (isOpen && sameIncarnation(incarnation, request.incarnation)) return undefined
+    const link = links.get(from)
+    const incarnation = link?.phase === 'open' ? link.incarnation : undefined
+    if (incarnation !== undefined && sameIncarnation(incarnation, request.incarnation)) {
+      return undefined
+    }
     return 'the gateway is not connected to this start of the source'
   }
 

@@ -86,6 +86,10 @@ export class Links implements LinkContext {
     return this.#links.values()
   }
 
+  get(node: NodeId): ShardLink | undefined {
+    return this.#links.get(node)
+  }
+
   /** The link to a node, made if there is none. */
   to(node: NodeId): ShardLink {
     const known = this.#links.get(node)
@@ -228,6 +232,7 @@ export class Links implements LinkContext {
   #retire(link: ShardLink): void {
     if (link.latest !== undefined) this.#starts.set(link.node, link.latest)
     this.#links.delete(link.node)
+    link.flusher.end()
     link.stop(new ShoalError({ code: 'CLOSED' }, 'the shard holds nothing of the volume'))
   }
 

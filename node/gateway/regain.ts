@@ -12,9 +12,10 @@
 import type { Granted } from '../../protocols/attach/machine.ts'
 import { isFault, messageOf, ShoalError } from '../../protocols/fault.ts'
 import type { Nonce, Token } from '../../protocols/ids.ts'
-import type { Log } from '../ports.ts'
+import type { Clock, Log } from '../ports.ts'
 
 export interface RegainParts {
+  readonly clock: Clock
   readonly log: Log
   /** Asks all shards, and takes a token after this one. Rejects like attachVolume. */
   readonly open: (after: Token, attach: Nonce, signal: AbortSignal) => Promise<Granted>
@@ -37,9 +38,17 @@ export class Regain {
     return this.#running !== undefined
   }
 
-  /** Resolves when it is over, in whatever way; at once if nothing is under way. */
-  settled(): Promise<void> {
-    return this.#running ?? Promise.resolve()
+  /** Resolves when it is over, in whatever way. Rejects TIMEOUT. */
+  async settled(timeoutMs: number): Promise<void> {
+    if (this.#running === undefined) return
+    let timer = { cancel: (): void => {} }
+    const late = new Promise<never>((_, reject) => {
+      timer = this.#parts.clock.after(timeoutMs, () => {
+        const fault = { code: 'TIMEOUT', afterMs: timeoutMs } as const
+        reject(new ShoalError(fault, 'a shard of the volume is missing: it is not held at present'))
+      })
+    })
+    await Promise.race([this.#running, late]).finally(() => timer.cancel())
   }
 
   begin(after: Token): void {

@@ -39,7 +39,7 @@ import { Refusals } from './refusals.ts'
 import { ReplayBuffer } from './replay-buffer.ts'
 import type { LinkRequest } from './request.ts'
 import { Restoration } from './restoration.ts'
-import { isKept, Waiting } from './waiting.ts'
+import { isKept, isOfSomeChunk, Waiting } from './waiting.ts'
 
 export type LinkPhase = 'down' | 'dialling' | 'greeting' | 'replaying' | 'open' | 'stopped'
 
@@ -103,9 +103,10 @@ export class ShardLink {
     return this.#latest
   }
 
-  /** Nothing is kept for it, nothing waits for it. */
+  /** Nothing is kept for it, and of what waits nothing is for a chunk. */
   get isIdle(): boolean {
-    return this.waiting === 0 && this.buffer.length === 0 && !this.#inFlight.hasDoomed
+    if (this.buffer.length > 0 || this.#inFlight.hasDoomed) return false
+    return !this.#waiting.some(isOfSomeChunk) && !this.#inFlight.some(isOfSomeChunk)
   }
 
   /** The start of the store on which the link is open, or was last. */

@@ -28,6 +28,11 @@ export class Waiting {
     return this.unsent.length + this.paused.size + parked
   }
 
+  some(test: (request: LinkRequest) => boolean): boolean {
+    if (this.unsent.some(test) || this.paused.some(test)) return true
+    return [...this.#parked.values()].some(requests => requests.some(test))
+  }
+
   /** True if the request was set aside with its chunk. */
   setAside(request: LinkRequest): boolean {
     if (this.#parked.size === 0) return false
@@ -83,7 +88,7 @@ export function isKept(request: LinkRequest): boolean {
 }
 
 /** Requests of chunks: neither the link's own nor those of the whole shard. */
-function isOfSomeChunk(request: LinkRequest): boolean {
+export function isOfSomeChunk(request: LinkRequest): boolean {
   return isKept(request) && request.lengthBytes > 0
 }
 

@@ -12,9 +12,9 @@ const PLAIN = { fua: false }
 const block = (byte: number): Buffer => Buffer.alloc(BLOCK_BYTES, byte)
 
 /** Stripe units of 16 KiB over three nodes: the first 16 KiB are column 0, on node 0. */
-async function attached() {
+async function attached(sizeBytes = 4 * MiB) {
   const mesh = new GatewayMesh(3)
-  const volume = await mesh.createVolume(1, 4 * MiB)
+  const volume = await mesh.createVolume(1, sizeBytes)
   const gateway = mesh.gateway('vm-host')
   const device = await gateway.attach(volume)
   const [source, target] = [mesh.node(0), mesh.node(1)]
@@ -272,6 +272,24 @@ describe('a source that is given up', () => {
     await writing
     expect(await first()).toBe(2)
     source.start()
+    await gateway.close()
+  })
+
+  it('owes no flush any more once all of it is elsewhere', async () => {
+    const { mesh, gateway, device, source, passing, first } = await attached(MiB)
+    await device.write(0, block(1), PLAIN)
+    const handoff = new HandoffByHand(passing)
+    const epoch = await handoff.approved()
+    await handoff.copy()
+    await handoff.prepare(epoch)
+    source.stop('kill')
+    const flushing = Promise.all([device.flush(), device.flush()])
+    expect((await handoff.grant(false)).is).toBe('granted')
+    await flushing
+    expect(await first()).toBe(1)
+    await eventually(() => device.stats().silent.length === 0)
+    expect(device.stats().replayEntries).toBe(0)
+    expect(mesh.node(0).isUp).toBe(false)
     await gateway.close()
   })
 
