@@ -125,7 +125,7 @@ export class Chunk {
     })
   }
 
-  sameKey(key: ChunkKey): boolean {
+  sameKey(key: Omit<ChunkKey, 'volume'>): boolean {
     const mine = this.key
     return (
       mine.extent === key.extent &&

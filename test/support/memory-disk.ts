@@ -24,6 +24,8 @@ export interface DiskFaults {
   failing: (step: 'read' | 'write' | 'sync', path: string) => string | undefined
   /** Asked before each sync of a file, which then takes until the promise resolves. */
   delaying: (path: string) => Promise<void> | undefined
+  /** Asked before each read of a file, which then waits for the promise. */
+  reading: (path: string) => Promise<void> | undefined
 }
 
 type Step =
@@ -50,7 +52,8 @@ export class MemoryDisk implements Disk {
     limitBytes: Number.POSITIVE_INFINITY,
     syncIsNoOp: false,
     failing: () => undefined,
-    delaying: () => undefined
+    delaying: () => undefined,
+    reading: () => undefined
   }
   readonly history: Step[] = []
   readonly #files = new Map<number, Content>()
@@ -218,7 +221,7 @@ class MemoryFile implements DiskFile {
   }
 
   async read(target: Uint8Array, position: number): Promise<number> {
-    await pause()
+    await (this.#disk.faults.reading(this.#path) ?? pause())
     this.#disk.act('read', this.#path)
     return this.#content.read(target, position)
   }

@@ -26,13 +26,13 @@ const CHUNKS = 4
 const CHUNK_BLOCKS = 64
 const NEVER = Number.POSITIVE_INFINITY
 
-interface Version {
+export interface Version {
   readonly version: number
   readonly calledAt: number
   answeredAt: number
 }
 
-interface Flush {
+export interface Flush {
   readonly calledAt: number
   answeredAt: number
 }
@@ -151,7 +151,7 @@ export async function judge(
   }
   const flushed = run.flushes.filter(one => one.answeredAt <= step)
   for (let extent = 0; extent < CHUNKS; extent++) {
-    const whole = await readChunk(store, extent)
+    const whole = await readChunk(store, extent, CHUNK_BLOCKS)
     for (let block = 0; block < CHUNK_BLOCKS; block++) {
       const versions = run.versions[extent * CHUNK_BLOCKS + block] ?? []
       const found = whole[block]
@@ -165,9 +165,13 @@ export async function judge(
 }
 
 /** By block: its version, or what is wrong with it. */
-async function readChunk(store: ChunkStore, extent: number): Promise<Array<number | string>> {
+export async function readChunk(
+  store: ChunkStore,
+  extent: number,
+  blocks: number
+): Promise<Array<number | string>> {
   const found: Array<number | string> = []
-  for (let block = 0; block < CHUNK_BLOCKS; block++) {
+  for (let block = 0; block < blocks; block++) {
     try {
       const { data } = await store.read(chunkKey(extent), block * BLOCK_BYTES, BLOCK_BYTES)
       const view = Buffer.from(data.buffer, data.byteOffset, data.length)
@@ -182,7 +186,7 @@ async function readChunk(store: ChunkStore, extent: number): Promise<Array<numbe
 }
 
 /** The last version that must be there (zeroes if none), and every one called after it. */
-function allowedVersions(
+export function allowedVersions(
   versions: readonly Version[],
   flushed: readonly Flush[],
   step: number,
