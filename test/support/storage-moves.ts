@@ -73,11 +73,14 @@ async function leave(
   clock.advance(1000)
   await settle()
   clock.advance(10_000)
-  const isOver = random() < 0.4
+  const isOver = random() < 0.6
   for (let i = random() * 60; i > 0; i--) await Promise.resolve()
   if (!isOver) return
   await settle()
-  if (random() < 0.7) pending.push(forget(run, store))
+  // What is called in the same tick may be a save, or a write that keeps the shard.
+  const forgetting = forget(run, store)
+  if (random() < 0.3) pending.push(forgetting)
+  else await forgetting
 }
 
 async function operate(
