@@ -91,6 +91,7 @@ async function operate(
   if (i > operations / 2 && run.removal === undefined) return remove(run, store)
   // Chunks come into being during the run, so that large writes meet blocks never written.
   const extent = below(Math.min(CHUNKS, 1 + (i * CHUNKS) / operations))
+  if (kind > 0.6 && kind < 0.63) return free(run, store, extent)
   const isLarge = kind > 0.85
   const first = isLarge ? below(3) * 16 + 16 : below(CHUNK_BLOCKS)
   const count = Math.min(CHUNK_BLOCKS - first, isLarge ? 16 + below(8) : 1 + below(4))
@@ -101,6 +102,12 @@ async function operate(
   if (isWrite) await store.write(key, first * BLOCK_BYTES, data, blockChecksums(data))
   else if (kind < 0.6) await store.zero(key, first * BLOCK_BYTES, count * BLOCK_BYTES)
   else await store.trim(key, first * BLOCK_BYTES, count * BLOCK_BYTES)
+  for (const version of noted) version.answeredAt = run.disk.history.length
+}
+
+async function free(run: Run, store: ChunkStore, extent: number): Promise<void> {
+  const noted = note(run, extent, 0, CHUNK_BLOCKS, 0)
+  await store.freeChunk(chunkKey(extent))
   for (const version of noted) version.answeredAt = run.disk.history.length
 }
 

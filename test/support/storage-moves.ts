@@ -1,11 +1,12 @@
 /**
  * A seeded run of a store whose only volume comes and goes as handoffs would have it: its chunks
- * are written (most with bypasses), freed, written again, and the shard is forgotten and saved anew;
+ * are written (most with bypasses), freed or trimmed, written again, and the shard is forgotten and saved anew;
  * and the judgement of what a crash at any step left. Versions are as in storage-crash.ts: a freed
  * chunk has version 0 in every block.
  */
 import type { ChunkStore } from '../../node/storage/types.ts'
 import { isFault } from '../../protocols/fault.ts'
+import { BLOCK_BYTES } from '../../protocols/limits.ts'
 import type { MemoryDisk } from './memory-disk.ts'
 import { generator } from './memory-disk.ts'
 import { allowedVersions, type Flush, readChunk, type Version } from './storage-crash.ts'
@@ -48,13 +49,38 @@ export async function recordMoves(
     pending.push(operate(run, rig, random, i))
     if (random() < 0.5) await Promise.all(pending.splice(0))
     if (random() < 0.3) rig.clock.advance(random() < 0.5 ? 1000 : 10_000)
-    if (random() < 0.15) await settle()
+    if (random() < 0.1) await leave(run, rig, random, pending)
   }
   await Promise.all(pending)
   seen.filesRemoved = disk.history.filter(
     step => step.is === 'remove' && step.path.endsWith('.data')
   ).length
   return run
+}
+
+/** Frees some or all of it, and goes on in the middle of the checkpoint that drops it, or after. */
+async function leave(
+  run: MovingRun,
+  { store, clock }: Rig,
+  random: () => number,
+  pending: Promise<unknown>[]
+): Promise<void> {
+  await Promise.all(pending.splice(0))
+  if (store.shard(VOLUME) === undefined) return
+  for (let extent = 0; extent < CHUNKS; extent++) {
+    if (random() < 0.8) await free(run, store, extent)
+  }
+  clock.advance(1000)
+  await settle()
+  clock.advance(10_000)
+  const isOver = random() < 0.6
+  for (let i = random() * 60; i > 0; i--) await Promise.resolve()
+  if (!isOver) return
+  await settle()
+  // What is called in the same tick may be a save, or a write that keeps the shard.
+  const forgetting = forget(run, store)
+  if (random() < 0.3) pending.push(forgetting)
+  else await forgetting
 }
 
 async function operate(
@@ -69,8 +95,9 @@ async function operate(
   if (kind < 0.16) return forget(run, store)
   if (kind < 0.22) return flush(run, store)
   const extent = below(CHUNKS)
-  if (kind < 0.48) return free(run, store, extent)
-  const isLarge = kind < 0.85
+  if (kind < 0.4) return free(run, store, extent)
+  if (kind < 0.56) return trim(run, store, extent, below(3) * BYPASS_BLOCKS, BYPASS_BLOCKS)
+  const isLarge = kind < 0.88
   const first = isLarge ? below(3) * BYPASS_BLOCKS : below(CHUNK_BLOCKS - 2)
   const count = isLarge ? BYPASS_BLOCKS : 1 + below(2)
   const noted = note(run, extent, first, count, i)
@@ -81,6 +108,19 @@ function free(run: MovingRun, store: ChunkStore, extent: number): Promise<void> 
   run.seen.freed++
   const noted = note(run, extent, 0, CHUNK_BLOCKS, 0)
   return answered(run, noted, store.freeChunk(chunkKey(extent)))
+}
+
+/** Takes some of a chunk away; one that is trimmed to nothing is dropped too. */
+function trim(
+  run: MovingRun,
+  store: ChunkStore,
+  extent: number,
+  first: number,
+  count: number
+): Promise<void> {
+  const noted = note(run, extent, first, count, 0)
+  const change = store.trim(chunkKey(extent), first * BLOCK_BYTES, count * BLOCK_BYTES)
+  return answered(run, noted, change)
 }
 
 async function save(run: MovingRun, store: ChunkStore, counter: number): Promise<void> {
