@@ -47,9 +47,11 @@ function runsOf(node: SimNode): HeldRun[] {
   const shards = node.running?.shards
   const store = node.running?.store
   if (store === undefined || shards?.stats().outOfService !== undefined) return []
-  return store.shards().flatMap(record =>
-    record.runs.map(run => ({ ...run, node: node.name, volume: record.spec.id }))
-  )
+  return store
+    .shards()
+    .flatMap(record =>
+      record.runs.map(run => ({ ...run, node: node.name, volume: record.spec.id }))
+    )
 }
 
 function overlap(a: HeldRun, b: HeldRun): boolean {

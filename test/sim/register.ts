@@ -138,8 +138,7 @@ export class Register {
 
   #wrong(value: number, floor: number): string {
     const known = this.#entries.find(({ change }) => change.value === value && change.id > 0)
-    const what =
-      value === 0 ? 'zeroes' : value < 0 ? 'bytes that nobody wrote' : `change ${value}`
+    const what = value === 0 ? 'zeroes' : value < 0 ? 'bytes that nobody wrote' : `change ${value}`
     const kind = known?.isVoid ? ', which cannot come any more' : ''
     const list = this.#entries
       .filter(({ change }) => change.id >= floor)

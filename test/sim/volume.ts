@@ -4,8 +4,9 @@
  *
  *   unattached --attach--> attached --gateway dies, is fenced, detaches--> unattached --attach--> ..
  */
-import type { Attachment } from '../../node/gateway/types.ts'
+
 import { shardCalls } from '../../node/gateway/shard-calls.ts'
+import type { Attachment } from '../../node/gateway/types.ts'
 import { newNonce, newVolumeId } from '../../node/volumes/types.ts'
 import { isFault, messageOf } from '../../protocols/fault.ts'
 import type { PlacementEpoch, Token, VolumeSpec } from '../../protocols/ids.ts'
