@@ -52,6 +52,8 @@ export interface DaemonOptions {
   readonly announce?: readonly string[]
   /** How long I/O waits for a silent node. */
   readonly ioTimeoutMs?: number
+  /** What copying for moves may use at most, bytes per second; null: no bound; absent: as kept. */
+  readonly moveBound?: number | null
   /** NBD over TCP, besides the unix socket. */
   readonly nbd?: TcpExport
   /** The operator says that this copy of the data is the newest there is. */
