@@ -40,7 +40,7 @@ export class Changes implements ChangeOwner {
     this.#links = links
     this.#owner = owner
     this.#budget = new Budget(links.options.replayBytes, {
-      admitted: change => change.placedOn.submit(change),
+      admitted: change => this.#links.send(change),
       isHigh: () => this.#flushSoon()
     })
   }

@@ -8,14 +8,11 @@
  * above the one at which the chunk is held; while the volume grows none is approved; the entries of
  * a chunk leave the source's replay buffer only when its release is known (the target has them).
  */
-import type {
-  ApprovalAnswer,
-  ApprovalRequest,
-  HandoffOutcome
-} from '../../protocols/handoff/calls.ts'
+import type { ApprovalAnswer, ApprovalRequest } from '../../protocols/handoff/calls.ts'
 import { covers } from '../../protocols/handoff/records.ts'
 import type { ChunkKey, HandoffId, NodeId, PlacementEpoch, Token } from '../../protocols/ids.ts'
 import { compareEpochs, compareTokens, sameIncarnation, ZERO_NONCE } from '../../protocols/ids.ts'
+import type { MovedTo } from '../../protocols/shard-io/messages.ts'
 import { MAX_ENDED_CUTOVERS, MAX_OPEN_CUTOVERS } from '../limits.ts'
 import type { Clock, Log, Random } from '../ports.ts'
 import { Barrier } from './barrier.ts'
@@ -32,6 +29,12 @@ import { chunkNumber } from './layout.ts'
 import type { Links } from './links.ts'
 import type { OutcomeCalls, ShardCalls } from './shard-calls.ts'
 
+interface Switch {
+  readonly from: NodeId
+  readonly to: NodeId
+  readonly epoch: PlacementEpoch
+  readonly isForced: boolean
+}
 type Grant = Extract<ApprovalRequest, { call: 'grant' }>
 
 export interface CutoversParts {
@@ -88,12 +91,25 @@ export class Cutovers {
     return request.call === 'approve' ? this.#approve(from, request) : this.#grant(request)
   }
 
-  /** A shard answered that it does not hold the chunk: if that may be a cutover, asks at once. */
-  lost(chunk: ChunkKey, node: NodeId): boolean {
-    const cutover = this.#open.get(chunkNumber(chunk.extent, chunk.column))
-    if (cutover?.source !== node || !cutover.isApproved) return false
-    cutover.ask()
-    return true
+  /**
+   * A shard answered that it does not hold the chunk. True if a cutover of it is open there: then
+   * its source is asked at once. A release at an epoch of ours is one that was approved here, and
+   * as good as the source's word.
+   */
+  lost(chunk: ChunkKey, node: NodeId, movedTo: MovedTo | undefined): boolean {
+    const cutover = this.#open.get(numberOf({ chunk }))
+    if (cutover?.source === node && cutover.isApproved) {
+      if (movedTo === undefined) cutover.ask()
+      else cutover.settled({ is: 'released', to: movedTo.node, epoch: movedTo.epoch })
+      return true
+    }
+    const segment = this.#parts.links.layout.find(chunk.extent, chunk.column)
+    if (cutover !== undefined || movedTo === undefined || segment?.node !== node) return false
+    const isOurs = compareTokens(movedTo.epoch.token, this.#parts.token()) === 0
+    if (isOurs && compareEpochs(movedTo.epoch, segment.epoch) > 0) {
+      this.#switch(chunk, { from: node, to: movedTo.node, epoch: movedTo.epoch, isForced: false })
+    }
+    return false
   }
 
   /** From now on none is approved; resolves true once none is open, false after `boundMs`. */
@@ -251,7 +267,10 @@ export class Cutovers {
     const number = chunkNumber(chunk.extent, chunk.column)
     this.#open.delete(number)
     this.#remember(handoff, ending.is)
-    if (ending.is === 'released') this.#switch(cutover, ending)
+    if (ending.is === 'released') {
+      const { source: from, isForced } = cutover
+      this.#switch(chunk, { from, isForced, to: ending.to, epoch: ending.epoch })
+    }
     if (ending.is !== 'stopped') {
       // What was set aside, or waits because its shard lost the chunk, is asked where it is now.
       for (const node of [cutover.source, target]) links.resubmit(chunk, node)
@@ -264,24 +283,26 @@ export class Cutovers {
     for (const idle of idlers) idle()
   }
 
-  #switch(cutover: Cutover, { to, epoch }: HandoffOutcome & { is: 'released' }): void {
+  #switch(chunk: ChunkKey, { from, to, epoch, isForced }: Switch): void {
     const { links, changes } = this.#parts
-    const { chunk } = cutover.request
     const { extent, column } = chunk
     links.layout = links.layout.withChunk(extent, column, to, epoch)
     const number = chunkNumber(extent, column)
-    if (to === cutover.source) changes.untouched.delete(number)
-    else changes.untouched.add(number)
-    const entries = links.to(cutover.source).buffer.take(entry => isOf(entry.chunk, chunk))
-    if (cutover.isForced && entries.length > 0) {
+    // A source that takes its chunk back keeps what it may have to be told again.
+    if (to === from) {
+      changes.untouched.delete(number)
+      return
+    }
+    changes.untouched.add(number)
+    const entries = links.to(from).buffer.take(entry => isOf(entry.chunk, chunk))
+    if (isForced && entries.length > 0) {
       // The copy may lack them: the new shard gets them before anything else.
       changes.untouched.delete(number)
-      for (const entry of entries) entry.epoch = epoch
-      links.to(to).takeOver(entries)
-    } else if (to !== cutover.source) {
-      // All of them are in the copy that the target holds durably.
-      links.freed(entries.reduce((bytes, { costBytes }) => bytes + costBytes, 0))
+      links.relocate(entries, links.to(to), epoch)
+      return
     }
+    // All of them are in the copy that the target holds durably.
+    links.freed(entries.reduce((bytes, { costBytes }) => bytes + costBytes, 0))
   }
 
   #remember(handoff: HandoffId, ending: Ending['is']): void {

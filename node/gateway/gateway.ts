@@ -4,6 +4,7 @@
  *   attach --> map (who holds shards) --> protocols/attach --> VolumeAttachment --> announce
  */
 import { effectiveHolders } from '../../crdt/holders.ts'
+import type { Attempt, Granted } from '../../protocols/attach/machine.ts'
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
 import {
   type ApprovalAnswer,
@@ -29,8 +30,9 @@ import type { ShardMap } from '../map/types.ts'
 import type { Clock, Log, Network, Random } from '../ports.ts'
 import type { Rpc } from '../rpc/types.ts'
 import type { LocalConnection } from '../shard/types.ts'
-import { attachVolume } from './attach.ts'
+import { attachVolume, type OpenOptions, openAgain } from './attach.ts'
 import { VolumeAttachment } from './attachment.ts'
+import type { Reopening } from './attachment-parts.ts'
 import { type ChannelListener, localChannel, type ShardChannel, streamChannel } from './channel.ts'
 import type { Layout } from './layout.ts'
 import type { IoOptions } from './link-context.ts'
@@ -153,28 +155,20 @@ class VolumeGateway implements Gateway {
     const view = map.volume(volume) ?? (await map.fetchVolume(volume, { timeoutMs }))
     const since = clock.now()
     const attachment = await attachVolume({
-      attempt: {
-        volume,
+      ...this.#opening(volume, {
         attach: Buffer.from(random.bytes(8)).toString('hex') as Nonce,
-        self: self.id,
-        takeOver: options.takeOver ?? false,
-        holderTimeoutMs: this.#parts.options?.holderTimeoutMs ?? DEFAULT_HOLDER_TIMEOUT_MS,
-        starts: new Map([...map.mesh().nodes].map(([node, entry]) => [node, entry.incarnation]))
-      },
+        takeOver: options.takeOver ?? false
+      }),
       nodes: effectiveHolders(view),
       holder: { node: self.id, host: self.host, since },
       timeoutMs: Math.max(1, timeoutMs - (clock.monotonicMs() - startedAt)),
-      clock,
-      random,
-      calls: this.#calls,
-      outcomes: this.#outcomes,
-      named: async () => effectiveHolders(await map.fetchVolume(volume, { timeoutMs })),
       make: granted => this.#make(granted)
     })
     if (this.#isClosed) {
       attachment.abandon('the gateway is going down')
       throw new ShoalError({ code: 'CLOSED' }, 'the gateway is going down')
     }
+    attachment.begin()
     this.#attachments.set(volume, attachment)
     attachment.onState(state => {
       const isCurrent = this.#attachments.get(volume) === attachment
@@ -185,8 +179,51 @@ class VolumeGateway implements Gateway {
     return attachment
   }
 
-  #make(granted: ConstructorParameters<typeof VolumeAttachment>[0]['granted']): VolumeAttachment {
-    const { clock, random, log } = this.#parts
+  #opening(
+    volume: VolumeId,
+    wish: Pick<Attempt, 'attach' | 'takeOver' | 'after'>
+  ): Omit<OpenOptions, 'nodes' | 'holder' | 'timeoutMs'> {
+    const { map, clock, random, self, options } = this.#parts
+    return {
+      attempt: {
+        volume,
+        ...wish,
+        self: self.id,
+        holderTimeoutMs: options?.holderTimeoutMs ?? DEFAULT_HOLDER_TIMEOUT_MS,
+        starts: new Map([...map.mesh().nodes].map(([node, entry]) => [node, entry.incarnation]))
+      },
+      clock,
+      random,
+      calls: this.#calls,
+      outcomes: this.#outcomes,
+      named: async () => effectiveHolders(await map.fetchVolume(volume))
+    }
+  }
+
+  /** Only movers came between, or the attachment is over. */
+  #openAgain(
+    volume: VolumeId,
+    { after, attach, since, nodes }: Reopening,
+    signal: AbortSignal
+  ): Promise<Granted> {
+    const { id, host } = this.#parts.self
+    const options = {
+      ...this.#opening(volume, { attach, after, takeOver: false }),
+      nodes: [...new Set([...nodes, ...this.#named(volume)])],
+      holder: { node: id, host, since },
+      timeoutMs: DEFAULT_ATTACH_TIMEOUT_MS
+    }
+    return openAgain(options, signal)
+  }
+
+  #named(volume: VolumeId): NodeId[] {
+    const view = this.#parts.map.volume(volume)
+    return view === undefined ? [] : effectiveHolders(view)
+  }
+
+  #make(granted: Granted): VolumeAttachment {
+    const { clock, random, log, map, self } = this.#parts
+    const { id } = granted.spec
     return new VolumeAttachment({
       granted,
       clock,
@@ -197,7 +234,10 @@ class VolumeGateway implements Gateway {
       calls: this.#calls,
       outcomes: this.#outcomes,
       sweepMs: this.#parts.options?.sweepMs ?? GATEWAY_SWEEP_MS,
-      grown: (before, after) => this.#announceGrowth(before, after, granted.token)
+      openAgain: (wish, signal) => this.#openAgain(id, wish, signal),
+      regained: (token, since) => map.announceHolder(id, token, self.id, since),
+      named: () => this.#named(id),
+      grown: (before, after, token) => this.#announceGrowth(before, after, token)
     })
   }
 

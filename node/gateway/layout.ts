@@ -20,12 +20,19 @@ export class Layout {
   readonly sizeBytes: number
   readonly placement: Placement
   readonly #chunkBytes: number
+  #nodes: ReadonlySet<NodeId> | undefined
 
   constructor(spec: VolumeSpec, sizeBytes: number, placement: Placement) {
     this.spec = spec
     this.sizeBytes = sizeBytes
     this.placement = placement
     this.#chunkBytes = columnBytes(spec, 0)
+  }
+
+  /** Every node that holds some chunk. */
+  get nodes(): ReadonlySet<NodeId> {
+    this.#nodes ??= new Set(this.placement.columns.flatMap(c => c.map(({ node }) => node)))
+    return this.#nodes
   }
 
   /** Who holds the chunk, at which epoch. */

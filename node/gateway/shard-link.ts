@@ -23,26 +23,23 @@ import { messageOf, ShoalError } from '../../protocols/fault.ts'
 import type { ChunkKey, Incarnation, NodeId } from '../../protocols/ids.ts'
 import { type Answer, Op, Status } from '../../protocols/shard-io/messages.ts'
 import {
-  BUSY_PAUSE_MAX_MS,
   IO_AGE_FACTOR,
   LINK_BACK_OFF_MAX_MS,
   LINK_BACK_OFF_MIN_MS,
-  LINK_IN_FLIGHT,
-  REROUTE_PAUSE_MS
+  LINK_IN_FLIGHT
 } from '../limits.ts'
 import type { Timer } from '../ports.ts'
 import type { Change } from './change.ts'
 import type { ShardChannel } from './channel.ts'
-import { faultOf } from './faults.ts'
 import { Flusher } from './flusher.ts'
 import { InFlight } from './in-flight.ts'
-import { chunkNumber } from './layout.ts'
 import type { LinkContext } from './link-context.ts'
 import { helloRequest, pingRequest } from './link-requests.ts'
+import { Refusals } from './refusals.ts'
 import { ReplayBuffer } from './replay-buffer.ts'
 import type { LinkRequest } from './request.ts'
 import { Restoration } from './restoration.ts'
-import { Waiting } from './waiting.ts'
+import { isKept, Waiting } from './waiting.ts'
 
 export type LinkPhase = 'down' | 'dialling' | 'greeting' | 'replaying' | 'open' | 'stopped'
 
@@ -61,6 +58,8 @@ export class ShardLink {
   #isBlocked = false
   readonly #inFlight = new InFlight()
   readonly #waiting: Waiting
+  readonly #refusals: Refusals
+  #isHeld = false
   #failures = 0
   #backOff: Timer | undefined
   #heardAt: number
@@ -73,6 +72,14 @@ export class ShardLink {
     this.#context = context
     this.#latest = latest
     this.#waiting = new Waiting(context.clock)
+    this.#refusals = new Refusals({
+      link: this,
+      context,
+      waiting: this.#waiting,
+      restoration: this.#restoration,
+      reset: reason => this.#reset(reason),
+      pump: () => this.#pump()
+    })
     this.#heardAt = context.clock.monotonicMs()
     this.flusher = new Flusher(this, context)
   }
@@ -89,6 +96,16 @@ export class ShardLink {
   /** Why it does not open although the node answers, in words. */
   get trouble(): string | undefined {
     return this.#restoration.trouble
+  }
+
+  /** The greatest start that was met. */
+  get latest(): Incarnation | undefined {
+    return this.#latest
+  }
+
+  /** Nothing is kept for it, nothing waits for it. */
+  get isIdle(): boolean {
+    return this.waiting === 0 && this.buffer.length === 0 && !this.#inFlight.hasDoomed
   }
 
   /** The start of the store on which the link is open, or was last. */
@@ -116,20 +133,12 @@ export class ShardLink {
 
   /** Nothing of this chunk is sent, nor its answer heard, until `takeWaiting`. */
   park(chunk: ChunkKey): void {
-    if (this.#phase === 'stopped') return
-    this.#waiting.park(chunkNumber(chunk.extent, chunk.column))
-    const isOfChunk = ofChunk(chunk)
-    const set = [...this.#inFlight.extract(isOfChunk), ...this.#waiting.extract(isOfChunk)]
-    for (const request of set) {
-      request.sentSession = 0
-      this.#waiting.setAside(request)
-    }
+    if (this.#phase !== 'stopped') this.#waiting.park(chunk, this.#inFlight)
   }
 
   /** Removes and returns what waits of this chunk; what is in flight stays there. */
   takeWaiting(chunk: ChunkKey): LinkRequest[] {
-    const parked = this.#waiting.unpark(chunkNumber(chunk.extent, chunk.column))
-    return [...this.#waiting.extract(ofChunk(chunk)), ...parked]
+    return this.#waiting.takeOf(chunk)
   }
 
   /** Takes over changes that another shard may have lost: replayed before anything else passes. */
@@ -137,18 +146,30 @@ export class ShardLink {
     for (const change of changes) this.buffer.push(change)
     if (changes.length === 0 || this.#phase === 'stopped') return
     this.#restoration.forget()
-    this.reconnect()
+    this.#disconnect(new ShoalError({ code: 'CLOSED' }, 'there is more to replay'))
+    this.connect()
   }
 
-  /** A new connection, and session, at once. */
-  reconnect(): void {
+  /** Nothing is sent, and nobody dialled, until `resume`. */
+  hold(): void {
     if (this.#phase === 'stopped') return
-    this.#disconnect(new ShoalError({ code: 'CLOSED' }, 'connecting anew'))
+    this.#isHeld = true
+    this.#disconnect(new ShoalError({ code: 'CLOSED' }, 'the volume is attached anew'))
+  }
+
+  resume(): void {
+    this.#isHeld = false
     this.connect()
+  }
+
+  /** Removes and returns all that waits for chunks; while held, that is all there is of it. */
+  takeAllWaiting(): LinkRequest[] {
+    return this.#waiting.takeAll()
   }
 
   /** Starts to connect, if nothing is under way. */
   connect(): void {
+    if (this.#isHeld) return
     if (this.#phase === 'down' && this.#backOff === undefined) void this.#dial()
   }
 
@@ -317,61 +338,8 @@ export class ShardLink {
     }
     this.#inFlight.answered(answer.requestId, request)
     if (answer.status === Status.ok) request.answered(answer)
-    else this.#refused(request, answer)
+    else this.#refusals.refused(request, answer)
     if (this.#waiting.unsent.length > 0 || this.#phase === 'replaying') this.#pump()
-  }
-
-  #refused(request: LinkRequest, answer: Answer): void {
-    switch (answer.status) {
-      case Status.staleToken:
-        this.#context.fence(this.node, answer.tokenCounter)
-        request.failed(this.#context.stopReason(), false)
-        return
-      case Status.busy:
-        this.#pause(request, Math.min(answer.retryAfterMs, BUSY_PAUSE_MAX_MS), false)
-        return
-      case Status.noChunk:
-      case Status.moved:
-        if (this.#lostChunk(request, answer)) return
-        break
-      default:
-        break
-    }
-    if (request.op === Op.hello) this.#reset(faultOf(answer, this.node))
-    else request.failed(faultOf(answer, this.node), false)
-  }
-
-  /** True if the request goes on, here or elsewhere. */
-  #lostChunk(request: LinkRequest, answer: Answer): boolean {
-    if (this.#phase === 'replaying' && request.op !== Op.hello) {
-      const isMoved = answer.status === Status.moved
-      const what = this.#context.lostInReplay(request, this, isMoved)
-      if (what === 'done') request.answered(answer)
-      else if (what === 'again') this.#pause(request, REROUTE_PAUSE_MS, false)
-      return what !== 'refused'
-    }
-    if (this.#phase !== 'open') return false
-    if (this.#context.lost(request, this)) return true
-    if (this.#hasAskedLongEnough(request)) return false
-    this.#pause(request, REROUTE_PAUSE_MS, true)
-    return true
-  }
-
-  /** Asks again after a pause; keeps its place in the order of its blocks, not of the link. */
-  #pause(request: LinkRequest, pauseMs: number, isLost: boolean): void {
-    const { random } = this.#context
-    const replay = this.#restoration.present
-    const again = (): void => {
-      if (request.op === Op.hello) this.#reset(new ShoalError({ code: 'CLOSED' }, 'busy'))
-      else if (isLost) this.#context.reroute(request, this)
-      else if (replay === undefined) this.submit(request)
-      else if (this.#restoration.isPresent(replay)) {
-        this.#restoration.unsent.push(request)
-        this.#pump()
-      }
-    }
-    const jittered = Math.max(1, pauseMs) * (0.75 + random.fraction() / 2)
-    this.#waiting.paused.add(request, jittered, again)
   }
 
   #reset(reason: Error): void {
@@ -414,22 +382,4 @@ export class ShardLink {
     // A greater session settles at the shard what was given up here.
     if (this.#inFlight.hasDoomed && this.#phase === 'open') this.#reset(error)
   }
-
-  #hasAskedLongEnough(request: LinkRequest): boolean {
-    return this.#heardAt - request.startedAt > this.#context.options.ioTimeoutMs
-  }
-}
-
-/** Hellos, pings and replays belong to their connection; everything else outlives it. */
-function isKept(request: LinkRequest): boolean {
-  return request.isOfConnection !== true
-}
-
-/** Requests of the chunk itself: neither the link's own nor those of the whole shard. */
-function ofChunk(chunk: ChunkKey): (request: LinkRequest) => boolean {
-  return request =>
-    isKept(request) &&
-    request.lengthBytes > 0 &&
-    request.chunk.extent === chunk.extent &&
-    request.chunk.column === chunk.column
 }

@@ -4,7 +4,9 @@
  *
  * Invariant: a request is in one of the three places, once.
  */
+import type { ChunkKey } from '../../protocols/ids.ts'
 import type { Clock } from '../ports.ts'
+import type { InFlight } from './in-flight.ts'
 import { chunkNumber } from './layout.ts'
 import { Paused } from './paused.ts'
 import { Queue } from './queue.ts'
@@ -35,16 +37,29 @@ export class Waiting {
     return true
   }
 
-  /** From now on requests of the chunk are set aside. */
-  park(chunk: number): void {
-    if (!this.#parked.has(chunk)) this.#parked.set(chunk, [])
+  /** From now on requests of the chunk are set aside, those in flight included. */
+  park({ extent, column }: ChunkKey, inFlight: InFlight): void {
+    const number = chunkNumber(extent, column)
+    if (this.#parked.has(number)) return
+    const isOfIt = ofChunk(number)
+    const parked = [...inFlight.extract(isOfIt), ...this.extract(isOfIt)]
+    for (const request of parked) request.sentSession = 0
+    this.#parked.set(number, parked)
   }
 
-  /** Ends that, and returns them. */
-  unpark(chunk: number): LinkRequest[] {
-    const parked = this.#parked.get(chunk) ?? []
-    this.#parked.delete(chunk)
-    return parked
+  /** Removes and returns all of one chunk; nothing of it is set aside any more. */
+  takeOf({ extent, column }: ChunkKey): LinkRequest[] {
+    const number = chunkNumber(extent, column)
+    const taken = this.extract(ofChunk(number))
+    this.#parked.delete(number)
+    return taken
+  }
+
+  /** The same for all chunks. */
+  takeAll(): LinkRequest[] {
+    const taken = this.extract(isOfSomeChunk)
+    this.#parked.clear()
+    return taken
   }
 
   /** Removes and returns what the test chooses. */
@@ -60,4 +75,19 @@ export class Waiting {
     }
     return taken
   }
+}
+
+/** Hellos, pings and replays belong to their connection; everything else outlives it. */
+export function isKept(request: LinkRequest): boolean {
+  return request.isOfConnection !== true
+}
+
+/** Requests of chunks: neither the link's own nor those of the whole shard. */
+function isOfSomeChunk(request: LinkRequest): boolean {
+  return isKept(request) && request.lengthBytes > 0
+}
+
+function ofChunk(number: number): (request: LinkRequest) => boolean {
+  return request =>
+    isOfSomeChunk(request) && chunkNumber(request.chunk.extent, request.chunk.column) === number
 }

@@ -51,6 +51,11 @@ export interface Attempt {
   readonly takeOver: boolean
   /** A holder that was heard more recently than this is alive. */
   readonly holderTimeoutMs: number
+  /**
+   * The token of an attachment that goes on under a new one: only movers may have come between. A
+   * shard that granted a greater one to a gateway ends the attempt, whatever `takeOver` says.
+   */
+  readonly after?: Token | undefined
   /** The greatest start of each node's store that is known, as the map tells it. */
   readonly starts: ReadonlyMap<NodeId, Incarnation>
 }
@@ -159,6 +164,7 @@ function asked(state: Asking, { node, answer }: Answered): AttachStep {
   if (answer.is !== 'state') return missing(state, node, refusalOf(answer))
   const doubt = startProblem(node, state.attempt.starts.get(node), answer.state.incarnation)
   if (doubt !== undefined) return refuse({ code: 'QUARANTINED', why: doubt }, doubt)
+  if (isPassedOn(state.attempt, answer.state.writer)) return raced(answer.state.holder)
   const held = heldElsewhere(state.attempt, answer.state)
   if (held !== undefined) return refuseHeld(held)
   const known = put(state.shards, node, { is: 'known', state: answer.state })
@@ -332,6 +338,12 @@ function emptied(state: Asking | Opening, node: NodeId): Shards {
 function met<S extends Asking | Opening>(state: S, node: NodeId, shard: ShardState): S {
   const starts = new Map(state.attempt.starts).set(node, shard.incarnation)
   return { ...state, attempt: { ...state.attempt, starts } }
+}
+
+/** Another gateway came after the attachment that is to go on. */
+function isPassedOn({ after, attach }: Attempt, writer: Token): boolean {
+  if (after === undefined || writer.attach === attach) return false
+  return compareTokens(writer, after) > 0
 }
 
 /** The other gateway that still renews its hold on this shard. */

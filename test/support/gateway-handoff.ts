@@ -1,8 +1,6 @@
 /**
  * One handoff made by hand, between two storage nodes of a GatewayMesh: the calls of its source to
- * the gateway, the copy, and what both shards durably know of it (protocols/handoff/records.ts).
- * The target's new run is granted by shard-control; a source that released the chunk says so from
- * its next start on.
+ * the gateway, the copy, and the durable steps of both shards (protocols/handoff/records.ts).
  */
 import {
   type ApprovalAnswer,
@@ -15,15 +13,23 @@ import {
   type OutcomeRequest,
   outcomeRequestSchema
 } from '../../protocols/handoff/calls.ts'
-import { covers } from '../../protocols/handoff/records.ts'
+import {
+  covers,
+  grantPrepared,
+  hold,
+  prepare,
+  release,
+  reserve
+} from '../../protocols/handoff/records.ts'
 import type {
   ChunkKey,
   HandoffId,
   NodeId,
+  Nonce,
   PlacementEpoch,
-  Run,
   VolumeId
 } from '../../protocols/ids.ts'
+import type { ShardHead } from '../../protocols/shard-control/grants.ts'
 import type { ShardState } from '../../protocols/shard-control/messages.ts'
 import { columnBytes } from '../../protocols/stripe/map.ts'
 import type { StorageNode } from './gateway-mesh.ts'
@@ -68,7 +74,7 @@ export class HandoffByHand {
     target.rpc.serve(HANDOFF_OUTCOME_PROTOCOL, outcomeRequestSchema, async (_from, request) => {
       this.asked.push(request)
       if (request.call === 'grant' && this.granted === undefined) {
-        await this.hold(request.epoch)
+        await this.granting(request.epoch)
         return { is: 'held', epoch: request.epoch }
       }
       return this.granted ?? { is: 'unknown' }
@@ -135,48 +141,53 @@ export class HandoffByHand {
     await target.store.flush()
   }
 
-  /** `held at E`, durable. */
-  async hold(epoch: PlacementEpoch): Promise<void> {
-    const { source, target, volume } = this.#of
-    const { extent, generation, column, replica } = this.chunk
-    const bare: Run = { from: extent, to: extent + 1, generation, column, replica, epoch }
-    const there = await target.server.control({ call: 'query', volume })
-    if (there.is === 'state') {
-      const { token, sizeBytes } = there.state
-      const runs = [bare]
-      const answer = await target.server.control({ call: 'grow', volume, token, sizeBytes, runs })
-      if (answer.is !== 'state') throw new Error(JSON.stringify(answer))
-      return
-    }
-    const { spec, sizeBytes, token } = await this.state(source)
-    const runs = [bare]
-    const answer = await target.server.control({ call: 'create', token, spec, sizeBytes, runs })
-    if (answer.is !== 'state') throw new Error(JSON.stringify(answer))
+  /** `prepared at E`, durable at the target. */
+  async prepare(epoch: PlacementEpoch): Promise<void> {
+    const { source, target } = this.#of
+    const { handoff, chunk } = this
+    const { spec, sizeBytes, token, writer, holder } = this.head(source)
+    const common = { sizeBytes, token, writer, ...(holder === undefined ? {} : { holder }) }
+    const hello = { handoff, chunk, spec, ...common, epoch, reserveBytes: 0 }
+    await this.step(target, head => reserve(head, source.id, hello))
+    await this.step(target, head => prepare(head, handoff, { ...common, epoch, digest: '' }))
   }
 
-  /** `released to the target at E`, durable; the source's server knows from its next start on. */
-  release(epoch: PlacementEpoch, isConfirmed = false): void {
-    const { source, target, volume } = this.#of
-    const record = source.medium.records.get(volume)
-    if (record === undefined) throw new Error('the source has no such shard')
-    const { extent, generation, column, replica } = this.chunk
-    const run: Run = { from: extent, to: extent + 1, generation, column, replica, epoch }
-    source.medium.records.set(volume, {
-      ...record,
-      runs: record.runs.flatMap(one =>
-        covers(one, this.chunk)
-          ? [
-              { ...one, to: extent },
-              { ...one, from: extent + 1 }
-            ].filter(({ from, to }) => from < to)
-          : [one]
-      ),
-      released: [
-        ...record.released,
-        { run, to: target.id, ...(isConfirmed ? {} : { handoff: this.handoff }) }
-      ]
-    })
+  /** `held at E`, durable at the target. */
+  async hold(epoch: PlacementEpoch): Promise<void> {
+    await this.prepare(epoch)
+    await this.step(this.#of.target, head => hold(head, this.handoff, epoch))
+  }
+
+  /** `released to the target at E`, durable at the source. */
+  async release(epoch: PlacementEpoch): Promise<void> {
+    const { source, target } = this.#of
+    const { chunk, handoff } = this
+    const { token } = epoch
+    const heldAt = this.head(source).runs.find(run => covers(run, chunk))?.epoch
+    if (heldAt === undefined) throw new Error('the source does not hold the chunk')
+    const wish = { chunk, handoff, to: target.id, token, epoch, heldAt }
+    await this.step(source, head => release(head, wish))
     this.outcome = { is: 'released', to: target.id, epoch }
+  }
+
+  /** The source is given up: what was prepared is held at the granted epoch. */
+  async granting(epoch: PlacementEpoch): Promise<void> {
+    const { handoff } = this
+    await this.step(this.#of.target, head => grantPrepared(head, handoff, epoch.token, epoch))
+  }
+
+  async step(
+    node: StorageNode,
+    decide: (head: ShardHead | undefined) => ShardHead | string
+  ): Promise<void> {
+    const done = await node.server.replicas.update(this.#of.volume, decide)
+    if (typeof done === 'string') throw new Error(done)
+  }
+
+  head(node: StorageNode): ShardHead {
+    const head = node.server.replicas.head(this.#of.volume)
+    if (head === undefined) throw new Error(`${node.id} has no such shard`)
+    return head
   }
 
   async state(node: StorageNode): Promise<ShardState> {
@@ -185,12 +196,37 @@ export class HandoffByHand {
     return answer.state
   }
 
+  /** Everything but telling the gateway. */
+  async commit(epoch: PlacementEpoch): Promise<void> {
+    await this.copy()
+    await this.prepare(epoch)
+    await this.release(epoch)
+    await this.step(this.#of.target, head => hold(head, this.handoff, epoch))
+  }
+
+  /** As a mover would: under a token that no gateway has, at both nodes. */
+  async moverTakes(counter: number): Promise<PlacementEpoch> {
+    const { source, target, volume } = this.#of
+    const token = { counter, attach: 'eeeeeeeeeeeeeeee' as Nonce }
+    const mover = { node: source.id, host: 'mover', since: 1 }
+    for (const node of [target, source]) {
+      const answer = await node.server.control({ call: 'mover', volume, token, mover })
+      if (answer.is !== 'state' && answer.is !== 'absent') throw new Error(JSON.stringify(answer))
+    }
+    return { token, counter: 1 }
+  }
+
+  async moverLetsGo({ token }: PlacementEpoch): Promise<void> {
+    const { source, target, volume } = this.#of
+    for (const node of [target, source]) {
+      await node.server.control({ call: 'detach', volume, token })
+    }
+  }
+
   /** The whole of it, as it goes when nothing goes wrong. */
   async pass(): Promise<PlacementEpoch> {
     const epoch = await this.approved()
-    await this.copy()
-    await this.hold(epoch)
-    this.release(epoch)
+    await this.commit(epoch)
     await this.settle({ is: 'released', to: this.#of.target.id, epoch })
     return epoch
   }
