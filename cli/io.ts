@@ -13,6 +13,8 @@ export interface Io {
   readonly canDraw: boolean
   /** Asks on the terminal. Only if `isInteractive`. */
   readonly ask: (question: string, options?: { hidden?: boolean }) => Promise<string>
+  /** Ctrl-C calls `task` instead of ending the command, until the function that it gives is called. */
+  readonly onInterrupt: (task: () => void) => () => void
 }
 
 export const terminal: Io = {
@@ -21,7 +23,11 @@ export const terminal: Io = {
   env: process.env,
   isInteractive: process.stdin.isTTY === true && process.stderr.isTTY === true,
   canDraw: process.stderr.isTTY === true,
-  ask
+  ask,
+  onInterrupt: task => {
+    process.once('SIGINT', task)
+    return () => void process.off('SIGINT', task)
+  }
 }
 
 async function ask(question: string, options: { hidden?: boolean } = {}): Promise<string> {

@@ -1,13 +1,9 @@
-/** `shoal invite`, `shoal revoke` and `shoal leave`. */
+/** `shoal invite` and `shoal revoke`. */
 import type { Command } from 'commander'
-import type { SelfDocument } from '../node/control/documents.ts'
-import { printable } from '../node/volumes/names.ts'
-import { isName, isNodeId } from '../protocols/ids.ts'
-import { segment } from './client.ts'
 import type { Io } from './io.ts'
-import { badOption, commonOptions, parseDuration } from './options.ts'
+import { commonOptions, parseDuration } from './options.ts'
 import { dateText, report } from './output.ts'
-import { askFirst, examples } from './shared.ts'
+import { askFirst, examples, nodePath } from './shared.ts'
 
 interface Invited {
   readonly token: string
@@ -17,7 +13,6 @@ interface Invited {
 export function addMemberCommands(program: Command, io: Io): void {
   addInvite(program, io)
   addRevoke(program, io)
-  addLeave(program, io)
 }
 
 function addInvite(program: Command, io: Io): void {
@@ -61,36 +56,13 @@ function addRevoke(program: Command, io: Io): void {
     .addHelpText('after', examples('shoal revoke eu-3', 'shoal revoke eu-3 --force --yes'))
     .action(async (node: string, options: { yes?: boolean; force?: boolean }, command: Command) => {
       const { json, client } = commonOptions(command, io)
-      if (!isName(node) && !isNodeId(node)) {
-        throw badOption('node', `${printable(node)} is no name or id of a node, for example eu-1`)
-      }
+      const path = `${nodePath(node)}/revoke`
       if (options.yes !== true) await askFirst(io, `Revoke node ${node} for good?`)
       const force = options.force === true
-      const path = `/v1/nodes/${segment(node)}/revoke`
       const revoked = await client.post<{ name: string; volumes: string[] }>(path, { force })
       report(io, json, revoked, () => {
         const lost = revoked.volumes.join(', ')
         return `revoked ${revoked.name}${lost === '' ? '' : `; its data of ${lost} is given up`}`
       })
-    })
-}
-
-function addLeave(program: Command, io: Io): void {
-  program
-    .command('leave')
-    .summary('take this node out of the mesh')
-    .description(
-      'Takes this node out of the mesh and stops its daemon. Refused while the node holds chunks ' +
-        'of a volume, or has one attached.'
-    )
-    .option('--yes', 'do not ask')
-    .option('--force', 'even if it is the only admin')
-    .addHelpText('after', examples('shoal leave', 'shoal leave --yes --dir /srv/shoal'))
-    .action(async (options: { yes?: boolean; force?: boolean }, command: Command) => {
-      const { json, client, dir } = commonOptions(command, io)
-      const self = await client.get<SelfDocument>('/v1/self')
-      if (options.yes !== true) await askFirst(io, `Take node ${self.name} out of its mesh?`)
-      const left = await client.post<object>('/v1/leave', { force: options.force === true })
-      report(io, json, left, () => `${self.name} left the mesh; ${dir} can be deleted`)
     })
 }

@@ -49,6 +49,11 @@ export function parseCount(text: string, field: string, example: number): number
   throw badOption(field, `--${field} must be a whole number from 1 up, for example ${example}`)
 }
 
+/** Bytes per second, `50M`; null for `unlimited`. */
+export function parseRate(text: string, field: string): number | null {
+  return text === 'unlimited' ? null : parseBytes(text.replace(/\/s$/, ''), field)
+}
+
 const DURATION = /^([0-9]{1,9})(ms|s|m|h|d)$/
 const UNIT_MS: Readonly<Record<string, number>> = {
   ms: 1,

@@ -6,10 +6,14 @@
 import { Command, CommanderError } from 'commander'
 import { isFault } from '../protocols/fault.ts'
 import { Refusal } from './client.ts'
+import { addDrain } from './drain-command.ts'
+import { addGiveUp } from './give-up-command.ts'
 import { addInit } from './init-command.ts'
 import type { Io } from './io.ts'
 import { addJoin } from './join-command.ts'
+import { addLeave } from './leave-command.ts'
 import { addMemberCommands } from './member-commands.ts'
+import { addMoveCommands } from './move-commands.ts'
 import { clean, errorObject, reportError } from './output.ts'
 import { examples } from './shared.ts'
 import { addStatusCommand } from './status-command.ts'
@@ -81,6 +85,14 @@ function createProgram(io: Io, usage: string[], version: string): Command {
   addJoin(program, io)
   addUp(program, io)
   addMemberCommands(program, io)
+  addLeave(program, io)
+  addDrain(program, io)
+  addMoveCommands(program, io)
+  const node = program
+    .command('node')
+    .summary('manage nodes of the mesh')
+    .addHelpText('after', examples('shoal node give-up eu-3'))
+  addGiveUp(node, io)
   addStatusCommand(program, io)
   const volume = program
     .command('volume')

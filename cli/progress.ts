@@ -18,15 +18,16 @@ export class Progress {
     this.#title = title
   }
 
-  show(progress: TransferProgress): void {
+  /** `note` follows the numbers. */
+  show(progress: TransferProgress, note = ''): void {
     if (this.#io.canDraw) {
       this.#isDrawn = true
-      this.#io.err(`\r\u001b[K${this.#title} ${bar(progress)} ${this.#text(progress)}`)
+      this.#io.err(`\r\u001b[K${this.#title} ${bar(progress)} ${this.#text(progress)}${note}`)
       return
     }
     if (performance.now() < this.#nextLineMs) return
     this.#nextLineMs = performance.now() + LINE_INTERVAL_MS
-    this.#io.err(`${this.#title}: ${this.#text(progress)}\n`)
+    this.#io.err(`${this.#title}: ${this.#text(progress)}${note}\n`)
   }
 
   /** Takes the bar away. */

@@ -1,12 +1,12 @@
 /** What several command groups share: names of volumes, shapes, questions, examples. */
 import type { Command } from 'commander'
-import { checkName } from '../node/volumes/names.ts'
+import { checkName, printable } from '../node/volumes/names.ts'
 import { ShoalError } from '../protocols/fault.ts'
-import { isVolumeId } from '../protocols/ids.ts'
+import { isName, isNodeId, isVolumeId } from '../protocols/ids.ts'
 import { parseBytes } from '../protocols/layout/sizes.ts'
 import { segment } from './client.ts'
 import { confirm, type Io } from './io.ts'
-import { parseCount } from './options.ts'
+import { badOption, parseCount } from './options.ts'
 
 export interface ShapeOptions {
   readonly iops?: string
@@ -38,6 +38,16 @@ export function shapeOf(options: ShapeOptions): object {
 export function checkVolume(nameOrId: string): string {
   if (!isVolumeId(nameOrId)) checkName('volume', nameOrId)
   return nameOrId
+}
+
+/** Checked here too; a node may be named by its id. */
+export function checkNode(nameOrId: string, field: string): string {
+  if (isName(nameOrId) || isNodeId(nameOrId)) return nameOrId
+  throw badOption(field, `${printable(nameOrId)} is no name or id of a node, for example eu-1`)
+}
+
+export function nodePath(nameOrId: string): string {
+  return `/v1/nodes/${segment(checkNode(nameOrId, 'node'))}`
 }
 
 export function volumePath(nameOrId: string): string {

@@ -48,9 +48,10 @@ function nodeTable(nodes: readonly NodeDocument[]): string {
     healthText(node),
     node.capacityBytes === 0 ? 'gateway' : `${size(node.usedBytes)} of ${size(node.capacityBytes)}`,
     node.shardCount === undefined ? '-' : String(node.shardCount),
+    node.chunkCount === undefined ? '-' : String(node.chunkCount),
     loadText(node.load)
   ])
-  return table(['REGION', 'NODE', 'HOST', 'HEALTH', 'USED', 'SHARDS', 'LOAD'], rows)
+  return table(['REGION', 'NODE', 'HOST', 'HEALTH', 'USED', 'SHARDS', 'CHUNKS', 'LOAD'], rows)
 }
 
 function healthText(node: NodeDocument): string {
@@ -61,5 +62,7 @@ function healthText(node: NodeDocument): string {
   }
   if (node.uptimeMs === undefined) return 'no answer'
   const trip = node.roundTripMs === undefined ? '' : ` ${node.roundTripMs.toFixed(1)} ms`
-  return `up${trip}, start ${node.incarnation.number}`
+  const drained = { leave: ', leaving', maintenance: ', draining' }
+  const draining = node.draining === undefined ? '' : drained[node.draining]
+  return `up${trip}, start ${node.incarnation.number}${draining}`
 }

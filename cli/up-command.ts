@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander'
 import type { Io } from './io.ts'
 import { nbdOptions } from './nbd-options.ts'
-import { collect, commonOptions, parseDuration } from './options.ts'
+import { collect, commonOptions, parseDuration, parseRate } from './options.ts'
 import { examples } from './shared.ts'
 
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
@@ -13,6 +13,7 @@ interface UpOptions {
   readonly ioTimeout?: string
   readonly nbdListen?: string
   readonly nbdTls?: string
+  readonly moveRate?: string
   readonly rebind?: boolean
   readonly acceptLoss?: boolean
   readonly logLevel: (typeof LOG_LEVELS)[number]
@@ -35,6 +36,10 @@ export function addUp(program: Command, io: Io): void {
       'serve NBD over TCP too; beyond this host it needs --nbd-tls'
     )
     .option('--nbd-tls <dir>', 'directory with server-cert.pem, server-key.pem and ca-cert.pem')
+    .option(
+      '--move-rate <rate>',
+      'bound on copying for moves, per second, for example 50M, or unlimited, this time only'
+    )
     .option('--rebind', 'the data directory was moved here, and its old copy is gone for good')
     .option('--accept-loss', 'start although the journal is damaged and acknowledged data is lost')
     .addOption(
@@ -48,17 +53,19 @@ export function addUp(program: Command, io: Io): void {
       examples(
         'shoal up',
         'shoal up --dir /srv/shoal --listen /ip4/10.0.0.5/tcp/7462',
+        'shoal up --move-rate 50M',
         'shoal up --nbd-listen 10.0.0.5:10809 --nbd-tls /etc/pki/qemu'
       )
     )
     .action(async (options: UpOptions, command: Command) => {
       const common = commonOptions(command, io)
-      const ioTimeout = options.ioTimeout
+      const { ioTimeout, moveRate } = options
       const { runDaemon } = await import('./up.ts')
       await runDaemon(io, common, {
         ...(options.listen === undefined ? {} : { listen: options.listen }),
         ...(options.announce === undefined ? {} : { announce: options.announce }),
         ...(ioTimeout === undefined ? {} : { ioTimeoutMs: parseDuration(ioTimeout, 'io-timeout') }),
+        ...(moveRate === undefined ? {} : { moveBound: parseRate(moveRate, 'move-rate') }),
         ...nbdOptions(options),
         rebind: options.rebind === true,
         acceptLoss: options.acceptLoss === true,

@@ -1,6 +1,6 @@
 /** `shoal volume create`, `list` and `show`; the other commands of the group are beside it. */
 import type { Command } from 'commander'
-import type { VolumeDocument, VolumeSummary } from '../node/control/documents.ts'
+import type { ShardDocument, VolumeDocument, VolumeSummary } from '../node/control/documents.ts'
 import { checkName } from '../node/volumes/names.ts'
 import { parseVolumeSize } from '../protocols/layout/sizes.ts'
 import { addAttachCommands } from './attach-commands.ts'
@@ -122,6 +122,7 @@ function showText(volume: VolumeDocument): string {
     shard.region,
     shard.columns.join(','),
     shard.why === undefined ? shard.state : `${shard.state}: ${shard.why}`,
+    chunksText(shard),
     size(shard.allocatedBytes),
     shard.token === undefined ? '-' : String(shard.token.counter)
   ])
@@ -140,6 +141,12 @@ function showText(volume: VolumeDocument): string {
       ? []
       : [`  export    ${volume.export.uri} (${plural(volume.export.connections, 'connection')})`]),
     '',
-    table(['NODE', 'REGION', 'COLUMN', 'SHARD', 'USED', 'TOKEN'], shards)
+    table(['NODE', 'REGION', 'COLUMN', 'SHARD', 'CHUNKS', 'USED', 'TOKEN'], shards)
   ].join('\n')
+}
+
+/** Held, and on their way here. */
+function chunksText({ chunks, receiving }: ShardDocument): string {
+  if (chunks === undefined) return '-'
+  return receiving === undefined || receiving === 0 ? String(chunks) : `${chunks} (+${receiving})`
 }

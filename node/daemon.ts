@@ -21,6 +21,7 @@ import { type Control, startControl } from './control/server.ts'
 import { openDataDirectory } from './data-directory.ts'
 import { openExports, type TcpExport } from './exports.ts'
 import { followMap } from './follow-map.ts'
+import { grantAsMover } from './handoff/grant.ts'
 import { createHost, type Host } from './host/host.ts'
 import { ADDRESS_CHECK_MS } from './limits.ts'
 import { type Identity, loadIdentity, loadPeers } from './members/identity.ts'
@@ -218,6 +219,10 @@ async function openContext(
     gateway: whileCertified(gateway, members),
     store,
     moves,
+    settlers: {
+      grantAsMover: request =>
+        grantAsMover({ ...parts, self: { id: identity.id, host: identity.host } }, request)
+    },
     members: memberOperations(members, map),
     exports: await openExports(dir, nbd, options.nbd),
     savedAttachments: openAttachmentFile(dir),

@@ -189,8 +189,10 @@ export class TargetRun {
     return store.write(chunk, at, data, crcs)
   }
 
+  /** Durable before the holder is asked to wait: what is flushed in the cutover is little. */
   async #verify(): Promise<void> {
     await this.#readBack()
+    await this.#parts.store.flush()
     this.#parts.observe('target: verified')
     this.#dispatch({ type: 'verified' })
   }

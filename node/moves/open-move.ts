@@ -50,7 +50,8 @@ interface Running extends Attempt {
 
 export class OpenMove {
   readonly saved: SavedMove
-  readonly abort = new AbortController()
+  readonly #abort = new AbortController()
+  #isCancelled = false
   readonly speed = new Speed()
   readonly #isHeld: (chunk: ChunkKey) => boolean
   readonly #running = new Map<string, Running>()
@@ -72,17 +73,29 @@ export class OpenMove {
     this.#longestPauseMs = saved.longestPauseMs
   }
 
-  get isCancelled(): boolean {
-    return this.abort.signal.aborted
+  /** Of its handoffs. */
+  get signal(): AbortSignal {
+    return this.#abort.signal
   }
 
-  get isRunning(): boolean {
-    return this.#running.size > 0
+  get isCancelled(): boolean {
+    return this.#isCancelled
+  }
+
+  /** Nothing more begins, and what is not committed is called off. */
+  cancel(): void {
+    this.#isCancelled = true
+    this.#abort.abort()
+  }
+
+  /** The node goes down: the move stays as it is for the next start. */
+  stop(): void {
+    this.#abort.abort()
   }
 
   /** The next chunk to hand off, which is running from now on; undefined: none now. */
   next(nowMs: number): ChunkKey | undefined {
-    if (this.isCancelled || this.#hasGivenUp) return undefined
+    if (this.#isCancelled || this.#hasGivenUp) return undefined
     for (let found = this.#take(nowMs); found !== undefined; found = this.#take(nowMs)) {
       if (this.#isHeld(found.chunk)) {
         this.#running.set(chunkName(found.chunk), { ...found, totalBytes: 0, sentBytes: 0 })
@@ -96,7 +109,7 @@ export class OpenMove {
 
   /** When the next retry is due; undefined if nothing waits for one. */
   dueMs(): number | undefined {
-    if (this.isCancelled || this.#hasGivenUp || this.#retries.length === 0) return undefined
+    if (this.#isCancelled || this.#hasGivenUp || this.#retries.length === 0) return undefined
     return Math.min(...this.#retries.map(retry => retry.dueMs))
   }
 
@@ -120,7 +133,7 @@ export class OpenMove {
       this.#longestPauseMs = Math.max(this.#longestPauseMs, end.pauseMs)
       return
     }
-    if (this.isCancelled) return
+    if (this.#isCancelled) return
     this.#trouble = `extent ${chunk.extent}, column ${chunk.column}: ${end.why}`
     const failed = running.failed + 1
     if (!end.mayRetry || failed >= MAX_CHUNK_ATTEMPTS) {
@@ -135,7 +148,7 @@ export class OpenMove {
   outcome(): Extract<MoveState, 'done' | 'failed' | 'cancelled'> | undefined {
     if (this.#running.size > 0) return undefined
     const isThrough = this.#rangeIndex >= this.saved.ranges.length && this.#retries.length === 0
-    if (this.isCancelled) return isThrough && this.#failedChunks === 0 ? 'done' : 'cancelled'
+    if (this.#isCancelled) return isThrough && this.#failedChunks === 0 ? 'done' : 'cancelled'
     if (this.#hasGivenUp) return 'failed'
     if (!isThrough) return undefined
     return this.#failedChunks > 0 ? 'failed' : 'done'
@@ -147,7 +160,7 @@ export class OpenMove {
     const bytes = this.#bytes()
     const bytesPerSecond = this.speed.perSecond(nowMs)
     const leftMs = ((bytes.total - bytes.done) * 1000) / bytesPerSecond
-    const trouble = this.isCancelled ? 'being cancelled' : this.#trouble
+    const trouble = this.#isCancelled ? 'being cancelled' : this.#trouble
     return {
       id,
       volume,

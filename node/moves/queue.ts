@@ -72,7 +72,7 @@ export class MoveQueue {
   cancel(id: string): Move | undefined {
     const move = this.#moves.get(id)
     if (move === undefined) return undefined
-    move.abort.abort()
+    move.cancel()
     const view = this.#endIfOver(move) ?? this.#view(move)
     this.pump()
     return view
@@ -112,7 +112,7 @@ export class MoveQueue {
   async close(): Promise<void> {
     this.#isClosed = true
     this.#timer?.cancel()
-    for (const move of this.#moves.values()) if (move.isRunning) move.abort.abort()
+    for (const move of this.#moves.values()) move.stop()
     await Promise.allSettled([...this.#flights])
   }
 
@@ -141,7 +141,7 @@ export class MoveQueue {
       const end = await handoffs.pass({
         chunk,
         to,
-        signal: move.abort.signal,
+        signal: move.signal,
         onProgress: progress => move.progressed(chunk, progress, clock.monotonicMs())
       })
       if (end.is === 'failed') {

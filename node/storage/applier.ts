@@ -161,6 +161,7 @@ export class Applier {
       if (change.chunk !== chunk) continue
       change.isApplied = true
       chunk.appliedLsn = change.lsn
+      this.#settleSpace(change, chunk)
     }
     if (blocks.size === 0) return
     const { table } = chunk
@@ -212,9 +213,14 @@ export class Applier {
       const { chunk } = change
       this.overlayBytes -= change.data.length
       this.appliedLsn = change.lsn
-      if (chunk === undefined) continue
-      this.#space.settle(chunk, change.newBlocks ?? 0)
+      if (chunk !== undefined) this.#settleSpace(change, chunk)
     }
+  }
+
+  /** What it allocated is counted from the same tick on: never both, or room would seem short. */
+  #settleSpace(change: Change, chunk: Chunk): void {
+    this.#space.settle(chunk, change.newBlocks ?? 0)
+    change.newBlocks = 0
   }
 }
 

@@ -15,7 +15,7 @@ import type { Change } from './change.ts'
 import type { OpenFile } from './files.ts'
 import type { Reservation } from './reservations.ts'
 import type { ShardState } from './shards.ts'
-import type { Table } from './table.ts'
+import { BlockState, type Table } from './table.ts'
 
 export interface ReaderGroup {
   count: number
@@ -80,10 +80,13 @@ export class Chunk {
     return table.allocated === 0 && table.isAllHole(0, this.boundBlocks)
   }
 
-  /** No block at or beyond this one is anything but a hole, or lost with the whole table. */
+  /** No block at or beyond this one is anything but a hole; all that there may be, if unknown. */
   get boundBlocks(): number {
-    const { extentBytes } = this.shard.record.spec
-    let bound = Math.max(Math.ceil(extentBytes / BLOCK_BYTES), this.table?.blocks ?? 0)
+    const { table, shard } = this
+    let bound = Math.max(1, table?.blocks ?? 0)
+    if (table === undefined || table.beyond !== BlockState.hole) {
+      bound = Math.max(bound, Math.ceil(shard.record.spec.extentBytes / BLOCK_BYTES))
+    }
     for (const block of this.latest.keys()) bound = Math.max(bound, block + 1)
     return bound
   }
@@ -125,7 +128,7 @@ export class Chunk {
     })
   }
 
-  sameKey(key: ChunkKey): boolean {
+  sameKey(key: Omit<ChunkKey, 'volume'>): boolean {
     const mine = this.key
     return (
       mine.extent === key.extent &&

@@ -3,7 +3,8 @@
  *
  * Invariants: a file is closed only while nobody uses it; one with unsynced bytes is synced before
  * it is closed, because a later descriptor may never hear of an error; `sync` resolves only after
- * every write that ended before its call is durable.
+ * every write that ended before its call is durable; who acquires a file while it is being
+ * unlinked waits, and gets a new one.
  */
 import { assert } from '../../protocols/assert.ts'
 import { MAX_OPEN_CHUNK_FILES } from '../limits.ts'

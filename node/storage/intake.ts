@@ -10,6 +10,8 @@
  * - a bypass goes only into blocks that are holes by the table and have no change on its way. The
  *   table knows only synced changes, so whatever of the bypass a loss of power leaves, without its
  *   record the blocks are holes again;
+ * - a chunk is freed by a trim of all that it may hold, journaled even where it holds nothing, so
+ *   that a checkpoint looks at it and drops it (checkpoint.ts);
  * - a change that is refused leaves the overlay, and an earlier one of its blocks shows again.
  */
 

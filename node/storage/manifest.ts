@@ -100,9 +100,9 @@ export function encodeManifest(record: ShardRecord, chunks: readonly ListedChunk
   const holder = record.holder ?? null
   const mover = record.mover ?? null
   const plain = { spec, sizeBytes, token, writer, holder, mover, runs, released, receiving }
-  const recordBytes = encode(plain).length
-  if (recordBytes > MAX_SHARD_RECORD_BYTES) throw noSpace('this shard has too many runs to keep')
   const body = encode({ record: plain, chunks: packed })
+  const recordBytes = body.length - packed.length
+  if (recordBytes > MAX_SHARD_RECORD_BYTES) throw noSpace('this shard has too many runs to keep')
   return encodeSealed(SealedKind.manifest, MANIFEST_VERSION, body)
 }
 

@@ -12,7 +12,7 @@ import { ChunkFiles } from './files.ts'
 import { Health, isAbsent } from './health.ts'
 import { writeIncarnation } from './incarnation.ts'
 import { Intake } from './intake.ts'
-import { Journal } from './journal.ts'
+import { JOURNAL_DIRECTORY, Journal } from './journal.ts'
 import type { Finder, Found } from './layout.ts'
 import { acceptOrRefuse, findStore, unknownFormat } from './layout.ts'
 import { Reader } from './reader.ts'
@@ -167,12 +167,8 @@ async function fillParts(
   }
   await recoverChanges(parts, replay)
   await space.poll()
-  for (const shard of shards.all()) {
-    await removeOrphans(disk, shard)
-    // A start that died may have renamed this manifest and not synced the name: what is read here
-    // is answered as granted, so it must not be lost with the power.
-    await health.sync(disk.syncDirectory(shard.path))
-  }
+  for (const shard of shards.all()) await removeOrphans(disk, shard)
+  await settleNames(disk, health, shards)
   for (const volume of found.leftovers) {
     await removeTree(disk, `${SHARDS_DIRECTORY}/${volume}`)
   }
@@ -183,6 +179,16 @@ async function fillParts(
   )
   if (acceptLoss === true) await background.drain()
   else background.kick()
+}
+
+/**
+ * A start that died may have renamed a manifest or a segment and not synced its directory. What was
+ * read from there is answered as granted and as proven, so no loss of power may take the names back.
+ * Those of the data directory itself became durable with the incarnation.
+ */
+async function settleNames(disk: Disk, health: Health, shards: Shards): Promise<void> {
+  await health.sync(disk.syncDirectory(JOURNAL_DIRECTORY))
+  for (const shard of shards.all()) await health.sync(disk.syncDirectory(shard.path))
 }
 
 /** Damage at or below a proven sync is for the operator to accept. */

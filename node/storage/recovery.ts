@@ -43,7 +43,7 @@ export async function recoverChanges(parts: RecoveryParts, replay: Replay): Prom
     if (record.kind === Kind.mark) continue
     const shard = shards.get(record.volume)
     if (shard === undefined) continue
-    const chunk = shard.chunk(record) ?? shard.addChunk({ ...record, volume: record.volume })
+    const chunk = shard.chunk(record) ?? shard.addChunk(record)
     const change = changeOf(record, chunk)
     if (record.lsn > replay.provenLsn) unproven.push(change)
     else {

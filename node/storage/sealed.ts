@@ -12,9 +12,9 @@ import { crc32c } from '@node-rs/crc32'
 import { assert } from '../../protocols/assert.ts'
 import { checksum } from '../../protocols/checksum.ts'
 import { MAX_SEALED_BYTES } from '../limits.ts'
-import type { Disk } from '../ports.ts'
+import type { Disk, DiskFile } from '../ports.ts'
 import type { Health } from './health.ts'
-import { isAbsent } from './health.ts'
+import { isAbsent, isPresent } from './health.ts'
 
 export const SealedKind = { root: 1, manifest: 2, tombstones: 3, table: 4 } as const
 export type SealedKind = (typeof SealedKind)[keyof typeof SealedKind]
@@ -90,7 +90,11 @@ export async function readWhole(disk: Disk, path: string): Promise<Buffer | unde
   }
 }
 
-/** Atomic; durable only once the caller has synced the directory. */
+/**
+ * Atomic; durable only once the caller has synced the directory. A cutover waits for this: the
+ * temporary file is new, so that nothing has to be cut off, and its close, which has nothing left
+ * to say after the sync, is not waited for.
+ */
 export async function replaceFile(
   disk: Disk,
   health: Health,
@@ -98,15 +102,25 @@ export async function replaceFile(
   bytes: Uint8Array
 ): Promise<void> {
   const temporary = `${path}.tmp`
-  const file = await disk.open(temporary, 'if-absent')
+  const file = await openNew(disk, temporary)
   try {
-    await file.truncate(0)
     await file.write([bytes], 0)
     await health.sync(file.sync())
   } finally {
-    await file.close()
+    file.close().catch(() => {})
   }
   await disk.rename(temporary, path)
+}
+
+/** What an attempt that failed left behind goes first. */
+async function openNew(disk: Disk, path: string): Promise<DiskFile> {
+  try {
+    return await disk.open(path, 'new')
+  } catch (error) {
+    if (!isPresent(error)) throw error
+  }
+  await disk.remove(path)
+  return disk.open(path, 'new')
 }
 
 function sealOf(bytes: Buffer): number {

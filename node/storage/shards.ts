@@ -47,16 +47,18 @@ export class ShardState {
   }
 
   /** A chunk that exists: listed in the manifest, or changed since. */
-  chunk(key: ChunkKey): Chunk | undefined {
+  chunk(key: Omit<ChunkKey, 'volume'>): Chunk | undefined {
     const chunks = this.#chunks.get(key.extent)
     if (chunks === undefined) return undefined
     for (const chunk of chunks) if (chunk.sameKey(key)) return chunk
     return undefined
   }
 
-  addChunk(key: ChunkKey, listed?: ListedChunk): Chunk {
+  addChunk(key: Omit<ChunkKey, 'volume'>, listed?: ListedChunk): Chunk {
     assert(this.chunk(key) === undefined, 'a chunk is added once')
-    const chunk = new Chunk(this, { ...key, volume: this.volume }, listed)
+    const { extent, generation, column, replica } = key
+    const own = { volume: this.volume, extent, generation, column, replica }
+    const chunk = new Chunk(this, own, listed)
     this.allocatedBlocks += chunk.allocatedBlocks
     this.chunkCount++
     const others = this.#chunks.get(key.extent)

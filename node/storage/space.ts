@@ -22,7 +22,8 @@ import type { Journal } from './journal.ts'
 import type { Reservations } from './reservations.ts'
 import type { StoreSpace } from './types.ts'
 
-const TABLE_BYTES_PER_BLOCK = 5
+/** A data block, its state and its checksum. */
+const BYTES_PER_BLOCK = BLOCK_BYTES + 5
 
 export interface SpaceLimits {
   readonly journalBytes: number
@@ -81,7 +82,7 @@ export class Space {
   admits(chunk: Chunk, blocks: number): boolean {
     if (this.#ageMs() > SPACE_POLL_MS) this.#pollInBackground()
     const ownBlocks = chunk.reservation?.leftBlocks ?? 0
-    return this.#available() + ownBlocks * BLOCK_BYTES >= blocks * BLOCK_BYTES
+    return this.#available() >= (blocks - ownBlocks) * BYTES_PER_BLOCK
   }
 
   /** A refusal rests on what the file system said just now. */
@@ -112,7 +113,7 @@ export class Space {
 
   state(): StoreSpace {
     const { journalBytes } = this.limits
-    const dataBytes = this.allocatedBlocks * (BLOCK_BYTES + TABLE_BYTES_PER_BLOCK)
+    const dataBytes = this.allocatedBlocks * BYTES_PER_BLOCK
     const usedBytes = dataBytes + Math.min(this.#journal.bytes, journalBytes)
     const availableBytes = Math.max(0, this.#available())
     if (this.#ageMs() > SPACE_POLL_MS) this.#pollInBackground()
@@ -125,16 +126,15 @@ export class Space {
 
   #available(): number {
     const { journalBytes, reserveBytes } = this.limits
-    const promisedBytes = (this.pendingBlocks + this.#reservations.leftBlocks) * BLOCK_BYTES
-    const perBlock = BLOCK_BYTES + TABLE_BYTES_PER_BLOCK
-    const byCapacity = this.#capacityBytes - journalBytes - this.allocatedBlocks * perBlock
+    const promisedBlocks = this.pendingBlocks + this.#reservations.leftBlocks
+    const byCapacity = this.#capacityBytes - journalBytes - this.allocatedBlocks * BYTES_PER_BLOCK
     const sincePoll =
       this.#journal.appendedBytes -
       this.#appendedAtPoll +
       Math.max(0, this.allocatedBlocks - this.#allocatedAtPoll) * BLOCK_BYTES
     const journalGrowth = Math.max(0, journalBytes - this.#journal.bytes)
     const byDisk = this.#freeBytes - sincePoll - journalGrowth - reserveBytes
-    return Math.min(byCapacity, byDisk) - promisedBytes
+    return Math.min(byCapacity, byDisk) - promisedBlocks * BYTES_PER_BLOCK
   }
 
   #pollInBackground(): void {

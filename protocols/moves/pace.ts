@@ -3,10 +3,11 @@
  * A pure function of samples taken every PACE_TICK_MS; node/moves/pace.ts keeps the token bucket.
  *
  *   alone    no client was heard lately: up to the bound, at once
- *   sharing  rounds of ten ticks: eight in which copies go, two in which nothing is sent. The last
- *            quiet tick shows what clients get without us (the baseline). The rate begins low and
- *            grows by steps; it is halved at once when the mean latency of clients, or the lag of
- *            the event loop, rises over its baseline, and when clients stop getting answers.
+ *   sharing  rounds of about ten ticks: in the last two nothing is sent, and the last of them shows
+ *            what clients get without us (the baseline). Rounds differ in length, so that nothing
+ *            periodic falls into step with them. The rate begins low and grows by steps; it is
+ *            halved at once when the mean latency of clients, or the lag of the event loop, rises
+ *            over its baseline, and when clients stop getting answers.
  *
  *   copy copy copy copy copy copy copy copy quiet QUIET(measured) | copy ...
  *
@@ -69,8 +70,9 @@ export interface PaceState {
   readonly target: number
   /** Ticks since clients were last heard; undefined: never, or not lately. */
   readonly silentTicks: number | undefined
-  /** Tick of the round, while clients are active. */
-  readonly tick: number
+  /** Ticks left of the round, while clients are active; and how many rounds there were. */
+  readonly ticksLeft: number
+  readonly round: number
   readonly baseline: Baseline | undefined
   /** Since the last judgement. */
   readonly seen: Mean
@@ -80,7 +82,6 @@ export interface PaceState {
 }
 
 const ACTIVE_TICKS = PACE_ACTIVE_MS / PACE_TICK_MS
-const FIRST_QUIET_TICK = PACE_ROUND_TICKS - PACE_QUIET_TICKS
 /** A new baseline counts this much; a deviation half of that, as round trips are smoothed in TCP. */
 const BASELINE_WEIGHT = 0.3
 const DEVIATION_WEIGHT = 0.15
@@ -96,7 +97,8 @@ export function startPace(bound: number): PaceState {
     rate,
     target: rate,
     silentTicks: undefined,
-    tick: 0,
+    ticksLeft: PACE_ROUND_TICKS,
+    round: 0,
     baseline: undefined,
     seen: NOTHING_SEEN,
     usedBytes: 0,
@@ -113,9 +115,8 @@ export function stepPace(state: PaceState, sample: PaceSample): PaceState {
   const judged = isQuiet(state)
     ? learn({ ...state, silentTicks }, sample)
     : judge({ ...state, silentTicks }, sample)
-  const tick = (judged.tick + 1) % PACE_ROUND_TICKS
   const target = within(judged.target, sample.bound)
-  const next = { ...judged, tick, target }
+  const next = { ...judged, ...nextTick(judged), target }
   return { ...next, rate: isQuiet(next) ? 0 : target }
 }
 
@@ -131,16 +132,22 @@ function alone(bound: number): PaceState {
 
 /** Clients came: first the baseline, so that what copying does to them can be told from it. */
 function beginSharing({ bound }: PaceSample): PaceState {
-  return { ...startPace(bound), silentTicks: 0, tick: FIRST_QUIET_TICK, rate: 0 }
+  return { ...startPace(bound), silentTicks: 0, ticksLeft: PACE_QUIET_TICKS, rate: 0 }
 }
 
 function isQuiet(state: PaceState): boolean {
-  return state.silentTicks !== undefined && state.tick >= FIRST_QUIET_TICK
+  return state.silentTicks !== undefined && state.ticksLeft <= PACE_QUIET_TICKS
+}
+
+/** Rounds of one tick less, the plain length, and one tick more. */
+function nextTick({ ticksLeft, round }: PaceState): Pick<PaceState, 'ticksLeft' | 'round'> {
+  if (ticksLeft > 1) return { ticksLeft: ticksLeft - 1, round }
+  return { ticksLeft: PACE_ROUND_TICKS - 1 + ((round + 1) % 3), round: round + 1 }
 }
 
 /** Of the quiet ticks only the last one counts: before it, what was sent is still being stored. */
 function learn(state: PaceState, sample: PaceSample): PaceState {
-  if (state.tick < PACE_ROUND_TICKS - 1 || sample.requests === 0) return unjudged(state)
+  if (state.ticksLeft > 1 || sample.requests === 0) return unjudged(state)
   const meanMs = sample.latencyMsSum / sample.requests
   const { baseline } = state
   if (baseline === undefined) {

@@ -158,5 +158,6 @@ export function kindOf(path: string): string {
   if (name.includes('.data')) return 'chunk'
   if (name.includes('.sum')) return 'table'
   if (name.startsWith('manifest')) return 'manifest'
+  if (path.startsWith('shards/')) return 'shard directory'
   return name.replace(/\.(tmp|new)$/, '')
 }

@@ -75,7 +75,7 @@ export class Faults {
   clear(): void {
     this.#isOver = true
     const { network, nodes, steps } = this.#sim
-    steps.disarm()
+    steps.end()
     network.healAll()
     for (const node of nodes) {
       node.process?.thaw()

@@ -3,6 +3,7 @@
  * time: what waits ends, nodes and attachments come up, the whole volume reads as the model says,
  * space is given back, all maps say the same.
  */
+import { shardCalls } from '../../node/gateway/shard-calls.ts'
 import { messageOf } from '../../protocols/fault.ts'
 import { BLOCK_BYTES, KiB, MiB } from '../../protocols/limits.ts'
 import { changesIn, SECTOR_BYTES, sectorsOf } from './content.ts'
@@ -18,6 +19,7 @@ const READ_MS = 60_000
 const CONVERGE_MS = 180_000
 const SPACE_MS = 60_000
 const LOOK_MS = 20
+const REMOVING_MS = 5
 const AGREE_LOOK_MS = 1_000
 const READ_BYTES = 128 * KiB
 /** What the store keeps of a volume without data: tables, manifest, journal. */
@@ -50,7 +52,7 @@ export async function finale(sim: Simulation): Promise<void> {
     }
     await during(sim, count(), 'block status is answered')
     await must(sim, 'the space is right', isCounted, SPACE_MS, () => counted)
-    await during(sim, trimAll(volume), 'the volume is trimmed')
+    await during(sim, trimAll(sim, volume), 'the volume is trimmed')
   }
   const isFreed = () => sim.nodes.every(node => allocated(sim, node.name) === 0)
   await must(sim, 'trimmed space is given back', isFreed, SPACE_MS)
@@ -63,6 +65,12 @@ export async function finale(sim: Simulation): Promise<void> {
     return mapsDiffer(sim.nodes) === undefined
   }
   await must(sim, 'all maps say the same', agree, CONVERGE_MS, () => mapsDiffer(sim.nodes) ?? '')
+  for (const volume of sim.volumes) {
+    await during(sim, restore(sim, volume), 'the volume takes writes')
+    await during(sim, remove(sim, volume), 'the volume is removed')
+  }
+  const isGone = () => sim.storage.every(node => node.running?.store?.shards().length === 0)
+  await must(sim, 'removed shards are gone', isGone, SPACE_MS)
 }
 
 async function must(
@@ -195,9 +203,14 @@ function shardsDiffer({ columns, spec }: SimVolume, dataBytes: number): string {
   return `block status says ${dataBytes} bytes, the shards say ${shardBytes}`
 }
 
-async function trimAll(volume: SimVolume): Promise<void> {
+async function trimAll(sim: Simulation, volume: SimVolume): Promise<void> {
+  const { model, sizeBytes } = volume
   const { device } = heldOf(volume)
-  await device.trim(0, volume.sizeBytes, { fua: false })
+  const change = model.called('zeroes', 0, sizeBytes / SECTOR_BYTES, false)
+  const calledMs = sim.timeline.nowMs
+  await device.trim(0, sizeBytes, { fua: false })
+  const wrong = model.answered(change, 0, sizeBytes / SECTOR_BYTES, calledMs)
+  if (wrong !== undefined) throw new Error(wrong)
   await device.flush()
 }
 
@@ -211,4 +224,38 @@ function allocated(sim: Simulation, name: string): number {
 function heldOf(volume: SimVolume) {
   if (volume.held === undefined) throw new Error(`volume ${volume.number} is not attached`)
   return volume.held
+}
+
+/** Whoever still reads a volume that is removed gets its data or an error, never zeroes. */
+async function remove(sim: Simulation, volume: SimVolume): Promise<void> {
+  const held = heldOf(volume)
+  const { model, number, spec, sizeBytes } = volume
+  volume.isOver = true
+  const calls = shardCalls(held.running.rpc)
+  const removals = volume.columns.map(node =>
+    calls(node.id, { call: 'remove', volume: spec.id, token: held.device.token })
+  )
+  await sleep(sim, REMOVING_MS)
+  const reads: Array<Promise<void>> = []
+  for (let block = 0; block < sizeBytes / BLOCK_BYTES; block++) {
+    const offset = block * BLOCK_BYTES
+    if (model.certain(offset / SECTOR_BYTES)?.value === 0) continue
+    const read = model.reads(held.number, offset / SECTOR_BYTES, offset / SECTOR_BYTES + 1)
+    const judge = (parts: Uint8Array[]) => {
+      const [value] = changesIn(number, offset, parts)
+      const wrong = model.found(read, [value], sim.timeline.nowMs)
+      if (wrong !== undefined) sim.fail(`while volume ${number} was removed: ${wrong}`)
+    }
+    reads.push(held.device.read(offset, SECTOR_BYTES).then(judge, () => {}))
+  }
+  await Promise.all(reads)
+  for (const answer of await Promise.all(removals)) {
+    if (answer.is !== 'done') throw new Error(`a shard answered ${answer.is}`)
+  }
+}
+
+function sleep(sim: Simulation, ms: number): Promise<void> {
+  return new Promise(resolve => {
+    sim.timeline.after(ms, resolve)
+  })
 }

@@ -1,6 +1,7 @@
 /** The outcome of a run as tables for people and as JSON for programs. */
 import { printTable } from '../bench/report.ts'
 import { type RunOutcome, replayLine } from './runner.ts'
+import { REQUIRED_STEPS } from './steps.ts'
 import type { SeedResult } from './totals.ts'
 
 const TAIL_LINES = 40
@@ -37,12 +38,9 @@ export function printFailure(result: SeedResult): void {
   console.error(`replay: ${replayLine(result.seed)}`)
 }
 
-/** Steps at which nothing ever crashed, though they were reached. */
+/** Steps of the list at which nothing ever crashed. */
 export function neverCrashed({ sum }: RunOutcome): string[] {
-  return Object.entries(sum.steps)
-    .filter(([, { crashed }]) => crashed === 0)
-    .map(([step]) => step)
-    .sort()
+  return REQUIRED_STEPS.filter(step => (sum.steps[step]?.crashed ?? 0) === 0)
 }
 
 export function outcomeDocument(outcome: RunOutcome): object {

@@ -17,12 +17,39 @@ interface Armed {
   readonly crash: (node: string) => void
 }
 
+/** Steps that every run of many seeds must have crashed at. Protocols add theirs here. */
+export const REQUIRED_STEPS: readonly string[] = [
+  'write journal',
+  'sync journal',
+  'rename journal',
+  'remove journal',
+  'write chunk',
+  'punch chunk',
+  'sync chunk',
+  'write table',
+  'sync table',
+  'rename table',
+  'write manifest',
+  'sync manifest',
+  'rename manifest',
+  'write root',
+  'sync root',
+  'rename root',
+  'write incarnation',
+  'sync incarnation',
+  'sync directory',
+  'write map log',
+  'sync map log'
+]
+
 export class Steps {
   readonly counts = new Map<string, StepCount>()
+  #isOver = false
   #armed: Armed[] = []
 
   /** `node` has reached `step`, now. */
   observe(node: string, step: string, nowMs: number): void {
+    if (this.#isOver) return
     const count = this.counts.get(step) ?? { reached: 0, crashed: 0 }
     this.counts.set(step, count)
     count.reached++
@@ -41,8 +68,10 @@ export class Steps {
     this.#armed.push(armed)
   }
 
-  disarm(): void {
+  /** Nothing crashes any more, so nothing is counted any more. */
+  end(): void {
     this.#armed = []
+    this.#isOver = true
   }
 
   names(): string[] {

@@ -13,6 +13,7 @@ import type { Timeline } from './timeline.ts'
 
 const HIGH_MARK_BYTES = 1024 * 1024
 const SPLIT_CHANCE = 0.08
+const RETRY_MS = 3_000
 
 /** What a direction of a link does to what is sent over it. */
 export interface Wire {
@@ -142,9 +143,15 @@ export class SimStream implements ByteStream {
   #waitForFlow(): void {
     if (this.#isWaitingForFlow) return
     this.#isWaitingForFlow = true
+    // A connection that stood still is retried now and then only; a new one may overtake it.
     this.#wire.onFlow(() => {
-      this.#isWaitingForFlow = false
-      for (let left = this.#sent.length - this.#scheduled; left > 0; left--) this.#schedule()
+      const { random, timeline } = this.#place
+      const retryMs = random.chance(0.5) ? 0 : random.between(0, RETRY_MS)
+      timeline.after(retryMs, () => {
+        this.#isWaitingForFlow = false
+        if (this.#wire.isStalled()) this.#waitForFlow()
+        else for (let left = this.#sent.length - this.#scheduled; left > 0; left--) this.#schedule()
+      })
     })
   }
 

@@ -11,12 +11,14 @@ export const initialize: InitializeHook<Variant> = data => {
 export const load: LoadHook = async (url, context, nextLoad) => {
   const loaded = await nextLoad(url, context)
   if (variant === undefined || !url.endsWith(`/dist/${variant.file}`)) return loaded
-  const text = String(loaded.source)
-  const parts = text.split(variant.find)
-  if (parts.length !== 2) {
-    const count = parts.length - 1
-    console.error(`variant '${variant.name}' no longer applies: found ${count} times`)
-    process.exit(3)
+  let source = String(loaded.source)
+  for (const { find, replace } of [variant, ...(variant.and ? [variant.and] : [])]) {
+    const parts = source.split(find)
+    if (parts.length !== 2) {
+      console.error(`variant '${variant.name}' no longer applies: found ${parts.length - 1} times`)
+      process.exit(3)
+    }
+    source = parts.join(replace)
   }
-  return { ...loaded, source: parts.join(variant.replace) }
+  return { ...loaded, source }
 }

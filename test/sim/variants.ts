@@ -11,6 +11,8 @@ export interface Variant {
   readonly file: string
   readonly find: string
   readonly replace: string
+  /** The same mistake at the second of two guards. */
+  readonly and?: { readonly find: string; readonly replace: string }
   readonly seeds: number
 }
 
@@ -35,17 +37,22 @@ export const VARIANTS: readonly Variant[] = [
     number: 8,
     name: 'a partial attach that serves',
     file: 'protocols/attach/machine.js',
-    find: "return allAre(next.shards, 'granted') ? verify(next)",
-    replace: 'return true ? verify({ ...next, shards: new Map([[node, next.shards.get(node)]]) })',
+    find: "const granted = put(state.shards, node, { is: 'granted', state: answer.state });",
+    replace: `const granted = new Map([...state.shards].map(([other, shard]) =>
+      [other, shard.is === 'known' ? { is: 'granted', state: shard.state } : shard]));
+    granted.set(node, { is: 'granted', state: answer.state });`,
     seeds: 150
   },
   {
     number: 10,
     name: 'a write of an older session is applied late',
     file: 'protocols/shard-io/session.js',
-    find: 'if (state.seat?.stream !== stream)\n        return { state, effects: DISCARD };',
-    replace:
-      'if (state.seat?.stream !== stream)\n        return { state: counted(state, state.inFlight, state.olderInFlight + 1), effects: APPLY };',
+    find: `        return { state, effects: DISCARD };`,
+    replace: `        return { state: counted(state, state.inFlight, state.olderInFlight + 1), effects: APPLY };`,
+    and: {
+      find: "{ type: 'retire', stream: seat.stream, why }",
+      replace: "...(why === 'stale' ? [{ type: 'retire', stream: seat.stream, why }] : [])"
+    },
     seeds: 150
   },
   {
@@ -95,7 +102,7 @@ export const VARIANTS: readonly Variant[] = [
     file: 'node/gateway/shard-link.js',
     find: 'case Status.noChunk:\n',
     replace:
-      'case Status.noChunk:\n if (request.op === Op.read) { request.answered({ ...answer, status: 0, data: new Uint8Array(request.lengthBytes), crcs: [] }); return; }\n',
+      'case Status.noChunk:\n if (request.op === Op.read) { request.answered({ ...answer, status: 0, data: new Uint8Array(request.lengthBytes), crcs: new Uint32Array(request.lengthBytes / 4096).fill(2566472073) }); return; }\n',
     seeds: 150
   }
 ]

@@ -12,6 +12,9 @@ import { RateMeter } from '../../node/control/rates.ts'
 import { controlApp } from '../../node/control/server.ts'
 import { createGateway } from '../../node/gateway/gateway.ts'
 import { createMap } from '../../node/map/map.ts'
+import { openMoves } from '../../node/moves/moves.ts'
+import { Pacer } from '../../node/moves/pace.ts'
+import type { HotChunk, Moves, MovesParts } from '../../node/moves/types.ts'
 import { createRpc } from '../../node/rpc/rpc.ts'
 import { createShardServer } from '../../node/shard/server.ts'
 import { type Reaper, startReaper } from '../../node/volumes/reaper.ts'
@@ -25,6 +28,7 @@ import { Volumes } from '../../node/volumes/volumes.ts'
 import type { NodeId, VolumeId } from '../../protocols/ids.ts'
 import { FAST, nodeId } from './gateway-mesh.ts'
 import { MapDisk } from './map-disk.ts'
+import { MemoryHandoffMesh, MemoryHandoffs } from './memory-handoffs.ts'
 import { MemoryMesh } from './memory-network.ts'
 import { quietLog } from './shard-harness.ts'
 import { MemoryChunkStore, MemoryMedium } from './shard-memory-store.ts'
@@ -37,7 +41,11 @@ export interface CliNode {
   readonly app: Hono
   readonly store: MemoryChunkStore | undefined
   readonly reaper: Reaper | undefined
+  /** Only on storage nodes. */
+  readonly moves: Moves | undefined
+  readonly handoffs: MemoryHandoffs
   /** What the daemon was asked to do. */
+  readonly medium: MemoryMedium
   readonly asked: string[]
 }
 
@@ -49,12 +57,20 @@ interface NodeState {
 
 export class CliMesh {
   readonly network = new MemoryMesh()
+  readonly handoffs = new MemoryHandoffMesh()
+  /** What `--hottest` sees, by node. */
+  readonly hot = new Map<string, readonly HotChunk[]>()
   readonly nodes = new Map<string, CliNode>()
   readonly #states = new Map<string, NodeState>()
   readonly #stops = new Map<string, () => Promise<void>>()
 
   /** Starts a node, or starts it again on what it kept. No capacity: a gateway. */
-  async start(name: string, region: string, capacity: 'storage' | 'gateway'): Promise<CliNode> {
+  async start(
+    name: string,
+    region: string,
+    capacity: 'storage' | 'gateway',
+    host = `host-${name}`
+  ): Promise<CliNode> {
     const state = this.#states.get(name) ?? {
       medium: new MemoryMedium(),
       disk: new MapDisk(),
@@ -78,10 +94,12 @@ export class CliMesh {
       rpc,
       map,
       localShard: shards && (() => shards.connectLocal()),
-      self: { id, host: `host-${name}` },
+      self: { id, host },
       options: FAST
     })
-    map.announceNode(entryOf(name, region, id, store))
+    map.announceNode(entryOf({ name, region, id, host }, store))
+    const handoffs = new MemoryHandoffs(id, this.handoffs)
+    const moves = store && (await this.#openMoves(name, { ...wiring, rpc, map, store, handoffs }))
     const asked: string[] = []
     const context: DaemonContext = {
       ...wiring,
@@ -89,11 +107,12 @@ export class CliMesh {
       map,
       gateway,
       store,
+      moves,
       self: {
         id,
         name,
         region,
-        host: `host-${name}`,
+        host,
         role: 'admin',
         mesh: 'test',
         dir: '/nowhere',
@@ -119,12 +138,25 @@ export class CliMesh {
     serveNodeStatus(context, rates, () => volumes.problems())
     const reaper = store && startReaper(context, store)
     const app = controlApp(context, volumes)
-    const node = { id, name, context, volumes, app, store, reaper, asked }
+    const node = {
+      id,
+      name,
+      context,
+      volumes,
+      app,
+      store,
+      reaper,
+      moves,
+      handoffs,
+      medium: state.medium,
+      asked
+    }
     this.nodes.set(name, node)
     this.#stops.set(name, async () => {
       volumes.close()
       reaper?.stop()
       rates.stop()
+      await moves?.close()
       await gateway.close()
       await shards?.close()
       await map.close()
@@ -132,8 +164,23 @@ export class CliMesh {
     return node
   }
 
+  async #openMoves(
+    name: string,
+    parts: Omit<MovesParts, 'disk' | 'pacer' | 'hottest' | 'store'> & { store: MemoryChunkStore }
+  ): Promise<Moves> {
+    const id = nodeId(name)
+    const disk = this.#states.get(name)?.disk ?? new MapDisk()
+    this.handoffs.stores.set(id, parts.store)
+    this.handoffs.maps.set(id, parts.map)
+    const clientLoad = () => ({ requests: 0, latencyMsSum: 0 })
+    const pacer = new Pacer({ clock: parts.clock, clientLoad })
+    const hottest = (_volume: VolumeId, limit: number) => (this.hot.get(name) ?? []).slice(0, limit)
+    return openMoves({ ...parts, disk, pacer, hottest })
+  }
+
   /** The process dies; what it kept stays. */
   kill(name: string): void {
+    this.nodes.get(name)?.handoffs.hold()
     this.network.leave(nodeId(name))
     this.nodes.delete(name)
     this.#stops.delete(name)
@@ -172,16 +219,11 @@ export async function until(condition: () => boolean, withinMs = 5_000): Promise
 }
 
 function entryOf(
-  name: string,
-  region: string,
-  id: NodeId,
+  self: Pick<NodeEntry, 'id' | 'name' | 'region' | 'host'>,
   store: MemoryChunkStore | undefined
 ): NodeEntry {
   return {
-    id,
-    name,
-    region,
-    host: `host-${name}`,
+    ...self,
     role: 'admin',
     capacityBytes: store?.space().capacityBytes ?? 0,
     addresses: [],

@@ -54,7 +54,8 @@ async function shoal(...words: string[]): Promise<Run> {
     env: { SHOAL_DIR: join(scratch, 'none') },
     isInteractive: false,
     canDraw: false,
-    ask: () => Promise.reject(new Error('nobody is there'))
+    ask: () => Promise.reject(new Error('nobody is there')),
+    onInterrupt: () => () => undefined
   }
   const code = await runCommand(io, words, '1.2.3')
   return { code, out, err }
