@@ -117,7 +117,8 @@ export async function openService(parts: ServiceParts, cleanups: Cleanup[]): Pro
     random,
     log,
     self,
-    options: gatewayOptions
+    options: gatewayOptions,
+    observe: parts.observe
   })
   cleanups.push(() => gateway?.close())
   const moving =

@@ -87,6 +87,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
       changes: this.#changes,
       calls: parts.calls,
       outcomes: parts.outcomes,
+      observe: parts.observe,
       clock,
       random,
       log,
