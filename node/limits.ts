@@ -297,7 +297,7 @@ export const HANDOFF_RETRY_MAX_MS = 5_000
 /** Between two looks at what handoffs left behind. */
 export const HANDOFF_KEEPER_MS = 5_000
 /** A partial copy that nobody goes on with is dropped after so long. */
-export const HANDOFF_PARTIAL_KEEP_MS = 3_600_000
+export const HANDOFF_PARTIAL_KEEP_MS = 600_000
 
 // Map (node/map).
 /** One record of the map log: a whole document at most. */

@@ -19,7 +19,7 @@ import type { ChunkKey, HandoffId, VolumeId } from '../../protocols/ids.ts'
 import { compareEpochs } from '../../protocols/ids.ts'
 import type { ShardHead } from '../../protocols/shard-control/grants.ts'
 import type { ReceivingRun, ReleasedRun } from '../../protocols/shard-control/runs.ts'
-import { HANDOFF_KEEPER_MS, HANDOFF_PARTIAL_KEEP_MS } from '../limits.ts'
+import { HANDOFF_KEEPER_MS } from '../limits.ts'
 import type { Timer } from '../ports.ts'
 import { announceHeld, unannounced } from './claims.ts'
 import { askOutcome } from './outcomes.ts'
@@ -122,12 +122,12 @@ export class Keeper {
   }
 
   async #mayDrop(volume: VolumeId, { handoff, from }: ReceivingRun): Promise<void> {
-    const { clock, map, shards } = this.#parts
+    const { clock, map, shards, partialKeepMs } = this.#parts
     const nowMs = clock.monotonicMs()
     const sinceMs = this.#idleSince.get(handoff) ?? nowMs
     this.#idleSince.set(handoff, sinceMs)
     const isGone = map.mesh().revocations.has(from)
-    if (!isGone && nowMs - sinceMs < HANDOFF_PARTIAL_KEEP_MS) return
+    if (!isGone && nowMs - sinceMs < partialKeepMs) return
     this.#idleSince.delete(handoff)
     this.#parts.observe('target: dropping')
     const isIdle = () => !this.#options.isReceiving(handoff)

@@ -95,7 +95,7 @@ export class Faults {
     const { held } = volume
     if (held === undefined) return
     this.#sim.powerOff(held.node)
-    for (const node of volume.columns) if (node.process !== undefined) this.#sim.powerOff(node)
+    for (const node of volume.holders()) if (node.process !== undefined) this.#sim.powerOff(node)
   }
 
   #count(kind: FaultKind): void {
@@ -235,7 +235,7 @@ export class Faults {
     const holder = volume?.held?.node
     if (volume === undefined || holder === undefined) return false
     if (isCutOff) {
-      for (const node of volume.columns) {
+      for (const node of volume.holders()) {
         if (node !== holder && this.#random.chance(0.7)) this.#cut(holder, node, true)
       }
     }
@@ -275,7 +275,7 @@ export class Faults {
     const block = this.#random.below(volume.sizeBytes / BLOCK_BYTES)
     if (volume.rotten.has(block) || !volume.isAtRest(block)) return false
     const { node, path, at } = volume.placeOf(block * BLOCK_BYTES)
-    if (!node.isUp || !node.store.paths().includes(path)) return false
+    if (node?.isUp !== true || !node.store.paths().includes(path)) return false
     this.#sim.note(node.name, `block ${block} of volume ${volume.number} rots`)
     const bit = this.#random.below(BLOCK_BYTES * 8)
     node.store.corrupt(path, bytes => {
@@ -309,7 +309,7 @@ export class Faults {
     const holder = volume?.held?.node
     const pair =
       holder !== undefined && this.#random.chance(0.75)
-        ? [holder, this.#random.oneOf(volume?.columns.filter(node => node !== holder) ?? [])]
+        ? [holder, this.#random.oneOf(volume?.holders().filter(node => node !== holder) ?? [])]
         : [this.#random.oneOf(this.#sim.nodes), this.#random.oneOf(this.#sim.nodes)]
     const [a, b] = this.#random.chance(0.5) ? pair : pair.reverse()
     return a === b ? [undefined, undefined] : [a, b]
