@@ -170,8 +170,10 @@ export class Faults {
   /** The next time that this step is reached, whoever reaches it dies there. */
   #arm(): boolean {
     const { steps, timeline, nodes } = this.#sim
-    const step = this.#random.oneOf(steps.names())
-    if (step === undefined) return false
+    // Of two the one that was reached less often, so that rare steps are struck too.
+    const [one, other] = [this.#random.oneOf(steps.names()), this.#random.oneOf(steps.names())]
+    if (one === undefined || other === undefined) return false
+    const step = steps.reached(one) < steps.reached(other) ? one : other
     const how = this.#random.chance(0.5) ? 'kill' : 'power'
     steps.arm({
       step,
