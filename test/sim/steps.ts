@@ -77,6 +77,10 @@ export class Steps {
     this.#isOver = true
   }
 
+  reached(step: string): number {
+    return this.counts.get(step)?.reached ?? 0
+  }
+
   names(): string[] {
     return [...this.counts.keys()].sort()
   }
