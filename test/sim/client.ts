@@ -172,7 +172,8 @@ export class Client {
     const operation = this.#begin(held, words, change)
     if (from < to) {
       this.#volume.changes(from, to)
-      this.#sim.faults.changing(held.node, this.#volume.nodeAt(range.offset))
+      const shard = this.#volume.nodeAt(range.offset)
+      if (shard !== undefined) this.#sim.faults.changing(held.node, shard)
     }
     const { offset, length } = range
     const { device } = held

@@ -78,6 +78,11 @@ export class SimVolume {
     return new Placement(this.#sim.storage, this.spec.id)
   }
 
+  nodeAt(offset: number): SimNode | undefined {
+    const { extent, column } = locate(this.spec, offset)
+    return this.placement().nodeOf(extent, column)
+  }
+
   /** Nodes that hold some of it now. */
   holders(): SimNode[] {
     return this.placement().nodes()
