@@ -296,6 +296,8 @@ export const HANDOFF_RETRY_MIN_MS = 100
 export const HANDOFF_RETRY_MAX_MS = 5_000
 /** Between two looks at what handoffs left behind. */
 export const HANDOFF_KEEPER_MS = 5_000
+/** A sign-post to where a chunk went stays at least so long after it was confirmed. */
+export const HANDOFF_SIGN_POST_MS = 60_000
 /** A partial copy that nobody goes on with is dropped after so long. */
 export const HANDOFF_PARTIAL_KEEP_MS = 600_000
 

@@ -258,9 +258,10 @@ async function remove(sim: Simulation, volume: SimVolume): Promise<void> {
   const { model, number, spec, sizeBytes } = volume
   volume.isOver = true
   const calls = shardCalls(held.running.rpc)
-  const removals = volume
-    .holders()
-    .map(node => calls(node.id, { call: 'remove', volume: spec.id, token: held.device.token }))
+  const withShard = sim.storage.filter(node => node.running?.store?.shard(spec.id) !== undefined)
+  const removals = withShard.map(node =>
+    calls(node.id, { call: 'remove', volume: spec.id, token: held.device.token })
+  )
   await sleep(sim, REMOVING_MS)
   const reads: Array<Promise<void>> = []
   for (let block = 0; block < sizeBytes / BLOCK_BYTES; block++) {

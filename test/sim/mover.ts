@@ -2,14 +2,14 @@
  * Moves chunks from node to node all the time, whoever has the volume attached, or nobody: what a
  * balancer would ask for, without a reason. A handoff counts when it is over, passed or aborted.
  */
-import type { ChunkKey } from '../../protocols/ids.ts'
+import { type ChunkKey, chunkName } from '../../protocols/ids.ts'
 import { extentCount } from '../../protocols/stripe/map.ts'
 import type { Running, SimNode } from './node.ts'
 import { type SimRandom, streamOf } from './random.ts'
 import type { Simulation } from './simulation.ts'
 import type { SimVolume } from './volume.ts'
 
-const PAUSE_MS = [20, 500] as const
+const PAUSE_MS = [100, 2_000] as const
 /** Now and then one is called off. */
 const CANCEL_CHANCE = 0.1
 const CANCEL_MS = [1, 800] as const
@@ -17,7 +17,7 @@ const CANCEL_MS = [1, 800] as const
 export class Mover {
   readonly #sim: Simulation
   readonly #random: SimRandom
-  #open = 0
+  readonly #open = new Set<string>()
 
   constructor(sim: Simulation) {
     this.#sim = sim
@@ -25,7 +25,7 @@ export class Mover {
   }
 
   get isIdle(): boolean {
-    return this.#open === 0
+    return this.#open.size === 0
   }
 
   begin(): void {
@@ -46,6 +46,7 @@ export class Mover {
     const { running } = from ?? {}
     if (from === undefined || to === undefined || running?.handoffs === undefined) return
     const chunk = { volume: id, extent, generation, column, replica: 0 }
+    if (this.#open.has(chunkName(chunk))) return
     this.#pass(volume, running, chunk, from, to)
   }
 
@@ -63,10 +64,10 @@ export class Mover {
     const over = (end: string): void => {
       if (isOver) return
       isOver = true
-      this.#open--
+      this.#open.delete(chunkName(chunk))
       this.#sim.note(from.name, `${what}: ${end}`)
     }
-    this.#open++
+    this.#open.add(chunkName(chunk))
     process.onDeath(() => {
       over('it died')
       volume.moved(chunk)
