@@ -82,7 +82,8 @@ export class CliMesh {
     const wiring = { network, clock: systemClock, random: systemRandom, log: quietLog }
     const rpc = createRpc(wiring)
     const store = capacity === 'storage' ? new MemoryChunkStore(state.medium) : undefined
-    const shards = store && createShardServer({ ...wiring, store, rpc, self: id })
+    const { holderTimeoutMs } = FAST
+    const shards = store && createShardServer({ ...wiring, store, rpc, self: id, holderTimeoutMs })
     const map = await createMap({
       ...wiring,
       disk: state.disk,

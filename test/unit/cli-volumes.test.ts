@@ -6,12 +6,13 @@ import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { attachVolume } from '../../node/volumes/attach.ts'
+import { attachAgain, attachVolume } from '../../node/volumes/attach.ts'
 import { openImageSource, streamSource } from '../../node/volumes/image.ts'
 import { SavedList } from '../../node/volumes/saved-list.ts'
-import type { TransferOptions } from '../../node/volumes/types.ts'
+import { callShard } from '../../node/volumes/shards.ts'
+import type { SavedAttachment, TransferOptions } from '../../node/volumes/types.ts'
 import { isFault } from '../../protocols/fault.ts'
-import type { VolumeId } from '../../protocols/ids.ts'
+import type { Nonce, VolumeId } from '../../protocols/ids.ts'
 import { GiB, MiB } from '../../protocols/limits.ts'
 import { type CliMesh, type CliNode, smallMesh, until } from '../support/cli-mesh.ts'
 
@@ -33,6 +34,21 @@ function isKnownEverywhere(id: VolumeId): boolean {
     const { map } = context
     return map.mesh().volumes.has(id) && (!needsDocument || map.volume(id) !== undefined)
   })
+}
+
+/** A mover takes the token at every shard of the volume, as soon as no gateway is heard there. */
+async function moverComesAndGoes(volume: VolumeId, counter: number): Promise<void> {
+  const token = { counter, attach: 'eeeeeeeeeeeeeeee' as Nonce }
+  for (const { context, id, store } of storage()) {
+    if (store?.shard(volume) === undefined) continue
+    const mover = { node: id, host: 'mover', since: 1 }
+    const taken = { call: 'mover', volume, token, mover } as const
+    for (let answer = 'busy'; answer !== 'state'; ) {
+      answer = (await callShard(context, id, taken)).is
+      expect(['busy', 'state']).toContain(answer)
+    }
+    await callShard(context, id, { call: 'detach', volume, token })
+  }
 }
 
 describe('create', () => {
@@ -133,6 +149,34 @@ describe('attach', () => {
     third.volumes.restore()
     await until(() => third.volumes.problems().some(text => /attached elsewhere/.test(text)))
     expect(third.context.gateway.attachments().size).toBe(0)
+  })
+
+  it('comes back after a restart, whatever token a mover had meanwhile; its list follows', async () => {
+    const { id } = await mesh.gate.volumes.create({ name: 'web', sizeBytes: GiB })
+    await until(() => isKnownEverywhere(id))
+    const lists: SavedAttachment[][] = []
+    const saved = await SavedList.open({
+      load: async () => [],
+      save: async list => void lists.push([...list])
+    })
+    await attachVolume(mesh.gate.context, saved, id)
+    const attachment = mesh.gate.context.gateway.attachments().get(id)
+    const before = attachment?.token.counter ?? 0
+    for (const { id: node } of storage()) mesh.network.cut(mesh.gate.id, node)
+    await moverComesAndGoes(id, before + 5)
+    for (const { id: node } of storage()) mesh.network.heal(mesh.gate.id, node)
+    await until(() => attachment?.token.counter === before + 6)
+    await until(() => lists.at(-1)?.[0]?.token.counter === before + 6)
+    expect(attachment?.state()).toBe('serving')
+
+    const entry = lists.at(-1)?.[0]
+    mesh.kill('gate')
+    await moverComesAndGoes(id, before + 9)
+    const again = await mesh.start('gate', 'eu-west', 'gateway')
+    if (entry === undefined) throw new Error('nothing was saved')
+    await until(() => again.context.map.mesh().volumes.has(id))
+    await attachAgain(again.context, saved, entry)
+    expect(again.context.gateway.attachments().get(id)?.token.counter).toBe(before + 10)
   })
 
   it('undoes only what it made when its list cannot be written', async () => {
