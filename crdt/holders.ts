@@ -5,7 +5,7 @@
  * Invariants: a claim counts against the layout only with a greater epoch; what is counted is a
  * hint for people and for those who ask the shards, never a reason to delete or to serve.
  */
-import type { NodeId, PlacementEpoch } from '../protocols/ids.ts'
+import type { ChunkKey, NodeId, PlacementEpoch } from '../protocols/ids.ts'
 import { compareEpochs } from '../protocols/ids.ts'
 import { extentCount } from '../protocols/stripe/map.ts'
 import type { LayoutRun, PlacementClaim, VolumeView } from './types.ts'
@@ -34,7 +34,26 @@ export function chunksByNode(view: VolumeView): Map<NodeId, number> {
   return counts
 }
 
-function runOf(view: VolumeView, claim: PlacementClaim): LayoutRun | undefined {
+/** The node that holds the chunk as the view says; undefined outside the layout. */
+export function holderOf(view: VolumeView, chunk: Omit<ChunkKey, 'volume'>): NodeId | undefined {
+  const run = runOf(view, chunk)
+  const claim = view.claims.find(
+    one =>
+      one.extent === chunk.extent &&
+      one.generation === chunk.generation &&
+      one.column === chunk.column &&
+      one.replica === chunk.replica
+  )
+  if (claim !== undefined && (run === undefined || isNewer(claim.epoch, run.epoch))) {
+    return claim.node
+  }
+  return run?.nodes[chunk.column]?.[chunk.replica]
+}
+
+function runOf(
+  view: VolumeView,
+  claim: Pick<PlacementClaim, 'extent' | 'generation'>
+): LayoutRun | undefined {
   if (claim.generation !== view.spec.generation) return undefined
   return view.layout.find(
     run => run.generation === claim.generation && run.from <= claim.extent && claim.extent < run.to
