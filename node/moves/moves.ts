@@ -9,28 +9,17 @@
  */
 import { assert } from '../../protocols/assert.ts'
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
-import type { VolumeId } from '../../protocols/ids.ts'
 import type { DrainPlan } from '../../protocols/layout/drain.ts'
-import { MIN_ROOM_BYTES } from '../../protocols/layout/placement.ts'
-import { formatSize } from '../../protocols/layout/sizes.ts'
-import {
-  MAX_ENDED_MOVES,
-  MAX_HOTTEST,
-  MAX_MOVE_RANGES,
-  MAX_OPEN_RANGES
-} from '../../protocols/moves/limits.ts'
-import type { DrainPurpose, DrainStatus, Move, Selection } from '../../protocols/moves/messages.ts'
-import type { ShardHead } from '../../protocols/shard-control/grants.ts'
-import { askNode, liveNodes } from '../volumes/candidates.ts'
-import { volumeName } from '../volumes/names.ts'
-import { nodeName } from '../volumes/shards.ts'
+import { MAX_ENDED_MOVES, MAX_MOVE_RANGES, MAX_OPEN_RANGES } from '../../protocols/moves/limits.ts'
+import type { DrainPurpose, DrainStatus, Move } from '../../protocols/moves/messages.ts'
 import { Drain } from './drain.ts'
-import { averageBytes, heldRanges, isHeld } from './held.ts'
+import { isHeld } from './held.ts'
 import { type Loaded, loadMoves, MoveFile, type MovesRecord } from './move-file.ts'
 import { MoveQueue } from './queue.ts'
-import { type ChunkRange, countChunks, isIn, rangesOfChunks, selected, without } from './ranges.ts'
+import type { ChunkRange } from './ranges.ts'
 import { serveMoves } from './serve.ts'
 import type { Moves, MovesList, MovesParts, MoveWish } from './types.ts'
+import { checkTarget, chooseChunks } from './wish.ts'
 
 /** Goes on with what is kept, and serves `/shoal/moves/1`. */
 export async function openMoves(parts: MovesParts): Promise<Moves> {
@@ -81,10 +70,10 @@ class NodeMoves implements Moves {
   }
 
   async start(wish: MoveWish): Promise<Move> {
-    this.#choose(wish)
-    await this.#checkTarget(wish)
+    const busy = () => this.#queue.rangesOf(wish.volume)
+    await checkTarget(this.#parts, wish.to, chooseChunks(this.#parts, busy(), wish).bytes)
     // Asking took a while: another move may have taken some of the chunks, or they are gone.
-    const { head, ranges } = this.#choose(wish)
+    const { bytes, ranges } = chooseChunks(this.#parts, busy(), wish)
     this.#checkBounds(ranges)
     const move = this.#queue.add({
       id: this.#newId(),
@@ -94,7 +83,7 @@ class NodeMoves implements Moves {
       since: this.#parts.clock.now(),
       isDrain: false,
       ranges,
-      totalBytes: averageBytes(this.#parts.store, head, countChunks(ranges)),
+      totalBytes: bytes,
       doneBytes: 0,
       longestPauseMs: 0
     })
@@ -168,71 +157,6 @@ class NodeMoves implements Moves {
 
   // -- starting
 
-  /** The chunks that the wish means and no other move has. */
-  #choose({ volume, selection }: MoveWish): { head: ShardHead; ranges: ChunkRange[] } {
-    const { map, store, network } = this.#parts
-    const mesh = map.mesh()
-    const head = store.shard(volume)
-    const names = `node ${nodeName(mesh, network.self)} holds no chunk of volume`
-    const name = volumeName(mesh, volume)
-    if (head === undefined || head.runs.length === 0) {
-      throw new ShoalError({ code: 'NOT_FOUND', what: name }, `${names} ${name}`)
-    }
-    const wanted = this.#hottest(volume, selection, selected(heldRanges(head), selection))
-    if (wanted.length === 0) {
-      const which = selection.hottest === undefined ? 'that was named' : 'that is in use'
-      throw new ShoalError({ code: 'NOT_FOUND', what: name }, `${names} ${name} ${which}`)
-    }
-    const ranges = without(wanted, this.#queue.rangesOf(volume))
-    if (ranges.length === 0) {
-      throw new ShoalError(
-        { code: 'CONFLICT', what: name },
-        `these chunks of volume ${name} are being moved already: \`shoal moves\` lists it`
-      )
-    }
-    return { head, ranges }
-  }
-
-  #hottest(volume: VolumeId, selection: Selection, held: ChunkRange[]): ChunkRange[] {
-    if (selection.hottest === undefined) return held
-    const hot = this.#parts
-      .hottest(volume, MAX_HOTTEST)
-      .filter(({ chunk, perSecond }) => perSecond > 0 && held.some(range => isIn(range, chunk)))
-    return rangesOfChunks(hot.slice(0, selection.hottest).map(({ chunk }) => chunk))
-  }
-
-  async #checkTarget(wish: MoveWish): Promise<void> {
-    const { map, network, store } = this.#parts
-    const { head, ranges } = this.#choose(wish)
-    if (wish.to === network.self) {
-      throw new ShoalError({ code: 'BAD_INPUT', field: 'to' }, 'the target is the source')
-    }
-    const mesh = map.mesh()
-    const name = nodeName(mesh, wish.to)
-    if (!liveNodes(mesh).some(node => node.id === wish.to)) {
-      throw new ShoalError({ code: 'NOT_FOUND', what: name }, `node ${name} is no member now`)
-    }
-    const status = await askNode(this.#parts, wish.to)
-    if (status === undefined) {
-      throw new ShoalError({ code: 'UNREACHABLE', peer: name }, `node ${name} does not answer`)
-    }
-    if (status.store === undefined) {
-      throw new ShoalError(
-        { code: 'BAD_INPUT', field: 'to' },
-        `node ${name} has no capacity: it holds no chunks`
-      )
-    }
-    if (status.draining !== undefined) {
-      throw new ShoalError(
-        { code: 'CONFLICT', what: name },
-        `node ${name} is being drained and takes no chunks: \`shoal drain ${name} --cancel\``
-      )
-    }
-    const neededBytes = averageBytes(store, head, countChunks(ranges))
-    const availableBytes = Math.max(0, status.store.availableBytes - MIN_ROOM_BYTES)
-    if (neededBytes > availableBytes) throw tooFull(name, neededBytes, availableBytes)
-  }
-
   #checkBounds(ranges: readonly ChunkRange[]): void {
     const isMany = ranges.length > MAX_MOVE_RANGES
     if (!isMany && !this.#queue.isFull && this.#queue.rangeCount < MAX_OPEN_RANGES) return
@@ -300,14 +224,6 @@ class NodeMoves implements Moves {
   #newId(): string {
     return Buffer.from(this.#parts.random.bytes(6)).toString('hex')
   }
-}
-
-function tooFull(name: string, neededBytes: number, availableBytes: number): ShoalError {
-  return new ShoalError(
-    { code: 'NO_CAPACITY', neededBytes, availableBytes },
-    `node ${name} has no room: ${formatSize(neededBytes)} would go there, ` +
-      `${formatSize(availableBytes)} are free (${formatSize(neededBytes - availableBytes)} missing)`
-  )
 }
 
 function notWritten(error: unknown): ShoalError {

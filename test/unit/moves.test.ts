@@ -1,131 +1,35 @@
-// Goal: what a person asks of moves and drains is done, refused in words, or goes on after a restart;
-// a node that is emptied gets nothing new; and no chunk is ever without a home.
+// Goal: what a person asks of moves is done, refused in words, or goes on after a restart, and no chunk
+// is ever without a home.
 // Method: the real control API, map, rpc and moves over a mesh in memory; handoffs really pass records
 // and blocks between the stores in memory, and stop in the middle when the test wants it.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type {
-  DrainDocument,
-  MoveDocument,
-  MovesDocument,
-  StatusDocument,
-  VolumeDocument
-} from '../../node/control/documents.ts'
+import type { MoveDocument } from '../../node/control/documents.ts'
 import { MOVES_FILE } from '../../node/moves/move-file.ts'
-import { blockChecksums } from '../../protocols/checksum.ts'
-import type { ChunkKey, VolumeId } from '../../protocols/ids.ts'
 import { chunkName } from '../../protocols/ids.ts'
 import { MIN_ROOM_BYTES } from '../../protocols/layout/placement.ts'
-import { GiB, KiB, MiB } from '../../protocols/limits.ts'
+import { MiB } from '../../protocols/limits.ts'
 import { isMoveId } from '../../protocols/moves/messages.ts'
-import { type CliMesh, type CliNode, smallMesh, until } from '../support/cli-mesh.ts'
+import { until } from '../support/cli-mesh.ts'
+import {
+  a,
+  ask,
+  b,
+  c,
+  chunk,
+  DATA_BYTES,
+  EXTENTS,
+  ended,
+  homeOf,
+  homes,
+  mesh,
+  move,
+  moves,
+  restartSource,
+  setUp
+} from '../support/moves-mesh.ts'
 
-const EXTENTS = 16
-const DATA_BYTES = 64 * KiB
-
-let mesh: CliMesh & { gate: CliNode }
-let id: VolumeId
-let a: CliNode
-let b: CliNode
-let c: CliNode
-
-beforeEach(async () => {
-  mesh = await smallMesh()
-  const created = await mesh.gate.volumes.create({ name: 'web', sizeBytes: GiB, shards: 2 })
-  id = created.id
-  const nodes = [...mesh.nodes.values()]
-  const at = (column: number) => nodes.find(node => node.id === created.nodes[column])
-  const spare = nodes.find(node => node.store !== undefined && !created.nodes.includes(node.id))
-  const [one, two] = [at(0), at(1)]
-  if (one === undefined || two === undefined || spare === undefined) throw new Error('three nodes')
-  a = one
-  b = two
-  c = spare
-  await until(() => [a, b, c].every(node => node.context.map.mesh().volumes.has(id)))
-  await until(() => [a, b].every(node => node.context.map.volume(id) !== undefined))
-  for (const node of [a, b]) await fill(node)
-})
+beforeEach(setUp)
 afterEach(() => mesh.close())
-
-/** 64 KiB in each chunk that the node holds, different in each. */
-async function fill(node: CliNode): Promise<void> {
-  const column = node === a ? 0 : 1
-  for (let extent = 0; extent < EXTENTS; extent++) {
-    const data = new Uint8Array(DATA_BYTES).fill(extent * 2 + column + 1)
-    await node.store?.write(chunk(extent, column), 0, data, blockChecksums(data))
-  }
-}
-
-function chunk(extent: number, column: number): ChunkKey {
-  return { volume: id, extent, generation: 0, column, replica: 0 }
-}
-
-/** Who holds the chunk: exactly one node, with the very bytes. */
-async function homeOf(extent: number, column: number): Promise<CliNode> {
-  const homes = [...mesh.nodes.values()].filter(({ store }) =>
-    store
-      ?.shard(id)
-      ?.runs.some(run => run.column === column && run.from <= extent && extent < run.to)
-  )
-  expect(homes.map(({ name }) => name)).toHaveLength(1)
-  const [home] = homes
-  if (home?.store === undefined) throw new Error('no home')
-  const { data } = await home.store.read(chunk(extent, column), 0, DATA_BYTES)
-  expect(data.every(byte => byte === extent * 2 + column + 1)).toBe(true)
-  return home
-}
-
-async function homes(column: number): Promise<string[]> {
-  const names: string[] = []
-  for (let extent = 0; extent < EXTENTS; extent++) names.push((await homeOf(extent, column)).name)
-  return names
-}
-
-interface Answer<T> {
-  readonly status: number
-  readonly body: T & { error: { code: string; message: string } }
-}
-
-async function ask<T = object>(
-  method: string,
-  path: string,
-  body?: object,
-  node: CliNode = mesh.gate
-): Promise<Answer<T>> {
-  const init = body === undefined ? { method } : { method, body: JSON.stringify(body) }
-  const response = await node.app.request(path, init)
-  return { status: response.status, body: (await response.json()) as Answer<T>['body'] }
-}
-
-async function move(more: object = {}): Promise<Answer<MoveDocument>> {
-  return ask<MoveDocument>('POST', '/v1/moves', {
-    volume: 'web',
-    from: a.name,
-    to: c.name,
-    ...more
-  })
-}
-
-async function moves(query = ''): Promise<MovesDocument> {
-  return (await ask<MovesDocument>('GET', `/v1/moves${query}`)).body
-}
-
-async function untilAsync(condition: () => Promise<boolean>): Promise<void> {
-  const deadlineMs = performance.now() + 10_000
-  while (!(await condition())) {
-    if (performance.now() > deadlineMs) throw new Error('the state did not come about in time')
-    await new Promise(resolve => setTimeout(resolve, 10))
-  }
-}
-
-async function ended(moveId: string): Promise<MoveDocument> {
-  let found: MoveDocument | undefined
-  await untilAsync(async () => {
-    found = (await moves()).moves.find(one => one.id === moveId)
-    return found?.endedAt !== undefined
-  })
-  if (found === undefined) throw new Error('no such move')
-  return found
-}
 
 describe('a move', () => {
   it('passes every chunk that the source holds, from any node that is asked', async () => {
@@ -206,9 +110,7 @@ describe('a move', () => {
     await until(() => a.handoffs.begun.length >= 4)
     a.handoffs.hold()
     await until(() => a.handoffs.counts().sending > 0 || a.handoffs.begun.length >= 6)
-    mesh.kill(a.name)
-    a = await mesh.start(a.name, a.context.self.region, 'storage')
-    await mesh.converged()
+    await restartSource()
     const done = await ended(body.id)
     expect(done).toMatchObject({ state: 'done', chunks: { total: 6, done: 6 } })
     expect((await homes(0)).slice(0, 6)).toEqual(Array(6).fill(c.name))
@@ -265,9 +167,7 @@ describe('the bound on copying', () => {
   it('is set on any node, and kept', async () => {
     const set = await ask('POST', '/v1/moves/rate', { bytesPerSecond: 5 * MiB, node: a.name })
     expect(set).toMatchObject({ status: 200, body: { name: a.name } })
-    mesh.kill(a.name)
-    a = await mesh.start(a.name, a.context.self.region, 'storage')
-    await mesh.converged()
+    await restartSource()
     const boundOf = async () => (await moves()).nodes.find(one => one.name === a.name)?.bound
     expect(await boundOf()).toBe(5 * MiB)
     await ask('POST', '/v1/moves/rate', { bytesPerSecond: null }, a)
@@ -281,173 +181,13 @@ describe('the bound on copying', () => {
   })
 })
 
-async function drain(node: CliNode, method = 'POST'): Promise<Answer<DrainDocument>> {
-  return ask<DrainDocument>(
-    method,
-    `/v1/nodes/${node.name}/drain`,
-    method === 'POST' ? {} : undefined
-  )
-}
-
-async function drained(node: CliNode): Promise<void> {
-  await untilAsync(async () => (await drain(node, 'GET')).body.drain.state === 'drained')
-}
-
-describe('a drain', () => {
-  it('moves every chunk off the node, which takes no new one until it is called off', async () => {
-    expect((await drain(a)).body.drain).toMatchObject({ purpose: 'maintenance' })
-    await drained(a)
-    expect(await homes(0)).not.toContain(a.name)
-    const status = (await ask<StatusDocument>('GET', '/v1/status')).body
-    const entry = status.nodes.find(one => one.name === a.name)
-    expect(entry).toMatchObject({ draining: 'maintenance', shardCount: 0, chunkCount: 0 })
-    const wide = await ask('POST', '/v1/volumes', { name: 'wide', sizeBytes: MiB, shards: 3 })
-    expect(wide.body.error).toMatchObject({ code: 'TOO_FEW_NODES' })
-    const back = await ask('POST', '/v1/moves', { volume: 'web', from: c.name, to: a.name })
-    expect(back.body.error.message).toMatch(/is being drained and takes no chunks/)
-    expect((await drain(a, 'DELETE')).body.drain).toEqual({ state: 'off' })
-    expect(
-      (await ask('POST', '/v1/volumes', { name: 'wide', sizeBytes: MiB, shards: 3 })).status
-    ).toBe(201)
-  })
-
-  it('spreads over the nodes there are, and prefers those without a column of the volume', async () => {
-    await drain(a)
-    await drained(a)
-    expect(new Set(await homes(0))).toEqual(new Set([c.name]))
-  })
-
-  it('is refused when the others have no room, and says how much is missing', async () => {
-    for (const node of [b, c]) node.medium.capacityBytes = MIN_ROOM_BYTES
-    const refused = await drain(a)
-    expect(refused).toMatchObject({
-      status: 409,
-      body: { error: { code: 'NO_CAPACITY', neededBytes: EXTENTS * DATA_BYTES, availableBytes: 0 } }
-    })
-    expect(refused.body.error.message).toMatch(/1 MiB are missing/)
-    expect((await drain(a, 'GET')).body.drain).toEqual({ state: 'off' })
-    expect(a.handoffs.begun).toEqual([])
-  })
-
-  it('stops when it is called off, with every chunk at one home', async () => {
-    await until(() => a.handoffs.counts().sending === 0)
-    a.handoffs.hold()
-    await drain(a)
-    await until(() => a.handoffs.counts().sending === 2)
-    expect((await drain(a, 'DELETE')).body.drain).toEqual({ state: 'off' })
-    a.handoffs.release()
-    await until(() => a.handoffs.counts().sending === 0)
-    expect(new Set(await homes(0))).toEqual(new Set([a.name]))
-    expect((await moves()).moves.map(({ state }) => state)).toEqual(['cancelled'])
-  })
-
-  it('goes on after a restart, and finds other places when a target has gone', async () => {
-    a.handoffs.hold()
-    await drain(a)
-    await until(() => a.handoffs.counts().sending === 2)
-    mesh.kill(a.name)
-    a = await mesh.start(a.name, a.context.self.region, 'storage')
-    await mesh.converged()
-    expect(a.moves?.draining()).toBe('maintenance')
-    await drained(a)
-    expect(await homes(0)).not.toContain(a.name)
-  })
-
-  it('is shown as blocked, with what is missing, when the room goes away meanwhile', async () => {
-    a.handoffs.failNext('no space', false)
-    a.handoffs.failNext('no space', false)
-    const full = () => {
-      for (const node of [b, c]) node.medium.capacityBytes = MIN_ROOM_BYTES
-    }
-    a.handoffs.hold()
-    await drain(a)
-    full()
-    for (let i = 0; i < 20; i++) a.handoffs.failNext('no space', false)
-    a.handoffs.release()
-    await untilAsync(async () => (await drain(a, 'GET')).body.drain.state === 'blocked')
-    const blocked = (await drain(a, 'GET')).body.drain
-    expect(blocked).toMatchObject({ trouble: expect.stringMatching(/are missing/) })
-    const { body } = await ask<StatusDocument>('GET', '/v1/status')
-    expect(body.problems.join()).toMatch(/the drain of this node is blocked/)
-  })
-
-  it('leaves shards out that hold nothing any more', async () => {
-    await drain(a)
-    await drained(a)
-    await until(() => {
-      const view = mesh.gate.context.map.volume(id)
-      return view?.layout.every(run => !run.nodes.flat().includes(a.id)) === true
-    })
-    const { body } = await ask<VolumeDocument>('GET', '/v1/volumes/web')
-    expect(body.shards.map(shard => shard.name)).not.toContain(a.name)
-    expect(body.missingNodes).toEqual([])
-  })
-})
-
-interface Leaving {
-  readonly left?: string
-  readonly draining?: DrainDocument['drain']
-}
-
-describe('leaving', () => {
-  const leave = (body: object = {}) => ask<Leaving>('POST', '/v1/leave', body, a)
-
-  it('drains first, and leaves when it is asked again', async () => {
-    a.handoffs.hold()
-    const first = await leave()
-    expect(first).toMatchObject({ status: 202, body: { draining: { purpose: 'leave' } } })
-    expect(await leave()).toMatchObject({ status: 202 })
-    expect(a.asked).toEqual([])
-    a.handoffs.release()
-    await drained(a)
-    expect(await leave()).toMatchObject({ status: 200, body: { left: 'test' } })
-    expect(a.asked).toEqual(['leave', 'shutdown: the node left the mesh'])
-    expect(await homes(0)).not.toContain(a.name)
-  })
-
-  it('can be called off, and only if it was asked for', async () => {
-    a.handoffs.hold()
-    await leave()
-    expect(await leave({ cancel: true })).toMatchObject({
-      status: 200,
-      body: { draining: { state: 'off' } }
-    })
-    a.handoffs.release()
-    expect(await leave({ cancel: true })).toMatchObject({ status: 409 })
-    expect(a.asked).toEqual([])
-  })
-
-  it('is refused beforehand without room, or with a volume attached here', async () => {
-    await a.volumes.attach(id, {})
-    expect(await leave()).toMatchObject({ status: 409, body: { error: { code: 'CONFLICT' } } })
-    await a.volumes.detach(id)
-    for (const node of [b, c]) node.medium.capacityBytes = MIN_ROOM_BYTES
-    expect(await leave()).toMatchObject({ status: 409, body: { error: { code: 'NO_CAPACITY' } } })
-    expect(a.moves?.draining()).toBeUndefined()
-    expect(a.asked).toEqual([])
-  })
-
-  it('waits until the map does not name the node any more', async () => {
-    mesh.handoffs.maps.clear()
-    await leave()
-    await until(() => a.store?.shard(id)?.runs.length === 0)
-    const status = (await drain(a, 'GET')).body.drain
-    expect(status).toMatchObject({
-      state: 'draining',
-      trouble: expect.stringMatching(/the map is told/)
-    })
-    expect(await leave()).toMatchObject({ status: 202 })
-  })
-})
-
 describe('moves.json', () => {
   it('that is damaged is kept, named as a problem, and keeps no daemon from starting', async () => {
     const { body } = await move({ extents: { from: 0, to: 2 } })
     await ended(body.id)
     await a.moves?.close()
-    mesh.kill(a.name)
     mesh.diskOf(a.name).rot(MOVES_FILE, 0)
-    a = await mesh.start(a.name, a.context.self.region, 'storage')
+    await restartSource()
     expect(a.moves?.problems()).toEqual([expect.stringMatching(/moves.json could not be read/)])
     expect(mesh.diskOf(a.name).size(`${MOVES_FILE}.damaged`)).toBeGreaterThan(0)
     expect(a.moves?.list(10).moves).toEqual([])
