@@ -12,7 +12,7 @@ import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { readRevocation } from '../protocols/admission/revocation.ts'
 import { messageOf } from '../protocols/fault.ts'
-import type { Incarnation, VolumeId } from '../protocols/ids.ts'
+import type { ObserveStep } from '../protocols/handoff/steps.ts'
 import { announcer, leave, refuseIfLeft } from './announcer.ts'
 import { systemClock, systemRandom } from './clock.ts'
 import { lastSeen, memberOperations, selfInfo, whileCertified } from './context-parts.ts'
@@ -21,12 +21,9 @@ import { type Control, startControl } from './control/server.ts'
 import { openDataDirectory } from './data-directory.ts'
 import { openExports, type TcpExport } from './exports.ts'
 import { followMap } from './follow-map.ts'
-import { createGateway } from './gateway/gateway.ts'
-import type { Gateway } from './gateway/types.ts'
+import { grantAsMover } from './handoff/grant.ts'
 import { createHost, type Host } from './host/host.ts'
 import { ADDRESS_CHECK_MS } from './limits.ts'
-import { createMap } from './map/map.ts'
-import type { ShardMap } from './map/types.ts'
 import { type Identity, loadIdentity, loadPeers } from './members/identity.ts'
 import { createMembers, type Members } from './members/members.ts'
 import { prepareMemory } from './memory.ts'
@@ -36,12 +33,16 @@ import type { Clock, Disk, Log, Random } from './ports.ts'
 import { problemsOf } from './problems.ts'
 import { createRpc } from './rpc/rpc.ts'
 import type { Rpc } from './rpc/types.ts'
-import { createShardServer } from './shard/server.ts'
-import type { ShardServer } from './shard/types.ts'
-import { continueAfter, countStart } from './start-count.ts'
+import {
+  type Cleanup,
+  openService,
+  openStorage,
+  type Service,
+  type ServiceParts,
+  type Storage
+} from './service.ts'
+import { continueAfter } from './start-count.ts'
 import { openDisk } from './storage/real-disk.ts'
-import { openStore } from './storage/store.ts'
-import type { ChunkStore } from './storage/types.ts'
 import { openAttachmentFile } from './volumes/attachment-file.ts'
 
 export interface DaemonOptions {
@@ -52,8 +53,10 @@ export interface DaemonOptions {
   readonly announce?: readonly string[]
   /** How long I/O waits for a silent node. */
   readonly ioTimeoutMs?: number
-  /** What copying for moves may use at most, bytes per second; null: no bound; absent: as kept. */
-  readonly moveBound?: number | null
+  /** Bytes per second of background copying; null: no bound; absent: as it was set last. */
+  readonly moveBound?: number | null | undefined
+  /** Told of every step of a handoff in which this node takes part. */
+  readonly observe?: ObserveStep
   /** NBD over TCP, besides the unix socket. */
   readonly nbd?: TcpExport
   /** The operator says that this copy of the data is the newest there is. */
@@ -83,8 +86,6 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   }
 }
 
-type Cleanup = () => unknown
-
 async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemon> {
   const { log, clock = systemClock, random = systemRandom } = options
   prepareMemory(log)
@@ -95,9 +96,12 @@ async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemo
   const identity = await loadIdentity(dir)
   const base = { dir, identity, clock, random, log }
 
-  const storage = await openStorage(options, base, cleanups)
+  const { capacityBytes } = identity
+  const acceptLoss = options.acceptLoss ?? false
+  const disk = diskAt(join(dir, 'store'))
+  const storage = await openStorage({ ...base, disk, capacityBytes, acceptLoss }, cleanups)
   const mesh = await openMesh(options, base, cleanups)
-  const service = await openService(options, base, storage, mesh, cleanups)
+  const service = await openService(serviceParts(options, base, storage, mesh), cleanups)
   await mesh.host.start()
   const announce = announcer(identity, mesh.host, service.map, storage.incarnation)
   followMap({
@@ -132,12 +136,6 @@ interface Base {
   readonly log: Log
 }
 
-interface Storage {
-  readonly disk: Disk
-  readonly store: ChunkStore | undefined
-  readonly incarnation: Incarnation
-}
-
 interface Mesh {
   readonly members: Members
   readonly knowledge: MeshKnowledge
@@ -145,29 +143,7 @@ interface Mesh {
   readonly rpc: Rpc
 }
 
-interface Service {
-  readonly shards: ShardServer | undefined
-  readonly map: ShardMap
-  readonly gateway: Gateway
-}
-
 // -- the parts
-
-async function openStorage(
-  options: DaemonOptions,
-  { dir, identity, clock, random, log }: Base,
-  cleanups: Cleanup[]
-): Promise<Storage> {
-  const disk = diskAt(join(dir, 'store'))
-  const { capacityBytes } = identity
-  if (capacityBytes === 0) {
-    return { disk, store: undefined, incarnation: await countStart(disk, random, log) }
-  }
-  const acceptLoss = options.acceptLoss ?? false
-  const store = await openStore({ disk, clock, random, log, capacityBytes, acceptLoss })
-  cleanups.push(() => store.close())
-  return { disk, store, incarnation: store.incarnation }
-}
 
 async function openMesh(options: DaemonOptions, base: Base, cleanups: Cleanup[]): Promise<Mesh> {
   const { dir, identity, clock, log } = base
@@ -200,43 +176,27 @@ async function openMesh(options: DaemonOptions, base: Base, cleanups: Cleanup[])
   return { members, knowledge, host, rpc }
 }
 
-async function openService(
-  options: DaemonOptions,
+function serviceParts(
+  { ioTimeoutMs, moveBound, observe }: DaemonOptions,
   { dir, identity, clock, random, log }: Base,
   { store }: Storage,
-  { host, rpc }: Mesh,
-  cleanups: Cleanup[]
-): Promise<Service> {
+  { host, rpc }: Mesh
+): ServiceParts {
   const { id, mesh } = identity
-  const shards = store && createShardServer({ store, network: host, rpc, clock, log, self: id })
-  cleanups.push(() => shards?.close())
-  let gateway: Gateway | undefined
-  const isAttached = (volume: VolumeId): boolean => gateway?.attachments().has(volume) === true
-  const map = await createMap({
-    disk: diskAt(dir),
-    network: host,
-    rpc,
-    clock,
-    random,
-    log,
-    hostsVolume: volume => store?.shard(volume) !== undefined || isAttached(volume),
-    acceptsRevocation: (peer, signed) => readRevocation(signed, mesh)?.peer === peer
-  })
-  cleanups.push(() => map.close())
-  gateway = createGateway({
-    network: host,
-    rpc,
-    map,
-    localShard: shards && (() => shards.connectLocal()),
-    clock,
-    random,
-    log,
+  return {
     self: { id, host: identity.host },
-    options: options.ioTimeoutMs === undefined ? {} : { ioTimeoutMs: options.ioTimeoutMs }
-  })
-  const service = { shards, map, gateway }
-  cleanups.push(() => service.gateway.close())
-  return service
+    store,
+    dataDisk: diskAt(dir),
+    ...(observe === undefined ? {} : { observe }),
+    moveBound,
+    network: host,
+    rpc,
+    acceptsRevocation: (peer, signed) => readRevocation(signed, mesh)?.peer === peer,
+    gatewayOptions: ioTimeoutMs === undefined ? {} : { ioTimeoutMs },
+    clock,
+    random,
+    log
+  }
 }
 
 async function openContext(
@@ -245,7 +205,7 @@ async function openContext(
   cleanups: Cleanup[]
 ): Promise<DaemonContext> {
   const { dir, identity, clock, random, log, store, members, knowledge, host, rpc } = parts
-  const { shards, map, gateway, announce } = parts
+  const { shards, map, gateway, moves, handoffs, announce } = parts
   const nbd = createNbdServer({ clock, log })
   cleanups.push(() => nbd.close())
   return {
@@ -258,6 +218,11 @@ async function openContext(
     map,
     gateway: whileCertified(gateway, members),
     store,
+    moves,
+    settlers: {
+      grantAsMover: request =>
+        grantAsMover({ ...parts, self: { id: identity.id, host: identity.host } }, request)
+    },
     members: memberOperations(members, map),
     exports: await openExports(dir, nbd, options.nbd),
     savedAttachments: openAttachmentFile(dir),
@@ -268,6 +233,7 @@ async function openContext(
         certificateExpiresAt: () => members.identity().certificate.expiresAt,
         store,
         shards,
+        handoffs,
         mapStats: () => map.stats(),
         mesh: () => map.mesh(),
         knownPeers: () => knowledge.peers().length,

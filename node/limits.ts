@@ -29,6 +29,14 @@ export const SHARD_DIGESTS_WAITING = 64
 export const SHARDS_PER_NODE = 4096
 /** A node with less to write than this takes no new shard. */
 export const MIN_FREE_FOR_SHARD_BYTES = 16 * MiB
+/** When to send a change of a chunk again that a handoff froze. */
+export const FROZEN_RETRY_MS = 20
+/** The longest wait of a client is that of this window and the one before. */
+export const CLIENT_LOAD_WINDOW_MS = 100
+/** Chunks whose rate of requests a node remembers, about 100 bytes each; the coldest go. */
+export const HEAT_CHUNKS = 65_536
+export const HEAT_EVICTED_FRACTION = 1 / 8
+export const HEAT_HALF_LIFE_MS = 300_000
 /** Peers whose violations of shard-io are counted by name. */
 export const SHARD_VIOLATORS = 1024
 
@@ -230,6 +238,22 @@ export const IO_AGE_FACTOR = 4
 /** A holder that no shard has heard for so long is taken for gone. */
 export const DEFAULT_HOLDER_TIMEOUT_MS = 30_000
 export const DEFAULT_ATTACH_TIMEOUT_MS = 30_000
+/** An attach that misses a shard, or a chunk, looks into the map again after so long. */
+export const ATTACH_FETCH_AFTER_MS = 1_000
+/** An approval waits so long for the changes of its chunk that are in flight. */
+export const CUTOVER_BARRIER_MS = 2_000
+/** A source whose approval was refused may ask again after so long. */
+export const CUTOVER_RETRY_MS = 500
+/** The source is asked what became of a cutover: first after so long, then ever less often. */
+export const CUTOVER_ASK_MIN_MS = 200
+export const CUTOVER_ASK_MAX_MS = 2_000
+/** How long a grow waits for the cutovers that are open: somewhat more than one lives. */
+export const CUTOVER_WAIT_MS = 12_000
+/** A detach waits less: a cutover that is approved may end without the gateway. */
+export const DETACH_CUTOVER_WAIT_MS = 2_000
+/** Open cutovers of one attachment, and decided ones whose ids are remembered. */
+export const MAX_OPEN_CUTOVERS = 64
+export const MAX_ENDED_CUTOVERS = 4_096
 /** Changes kept for replay and changes in flight, of one attachment; at half a flush is begun. */
 export const REPLAY_BYTES = 64 * MiB
 /** What a change costs of it beside its data. */
@@ -249,6 +273,31 @@ export const REROUTE_PAUSE_MS = 250
 export const GATEWAY_CALL_TIMEOUT_MS = 10_000
 /** Most bytes that one block-status request looks at. */
 export const STATUS_SPAN_BYTES = 256 * MiB
+
+// Handoffs (node/handoff).
+/** Blocks that one read of a copy takes along: little enough that clients do not wait for it. */
+export const HANDOFF_PIECE_BLOCKS = 64
+/** Pieces of one copy that are being read or sent at the same time. */
+export const HANDOFF_PIECES_IN_FLIGHT = 4
+/** Handoffs in which a node takes part as target. */
+export const MAX_RECEIVING = 4
+/** Ended handoffs whose outcome is remembered in memory. */
+export const MAX_ENDED_HANDOFFS = 1_024
+export const HANDOFF_OPEN_TIMEOUT_MS = 5_000
+export const HANDOFF_CALL_TIMEOUT_MS = 5_000
+/** How often a holder that refuses for the moment is asked within one attempt. */
+export const HANDOFF_ASK_ATTEMPTS = 8
+/** How often the outcome is told to whoever approved; it also asks by itself. */
+export const HANDOFF_SETTLE_ATTEMPTS = 3
+/** A target that was told `released` over the stream has so long before it is called. */
+export const HANDOFF_HELD_WAIT_MS = 2_000
+/** Between two attempts to finish a committed handoff. */
+export const HANDOFF_RETRY_MIN_MS = 100
+export const HANDOFF_RETRY_MAX_MS = 5_000
+/** Between two looks at what handoffs left behind. */
+export const HANDOFF_KEEPER_MS = 5_000
+/** A partial copy that nobody goes on with is dropped after so long. */
+export const HANDOFF_PARTIAL_KEEP_MS = 3_600_000
 
 // Map (node/map).
 /** One record of the map log: a whole document at most. */

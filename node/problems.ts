@@ -1,6 +1,7 @@
 /** What is wrong with this node, in words for a person, the worst first. */
 import type { MeshView } from '../crdt/types.ts'
 import type { NodeId } from '../protocols/ids.ts'
+import type { Handoffs } from './handoff/types.ts'
 import { CERTIFICATE_WARNING_MS, LOW_SPACE_FRACTION } from './limits.ts'
 import type { MapStats } from './map/types.ts'
 import type { ShardServer } from './shard/types.ts'
@@ -11,6 +12,7 @@ export interface ProblemSources {
   readonly certificateExpiresAt: () => number
   readonly store: ChunkStore | undefined
   readonly shards: ShardServer | undefined
+  readonly handoffs: Handoffs | undefined
   readonly mapStats: () => MapStats
   readonly mesh: () => MeshView
   /** Members that we know where to dial, and those connected. */
@@ -21,6 +23,7 @@ export interface ProblemSources {
 export function problemsOf(sources: ProblemSources): string[] {
   return [
     ...storeProblems(sources),
+    ...(sources.handoffs?.problems() ?? []),
     ...certificateProblems(sources),
     ...connectionProblems(sources),
     ...mapProblems(sources)

@@ -24,6 +24,8 @@ const HEAD = 'shoal chunk 1\n'
 export interface ChunkDigest {
   /** The next allocated block; blocks come in ascending order. */
   add: (block: number, crc: number, data: Uint8Array) => void
+  /** The same with the XXH64 (seed 0) of a block that was hashed when it was read. */
+  addHash: (block: number, crc: number, hash: bigint) => void
   /** The CID as text. Ends the digest. */
   finish: () => string
 }
@@ -31,17 +33,21 @@ export interface ChunkDigest {
 export function chunkDigest(): ChunkDigest {
   const hash = createHash('sha256').update(HEAD)
   let last = -1
+  const addHash = (block: number, crc: number, xxh: bigint): void => {
+    assert(block > last, 'blocks of a digest ascend')
+    last = block
+    const line = Buffer.allocUnsafe(LINE_BYTES)
+    line.writeUInt32LE(block, 0)
+    line.writeUInt32LE(crc, 4)
+    line.writeBigUInt64LE(xxh, 8)
+    hash.update(line)
+  }
   return {
     add: (block, crc, data) => {
-      assert(block > last, 'blocks of a digest ascend')
       assert(data.length === BLOCK_BYTES, 'a digest is made of whole blocks')
-      last = block
-      const line = Buffer.allocUnsafe(LINE_BYTES)
-      line.writeUInt32LE(block, 0)
-      line.writeUInt32LE(crc, 4)
-      line.writeBigUInt64LE(xxh64(data, 0n), 8)
-      hash.update(line)
+      addHash(block, crc, xxh64(data, 0n))
     },
+    addHash,
     finish: () => CID.createV1(RAW_CODEC, create(SHA2_256, hash.digest())).toString()
   }
 }

@@ -41,6 +41,10 @@ export const MAX_WAITING_HELLOS = 4
 export const MAX_WAITING_OPENS = 64
 /** Runs that a shard accepts for one volume: its state must fit a control message. */
 export const MAX_GRANTED_RUNS = 4096
+/** Runs of one grow: one per column and replica. */
+export const MAX_GROW_RUNS = MAX_COLUMNS * MAX_COPIES
+/** A mover lives for one cutover: after so long another one may take its place. */
+export const MOVER_TIMEOUT_MS = 30_000
 
 // Attach (protocols/attach).
 /** Shards that one attach follows, those named by released and receiving runs included. */

@@ -14,15 +14,16 @@ import {
   start,
   step
 } from '../../protocols/attach/machine.ts'
+import type { Carried } from '../../protocols/attach/shards.ts'
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
 import type { NodeId } from '../../protocols/ids.ts'
 import type { ControlRequest, Holder } from '../../protocols/shard-control/messages.ts'
-import { LINK_BACK_OFF_MAX_MS, LINK_BACK_OFF_MIN_MS } from '../limits.ts'
+import { ATTACH_FETCH_AFTER_MS, LINK_BACK_OFF_MAX_MS, LINK_BACK_OFF_MIN_MS } from '../limits.ts'
 import type { Clock, Random, Timer } from '../ports.ts'
 import type { VolumeAttachment } from './attachment.ts'
-import type { ShardCalls } from './shard-calls.ts'
+import type { OutcomeCalls, ShardCalls } from './shard-calls.ts'
 
-export interface AttachOptions {
+export interface OpenOptions {
   readonly attempt: Attempt
   /** The shards that the map names. */
   readonly nodes: readonly NodeId[]
@@ -31,45 +32,103 @@ export interface AttachOptions {
   readonly clock: Clock
   readonly random: Random
   readonly calls: ShardCalls
+  readonly outcomes: OutcomeCalls
+  /** The nodes that hold the chunks, by the map as it is now, fetched again. */
+  readonly named: () => Promise<readonly NodeId[]>
+}
+
+export interface AttachOptions extends OpenOptions {
   /** Makes the attachment once all shards granted; it serves nobody before the flushes ended. */
   readonly make: (granted: Granted) => VolumeAttachment
 }
 
 /** Throws VOLUME_ATTACHED, UNREACHABLE naming the node, NOT_FOUND, NO_CHUNK, CONFLICT, FENCED, QUARANTINED. */
 export function attachVolume(options: AttachOptions): Promise<VolumeAttachment> {
-  return new Promise((resolve, reject) => new AttachRun(options, resolve, reject).begin())
+  return new Promise((resolve, reject) => {
+    let attachment: VolumeAttachment | undefined
+    const run = new AttachRun(options, {
+      flush: (node, granted) => {
+        attachment ??= makeFor(run, options.make(granted))
+        return attachment.flushShard(node)
+      },
+      serve: () => attachment !== undefined && resolve(attachment),
+      refuse: error => {
+        attachment?.abandon('the attach failed')
+        reject(error)
+      }
+    })
+    run.begin()
+  })
+}
+
+/**
+ * Takes a new token for an attachment that goes on: as far as the grants. What it has to flush it
+ * keeps, and replays where that is needed. Rejects like attachVolume, and CLOSED on `signal`.
+ */
+export function openAgain(options: OpenOptions, signal: AbortSignal): Promise<Granted> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener(
+      'abort',
+      () => {
+        run.end()
+        reject(new ShoalError({ code: 'CLOSED' }, 'the volume is not held any more'))
+      },
+      { once: true }
+    )
+    const run = new AttachRun(options, {
+      flush: (_node, granted) => {
+        run.end()
+        resolve(granted)
+        return Promise.resolve()
+      },
+      serve: () => {},
+      refuse: reject
+    })
+    run.begin()
+  })
+}
+
+/** What ends the attachment while it is not served yet ends the attach. */
+function makeFor(run: AttachRun, attachment: VolumeAttachment): VolumeAttachment {
+  attachment.onState(state => {
+    if (state === 'fenced') run.dispatch({ type: 'stale' })
+    const failure = state === 'failed' ? attachment.failure() : undefined
+    if (failure === undefined) return
+    run.dispatch({ type: 'failed', fault: failure.fault, why: failure.message })
+  })
+  return attachment
+}
+
+interface AttachDriver {
+  flush: (node: NodeId, granted: Granted) => Promise<void>
+  serve: () => void
+  refuse: (error: Error) => void
 }
 
 class AttachRun {
-  readonly #options: AttachOptions
-  readonly #resolve: (attachment: VolumeAttachment) => void
-  readonly #reject: (error: Error) => void
+  readonly #options: OpenOptions
+  readonly #driver: AttachDriver
   #state: AttachState | undefined
-  #attachment: VolumeAttachment | undefined
   readonly #retries = new Map<NodeId, { timer: Timer; count: number }>()
   #deadline: Timer | undefined
+  #fetching: Timer | undefined
 
-  constructor(
-    options: AttachOptions,
-    resolve: (attachment: VolumeAttachment) => void,
-    reject: (error: Error) => void
-  ) {
+  constructor(options: OpenOptions, driver: AttachDriver) {
     this.#options = options
-    this.#resolve = resolve
-    this.#reject = reject
+    this.#driver = driver
   }
 
   begin(): void {
     const { attempt, nodes, timeoutMs, clock } = this.#options
     this.#deadline = clock.after(timeoutMs, () => {
-      this.#dispatch({ type: 'timeout', afterMs: timeoutMs })
+      this.dispatch({ type: 'timeout', afterMs: timeoutMs })
     })
     const { state, effects } = start(attempt, nodes)
     this.#state = state
     this.#perform(effects)
   }
 
-  #dispatch(event: AttachEvent): void {
+  dispatch(event: AttachEvent): void {
     if (this.#state === undefined) return
     const { state, effects } = step(this.#state, event)
     this.#state = state
@@ -88,17 +147,19 @@ class AttachRun {
         case 'flush':
           void this.#flush(effect.node, effect.granted)
           break
+        case 'carry':
+          void this.#carry(effect.node, effect.released)
+          break
         case 'retry':
           this.#retry(effect.node)
           break
         case 'serve':
-          this.#end()
-          if (this.#attachment !== undefined) this.#resolve(this.#attachment)
+          this.end()
+          this.#driver.serve()
           break
         case 'refuse':
-          this.#end()
-          this.#attachment?.abandon('the attach failed')
-          this.#reject(new ShoalError(effect.fault, effect.why))
+          this.end()
+          this.#driver.refuse(new ShoalError(effect.fault, effect.why))
           break
       }
     }
@@ -112,27 +173,27 @@ class AttachRun {
   async #call(node: NodeId, request: ControlRequest): Promise<void> {
     try {
       const answer = await this.#options.calls(node, request)
-      this.#dispatch({ type: 'answer', node, answer })
+      this.dispatch({ type: 'answer', node, answer })
     } catch (error) {
-      this.#dispatch({ type: 'missing', node, why: messageOf(error) })
+      this.dispatch({ type: 'missing', node, why: messageOf(error) })
+    }
+  }
+
+  async #carry(node: NodeId, { handoff, chunk, from, epoch }: Carried): Promise<void> {
+    try {
+      await this.#options.outcomes(node, { call: 'carry', handoff, chunk, from, epoch })
+      this.dispatch({ type: 'again', node })
+    } catch (error) {
+      this.dispatch({ type: 'missing', node, why: messageOf(error) })
     }
   }
 
   async #flush(node: NodeId, granted: Granted): Promise<void> {
-    if (this.#attachment === undefined) {
-      this.#attachment = this.#options.make(granted)
-      this.#attachment.onState(state => {
-        if (state === 'fenced') this.#dispatch({ type: 'stale' })
-        const failure = state === 'failed' ? this.#attachment?.failure() : undefined
-        if (failure === undefined) return
-        this.#dispatch({ type: 'failed', fault: failure.fault, why: failure.message })
-      })
-    }
     try {
-      await this.#attachment.flushShard(node)
-      this.#dispatch({ type: 'flushed', node })
+      await this.#driver.flush(node, granted)
+      this.dispatch({ type: 'flushed', node })
     } catch (error) {
-      this.#dispatch({ type: 'missing', node, why: messageOf(error) })
+      this.dispatch({ type: 'missing', node, why: messageOf(error) })
     }
   }
 
@@ -141,15 +202,32 @@ class AttachRun {
     const count = (this.#retries.get(node)?.count ?? 0) + 1
     const pauseMs = Math.min(LINK_BACK_OFF_MAX_MS / 2, LINK_BACK_OFF_MIN_MS * 2 ** count)
     const timer = clock.after(pauseMs * (0.5 + random.fraction()), () => {
-      this.#dispatch({ type: 'again', node })
+      this.dispatch({ type: 'again', node })
     })
     this.#retries.get(node)?.timer.cancel()
     this.#retries.set(node, { timer, count: Math.min(count, 16) })
+    this.#fetchLater()
   }
 
-  #end(): void {
+  /** Somebody is missing: the map may name others meanwhile. */
+  #fetchLater(): void {
+    if (this.#state === undefined || this.#fetching !== undefined) return
+    const { clock, random, named } = this.#options
+    const pauseMs = ATTACH_FETCH_AFTER_MS * (0.75 + random.fraction() / 2)
+    this.#fetching = clock.after(pauseMs, () => {
+      named()
+        .catch(() => [])
+        .then(nodes => {
+          this.#fetching = undefined
+          this.dispatch({ type: 'named', nodes })
+        })
+    })
+  }
+
+  end(): void {
     this.#state = undefined
     this.#deadline?.cancel()
+    this.#fetching?.cancel()
     for (const { timer } of this.#retries.values()) timer.cancel()
   }
 }

@@ -6,63 +6,57 @@
  *   flush --------------> the Flusher of every link that has something unflushed
  *
  *   serving --detach--> detaching --flushed--> detached
- *      \__a shard knows a greater token--> fenced
+ *      \__a shard knows another gateway's token--> fenced     (only a mover's: regain.ts, and on)
  *      \__a shard's store is an older copy, or a second one--> failed
  *
  * Invariants: what is answered is as block-device.ts promises; once fenced or failed nothing is served or
  * sent any more, reads included, and never again; a detach that could not flush leaves it serving.
  */
-import { describeHolder, type Granted } from '../../protocols/attach/machine.ts'
+import type { Granted } from '../../protocols/attach/machine.ts'
 import { forgottenToken } from '../../protocols/attach/starts.ts'
-import { messageOf, ShoalError } from '../../protocols/fault.ts'
-import type { NodeId, Token, VolumeId } from '../../protocols/ids.ts'
+import { ShoalError } from '../../protocols/fault.ts'
+import type { ApprovalAnswer, ApprovalRequest } from '../../protocols/handoff/calls.ts'
+import type { NodeId, Nonce, Token, VolumeId } from '../../protocols/ids.ts'
 import { Flag, Op } from '../../protocols/shard-io/messages.ts'
 import type { DeviceExtent } from '../block-device.ts'
+import { DETACH_CUTOVER_WAIT_MS } from '../limits.ts'
 import type { Timer } from '../ports.ts'
+import type { AttachmentParts } from './attachment-parts.ts'
 import { Changes } from './changes.ts'
-import { currentLayout, growVolume } from './grow.ts'
+import { Cutovers } from './cutovers.ts'
 import type { JobOwner } from './job.ts'
 import { Layout } from './layout.ts'
-import { Links, type LinksParts } from './links.ts'
+import { LayoutKeeper } from './layout-keeper.ts'
+import { Links } from './links.ts'
+import { Meter } from './meter.ts'
 import { PatientClock } from './patient-clock.ts'
 import { Reader } from './reader.ts'
-import type { ShardCalls } from './shard-calls.ts'
+import { Regain } from './regain.ts'
 import type { Attachment, AttachmentState, AttachmentStats } from './types.ts'
-
-export type AttachmentParts = Pick<LinksParts, 'clock' | 'random' | 'log' | 'options' | 'open'> & {
-  readonly granted: Granted
-  readonly calls: ShardCalls
-  /** Monotonic ms between looks at what waits. */
-  readonly sweepMs: number
-  /** The volume grew, durably on all shards. */
-  readonly grown: (before: Layout, after: Layout) => void
-}
+import { whoTookIt } from './who-took-it.ts'
 
 export class VolumeAttachment implements Attachment, JobOwner {
   readonly volume: VolumeId
-  readonly token: Token
   readonly since: number
   readonly #parts: AttachmentParts
   readonly #clock: PatientClock
   readonly #links: Links
   readonly #changes: Changes
   readonly #reader: Reader
+  readonly #cutovers: Cutovers
+  readonly #regain: Regain
+  readonly #keeper: LayoutKeeper
+  #isServed = false
   #state: AttachmentState = 'serving'
   #isDetaching = false
   #reason: string | undefined
   #failure: ShoalError | undefined
   readonly #listeners: Array<(state: AttachmentState) => void> = []
-  #inFlight = 0
+  readonly #tokenListeners: Array<(token: Token) => void> = []
+  readonly #meter = new Meter()
   #idle: (() => void) | undefined
   #sweeper: Timer | undefined
-  #growing: Promise<void> | undefined
   #detached: Promise<void> | undefined
-  #refreshing: Promise<void> | undefined
-  #readOperations = 0
-  #writeOperations = 0
-  #readBytes = 0
-  #writtenBytes = 0
-  #flushes = 0
 
   constructor(parts: AttachmentParts) {
     const { granted, random, log, options, open } = parts
@@ -70,7 +64,6 @@ export class VolumeAttachment implements Attachment, JobOwner {
     this.#parts = parts
     this.#clock = clock
     this.volume = granted.spec.id
-    this.token = granted.token
     this.since = clock.now()
     this.#links = new Links({
       layout: new Layout(granted.spec, granted.sizeBytes, granted.placement),
@@ -84,11 +77,46 @@ export class VolumeAttachment implements Attachment, JobOwner {
       fence: (node, tokenCounter) => this.#fence(node, tokenCounter),
       fail: error => this.#fail(error),
       freed: bytes => this.#changes.freed(bytes),
-      refresh: () => this.#refresh()
+      refresh: () => this.#keeper.refresh(),
+      lost: (chunk, node, movedTo) => this.#cutovers.lost(chunk, node, movedTo)
     })
     this.#changes = new Changes(this.#links, this)
     this.#reader = new Reader(this.#links, this)
+    this.#cutovers = new Cutovers({
+      links: this.#links,
+      changes: this.#changes,
+      calls: parts.calls,
+      outcomes: parts.outcomes,
+      observe: parts.observe,
+      clock,
+      random,
+      log,
+      token: () => this.token,
+      isHolder: () => this.#state === 'serving' && !this.#isDetaching && !this.#regain.isRunning
+    })
+    this.#regain = new Regain({
+      clock,
+      log,
+      open: (after, attach, signal) =>
+        parts.openAgain(
+          { after, attach, since: this.since, nodes: this.#links.layout.nodes },
+          signal
+        ),
+      newAttach: () => Buffer.from(random.bytes(8)).toString('hex') as Nonce,
+      granted: won => this.#goOn(won),
+      over: error => this.#lost(error)
+    })
+    this.#keeper = new LayoutKeeper(this.#links, this.#cutovers, parts)
     this.#sweep()
+  }
+
+  get token(): Token {
+    return this.#links.token
+  }
+
+  /** From now on it is served: a mover that comes between does not end it. */
+  begin(): void {
+    this.#isServed = true
   }
 
   sizeBytes(): number {
@@ -99,14 +127,14 @@ export class VolumeAttachment implements Attachment, JobOwner {
     const refusal = this.#refusal(offsetBytes, lengthBytes)
     if (refusal !== undefined) return Promise.reject(refusal)
     if (lengthBytes === 0) return Promise.resolve([])
-    this.#inFlight++
-    this.#readOperations++
-    this.#readBytes += lengthBytes
+    this.#meter.inFlight++
+    this.#meter.readOperations++
+    this.#meter.readBytes += lengthBytes
     return this.#reader.read(offsetBytes, lengthBytes)
   }
 
   write(offsetBytes: number, data: Uint8Array, options: { fua: boolean }): Promise<void> {
-    this.#writtenBytes += data.length
+    this.#meter.writtenBytes += data.length
     return this.#change(Op.write, options.fua ? Flag.fua : 0, offsetBytes, data.length, data)
   }
 
@@ -126,15 +154,15 @@ export class VolumeAttachment implements Attachment, JobOwner {
   async flush(): Promise<void> {
     const refusal = this.#refusal(0, 0)
     if (refusal !== undefined) throw refusal
-    this.#flushes++
-    await this.#flushLinks()
+    this.#meter.flushes++
+    await this.#links.flush()
   }
 
   status(offsetBytes: number, lengthBytes: number): Promise<DeviceExtent[]> {
     const refusal = this.#refusal(offsetBytes, lengthBytes)
     if (refusal !== undefined) return Promise.reject(refusal)
     if (lengthBytes === 0) return Promise.resolve([])
-    this.#inFlight++
+    this.#meter.inFlight++
     return this.#reader.status(offsetBytes, lengthBytes)
   }
 
@@ -155,6 +183,10 @@ export class VolumeAttachment implements Attachment, JobOwner {
     this.#listeners.push(listener)
   }
 
+  onToken(listener: (token: Token) => void): void {
+    this.#tokenListeners.push(listener)
+  }
+
   stats(): AttachmentStats {
     let replayBytes = 0
     let replayEntries = 0
@@ -163,12 +195,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
       replayEntries += buffer.length
     }
     return {
-      readOperations: this.#readOperations,
-      writeOperations: this.#writeOperations,
-      readBytes: this.#readBytes,
-      writtenBytes: this.#writtenBytes,
-      flushes: this.#flushes,
-      inFlight: this.#inFlight,
+      ...this.#meter,
       replayBytes,
       replayEntries,
       silent: this.#links.silent(this.#clock.monotonicMs())
@@ -178,16 +205,13 @@ export class VolumeAttachment implements Attachment, JobOwner {
   async grow(sizeBytes: number): Promise<void> {
     const refusal = this.#refusal(0, 0)
     if (refusal !== undefined) throw refusal
-    const before = this.#growing
-    const growing = (async () => {
-      await before?.catch(() => {})
-      const { layout } = this.#links
-      const grown = await growVolume(layout, this.token, sizeBytes, this.#parts.calls)
-      this.#links.layout = grown
-      this.#parts.grown(layout, grown)
-    })()
-    this.#growing = growing
-    await growing
+    await this.#regain.settled(this.#parts.options.ioTimeoutMs)
+    await this.#keeper.grow(sizeBytes)
+  }
+
+  /** A call of handoff-approval about this volume, from a member. */
+  approval(from: NodeId, request: ApprovalRequest): Promise<ApprovalAnswer> {
+    return this.#cutovers.answer(from, request)
   }
 
   detach(): Promise<void> {
@@ -213,8 +237,8 @@ export class VolumeAttachment implements Attachment, JobOwner {
   }
 
   jobEnded(): void {
-    this.#inFlight--
-    if (this.#inFlight > 0 || this.#idle === undefined) return
+    this.#meter.inFlight--
+    if (this.#meter.inFlight > 0 || this.#idle === undefined) return
     this.#idle()
     this.#idle = undefined
   }
@@ -223,8 +247,8 @@ export class VolumeAttachment implements Attachment, JobOwner {
     const refusal = this.#refusal(offset, length)
     if (refusal !== undefined) return Promise.reject(refusal)
     if (length === 0) return Promise.resolve()
-    this.#inFlight++
-    this.#writeOperations++
+    this.#meter.inFlight++
+    this.#meter.writeOperations++
     return this.#changes.change(op, flags, offset, length, data)
   }
 
@@ -241,28 +265,22 @@ export class VolumeAttachment implements Attachment, JobOwner {
     return new ShoalError({ code: 'OUT_OF_RANGE' }, 'the range is not inside the volume')
   }
 
-  /** Every shard that answered a change since its last flush. */
-  async #flushLinks(): Promise<void> {
-    const flushes: Array<Promise<void>> = []
-    for (const link of this.#links.all()) {
-      if (link.buffer.length > 0) flushes.push(link.flusher.flush())
-    }
-    const failure = (await Promise.allSettled(flushes)).find(result => result.status === 'rejected')
-    if (failure !== undefined) throw failure.reason
-  }
-
   async #detach(): Promise<void> {
     this.#isDetaching = true
     try {
-      if (this.#inFlight > 0) await new Promise<void>(resolve => (this.#idle = resolve))
-      await this.#growing?.catch(() => {})
-      await this.#flushLinks()
+      if (this.#meter.inFlight > 0) await new Promise<void>(resolve => (this.#idle = resolve))
+      await this.#regain.settled(this.#parts.options.ioTimeoutMs)
+      await this.#keeper.settled()
+      // One whose outcome nobody tells goes on without us: nothing is sent to its chunk any more.
+      await this.#cutovers.close('the volume is being detached', DETACH_CUTOVER_WAIT_MS)
+      await this.#links.flush()
     } catch (error) {
       this.#isDetaching = false
+      this.#cutovers.reopen()
       this.#detached = undefined
       throw error
     }
-    const nodes = [...this.#links.all()].map(link => link.node)
+    const nodes = [...this.#links.known]
     const call = { call: 'detach', volume: this.volume, token: this.token } as const
     const told = await Promise.allSettled(nodes.map(node => this.#parts.calls(node, call)))
     const silent = nodes.filter((_, i) => told[i]?.status === 'rejected')
@@ -278,22 +296,45 @@ export class VolumeAttachment implements Attachment, JobOwner {
       this.#fail(new ShoalError({ code: 'QUARANTINED', why }, why))
       return
     }
-    const fault = { code: 'FENCED', by: 'another gateway' } as const
-    const error = new ShoalError(fault, 'another gateway took the volume')
-    this.#end('fenced', messageOf(error), error)
-    this.#parts.log.warn({ volume: this.volume, node }, 'fenced: another gateway took the volume')
+    if (this.#isServed) {
+      // What is approved is void, or committed: the shards tell where the chunks are.
+      this.#links.hold()
+      this.#cutovers.stop()
+      this.#regain.begin(this.token)
+      return
+    }
+    this.#endFenced('another gateway took the volume')
     void this.#learnWhoTookIt(node)
   }
 
+  #endFenced(why: string): void {
+    const { volume } = this
+    const error = new ShoalError({ code: 'FENCED', by: 'another gateway' }, why)
+    this.#end('fenced', why, error)
+    this.#parts.log.warn({ volume, why }, 'fenced')
+  }
+
+  /** Only movers were there: the volume is held again, and what waited is sent. */
+  #goOn({ spec, placement, token, starts }: Granted): void {
+    const { log, regained } = this.#parts
+    this.#links.rebase(token, new Layout(spec, this.sizeBytes(), placement), starts)
+    log.info({ volume: this.volume, token: token.counter }, 'attached anew after a mover')
+    regained(token, this.since)
+    for (const listener of this.#tokenListeners) listener(token)
+  }
+
+  #lost(error: ShoalError): void {
+    const { code } = error.fault
+    if (code === 'VOLUME_ATTACHED') {
+      const { message } = error
+      this.#endFenced(`the volume was taken: ${message.slice(0, message.indexOf(';'))}`)
+    } else if (code === 'FENCED' || code === 'NOT_FOUND') this.#endFenced(error.message)
+    else this.#fail(error)
+  }
+
   async #learnWhoTookIt(node: NodeId): Promise<void> {
-    try {
-      const answer = await this.#parts.calls(node, { call: 'query', volume: this.volume })
-      if (answer.is === 'removed') this.#reason = 'the volume was deleted'
-      if (answer.is !== 'state' || answer.state.holder === undefined) return
-      this.#reason = `the volume was taken: it is attached at ${describeHolder(answer.state.holder)}`
-    } catch (error) {
-      this.#parts.log.debug({ node, why: messageOf(error) }, 'could not learn who took the volume')
-    }
+    const { calls, log } = this.#parts
+    this.#reason = (await whoTookIt(node, this.volume, calls, log)) ?? this.#reason
   }
 
   #fail(error: ShoalError): void {
@@ -308,8 +349,10 @@ export class VolumeAttachment implements Attachment, JobOwner {
     this.#state = state
     this.#reason = reason
     this.#sweeper?.cancel()
+    this.#regain.stop()
     this.#changes.stop(error)
     this.#links.stop(error)
+    this.#cutovers.stop()
     this.#enter(state)
   }
 
@@ -326,18 +369,5 @@ export class VolumeAttachment implements Attachment, JobOwner {
       this.#links.sweep(now)
       if (this.#state === 'serving') this.#sweep()
     })
-  }
-
-  /** A shard said that it does not hold what we thought: ask all of them what they hold now. */
-  #refresh(): void {
-    this.#refreshing ??= this.#askForLayout().finally(() => {
-      this.#refreshing = undefined
-    })
-  }
-
-  async #askForLayout(): Promise<void> {
-    const { layout } = this.#links
-    const found = await currentLayout(layout, this.token, this.#parts.calls)
-    if (found !== undefined && this.#links.layout === layout) this.#links.layout = found
   }
 }

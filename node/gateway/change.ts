@@ -6,11 +6,12 @@
  *   answered: kept for replay, its followers start, the caller is told <______________________/
  *
  * Invariants: the caller is told once; followers start only when the shard can no longer apply this
- * change; a block that fails its checksum is never merged into.
+ * change; a block that fails its checksum is never merged into; where it goes is decided when it
+ * starts, not when it arrives: its chunk may pass on while it waits.
  */
 import { assert } from '../../protocols/assert.ts'
 import { blockChecksums } from '../../protocols/checksum.ts'
-import type { ChunkKey, PlacementEpoch } from '../../protocols/ids.ts'
+import { type ChunkKey, NO_TOKEN, type PlacementEpoch } from '../../protocols/ids.ts'
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
 import type { Op } from '../../protocols/shard-io/messages.ts'
 import { REPLAY_ENTRY_BYTES } from '../limits.ts'
@@ -29,6 +30,8 @@ export interface ChangeOwner {
   changeDropped: (change: Change) => void
 }
 
+const NOWHERE: PlacementEpoch = { token: NO_TOKEN, counter: 0 }
+
 /** Bytes to put into one block, which must be read first. */
 export interface Merge {
   readonly skipBytes: number
@@ -38,11 +41,9 @@ export interface Merge {
 export interface ChangeParts {
   readonly owner: ChangeOwner
   readonly job: ChangeJob
-  readonly link: ShardLink
   readonly op: Op
   readonly flags: number
   readonly chunk: ChunkKey
-  readonly epoch: PlacementEpoch
   readonly address: number
   readonly offsetBytes: number
   readonly lengthBytes: number
@@ -60,11 +61,12 @@ export class Change extends Ordered implements LinkRequest {
   readonly lengthBytes: number
   readonly startedAt: number
   readonly costBytes: number
-  epoch: PlacementEpoch
+  /** Where it goes, from its start on. */
+  epoch: PlacementEpoch = NOWHERE
+  link: ShardLink | undefined
   crcs: Uint32Array
   data: Uint8Array
   merge: Merge | undefined
-  link: ShardLink
   sentSession = 0
   /** Its cost is taken from the budget. */
   isAdmitted = false
@@ -76,13 +78,11 @@ export class Change extends Ordered implements LinkRequest {
     this.op = parts.op
     this.flags = parts.flags
     this.chunk = parts.chunk
-    this.epoch = parts.epoch
     this.offsetBytes = parts.offsetBytes
     this.lengthBytes = parts.lengthBytes
     this.crcs = parts.crcs
     this.data = parts.data
     this.merge = parts.merge
-    this.link = parts.link
     this.startedAt = parts.startedAt
     this.costBytes =
       parts.data.length + (parts.merge === undefined ? 0 : BLOCK_BYTES) + REPLAY_ENTRY_BYTES
@@ -94,6 +94,12 @@ export class Change extends Ordered implements LinkRequest {
   /** The caller was told. */
   get isAnswered(): boolean {
     return this.#job === undefined
+  }
+
+  /** The link of a change that has started. */
+  get placedOn(): ShardLink {
+    assert(this.link !== undefined, 'a change that has started goes somewhere')
+    return this.link
   }
 
   start(): void {

@@ -15,9 +15,11 @@ import { BLOCK_BYTES, MAX_COLUMNS, MAX_IO_BYTES } from '../../protocols/limits.t
 import { Op } from '../../protocols/shard-io/messages.ts'
 import { columnRanges, locate, type Place, split } from '../../protocols/stripe/map.ts'
 import { GATHER_UNIT_BYTES } from '../limits.ts'
+import type { Barrier } from './barrier.ts'
 import { Budget } from './budget.ts'
 import { Change, type ChangeOwner, type Merge } from './change.ts'
 import { ChangeJob, type JobOwner } from './job.ts'
+import { chunkNumber } from './layout.ts'
 import type { Links } from './links.ts'
 import { Order } from './order.ts'
 import { ReadRequest } from './read-request.ts'
@@ -31,12 +33,14 @@ export class Changes implements ChangeOwner {
   readonly #order = new Order()
   readonly #budget: Budget
   #hasFlushFailed = false
+  /** Chunks that passed on, and of which their new shard has answered no change yet. */
+  readonly untouched = new Set<number>()
 
   constructor(links: Links, owner: JobOwner) {
     this.#links = links
     this.#owner = owner
     this.#budget = new Budget(links.options.replayBytes, {
-      admitted: change => change.link.submit(change),
+      admitted: change => this.#links.send(change),
       isHigh: () => this.#flushSoon()
     })
   }
@@ -65,12 +69,30 @@ export class Changes implements ChangeOwner {
     this.#budget.give(bytes)
   }
 
+  /** Among the changes; see Barrier. */
+  hold(barrier: Barrier): void {
+    this.#order.enter(barrier)
+  }
+
+  lift(barrier: Barrier): void {
+    if (!barrier.hasLeft) this.#order.leave(barrier)
+  }
+
   changeStarted(change: Change): void {
+    const { extent, column } = change.chunk
+    const segment = this.#links.layout.find(extent, column)
+    if (segment === undefined) {
+      const words = `no shard is known to hold column ${column} of extent ${extent}`
+      change.failed(new ShoalError({ code: 'NO_CHUNK' }, words), false)
+      return
+    }
+    change.epoch = segment.epoch
+    change.link = this.#links.of(segment)
     if (change.merge === undefined) {
       this.#budget.admit(change)
       return
     }
-    const { chunk, epoch, offsetBytes, startedAt, link } = change
+    const { chunk, epoch, offsetBytes, startedAt, placedOn } = change
     const sink = {
       partDone: (_index: number, block: Uint8Array) => {
         change.mergeInto(block)
@@ -79,12 +101,15 @@ export class Changes implements ChangeOwner {
       partFailed: (error: Error) => change.failed(error, false)
     }
     const read = new ReadRequest(chunk, epoch, offsetBytes, BLOCK_BYTES, startedAt, sink, 0)
-    read.link = link
-    link.submit(read)
+    read.link = placedOn
+    placedOn.submit(read)
   }
 
   changeApplied(change: Change): void {
-    change.link.buffer.push(change)
+    change.placedOn.buffer.push(change)
+    if (this.untouched.size > 0) {
+      this.untouched.delete(chunkNumber(change.chunk.extent, change.chunk.column))
+    }
     this.#order.leave(change)
   }
 
@@ -103,16 +128,20 @@ export class Changes implements ChangeOwner {
     )
     const late = this.#budget.extract(change => nowMs - change.startedAt > ioTimeoutMs)
     for (const change of late) change.failed(error, false)
-    for (const entry of this.#order.waiting()) {
-      const change = entry as Change
+    for (const change of this.#order.waiting()) {
+      if (!(change instanceof Change)) continue
       // One that failed just now may have let this one start: then it is on its link.
-      if (!change.hasStarted && change.link.isTooOld(change, nowMs)) change.failed(error, false)
+      const segment = this.#links.layout.find(change.chunk.extent, change.chunk.column)
+      if (change.hasStarted || segment === undefined) continue
+      if (this.#links.of(segment).isTooOld(change, nowMs)) change.failed(error, false)
     }
   }
 
   /** Fails everything that is not on a link. */
   stop(reason: Error): void {
-    for (const entry of this.#order.abandonWaiting()) (entry as Change).failed(reason, false)
+    for (const entry of this.#order.abandonWaiting()) {
+      if (entry instanceof Change) entry.failed(reason, false)
+    }
     for (const change of this.#budget.extract(() => true)) change.failed(reason, false)
   }
 
@@ -222,15 +251,12 @@ export class Changes implements ChangeOwner {
   ): void {
     const { extent, column, chunkOffset } = place
     const { layout, clock } = this.#links
-    const segment = layout.segment(extent, column)
     const change = new Change({
       owner: this,
       job,
-      link: this.#links.of(segment),
       op,
       flags,
       chunk: layout.chunk(extent, column),
-      epoch: segment.epoch,
       address: layout.address(extent, column, chunkOffset),
       offsetBytes: chunkOffset,
       lengthBytes,

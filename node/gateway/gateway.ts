@@ -3,9 +3,16 @@
  *
  *   attach --> map (who holds shards) --> protocols/attach --> VolumeAttachment --> announce
  */
-import { chunksByNode } from '../../crdt/holders.ts'
-import type { VolumeView } from '../../crdt/types.ts'
+import { effectiveHolders } from '../../crdt/holders.ts'
+import type { Attempt, Granted } from '../../protocols/attach/machine.ts'
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
+import {
+  type ApprovalAnswer,
+  type ApprovalRequest,
+  approvalRequestSchema,
+  HANDOFF_APPROVAL_PROTOCOL
+} from '../../protocols/handoff/calls.ts'
+import type { ObserveStep } from '../../protocols/handoff/steps.ts'
 import type { NodeId, Nonce, VolumeId } from '../../protocols/ids.ts'
 import { SHARD_IO_PROTOCOL } from '../../protocols/shard-io/messages.ts'
 import { extentCount } from '../../protocols/stripe/map.ts'
@@ -24,12 +31,13 @@ import type { ShardMap } from '../map/types.ts'
 import type { Clock, Log, Network, Random } from '../ports.ts'
 import type { Rpc } from '../rpc/types.ts'
 import type { LocalConnection } from '../shard/types.ts'
-import { attachVolume } from './attach.ts'
+import { attachVolume, type OpenOptions, openAgain } from './attach.ts'
 import { VolumeAttachment } from './attachment.ts'
+import type { Reopening } from './attachment-parts.ts'
 import { type ChannelListener, localChannel, type ShardChannel, streamChannel } from './channel.ts'
 import type { Layout } from './layout.ts'
 import type { IoOptions } from './link-context.ts'
-import { type ShardCalls, shardCalls } from './shard-calls.ts'
+import { type OutcomeCalls, outcomeCalls, type ShardCalls, shardCalls } from './shard-calls.ts'
 import type { Attachment, Gateway } from './types.ts'
 
 export interface GatewayOptions extends Partial<IoOptions> {
@@ -52,6 +60,8 @@ export interface GatewayParts {
   readonly log: Log
   readonly self: { readonly id: NodeId; readonly host: string }
   readonly options?: GatewayOptions
+  /** Told of every step of a handoff that this gateway approves. */
+  readonly observe?: ObserveStep | undefined
 }
 
 export function createGateway(parts: GatewayParts): Gateway {
@@ -61,6 +71,7 @@ export function createGateway(parts: GatewayParts): Gateway {
 class VolumeGateway implements Gateway {
   readonly #parts: GatewayParts
   readonly #calls: ShardCalls
+  readonly #outcomes: OutcomeCalls
   readonly #io: IoOptions
   readonly #attachments = new Map<VolumeId, VolumeAttachment>()
   readonly #attaching = new Map<VolumeId, Promise<VolumeAttachment>>()
@@ -70,12 +81,16 @@ class VolumeGateway implements Gateway {
     const { options = {}, network, rpc } = parts
     this.#parts = parts
     this.#calls = shardCalls(rpc)
+    this.#outcomes = outcomeCalls(rpc)
     this.#io = {
       ioTimeoutMs: options.ioTimeoutMs ?? DEFAULT_IO_TIMEOUT_MS,
       linkResetMs: options.linkResetMs ?? LINK_RESET_MS,
       keepAliveMs: options.keepAliveMs ?? LINK_KEEP_ALIVE_MS,
       replayBytes: options.replayBytes ?? REPLAY_BYTES
     }
+    rpc.serve(HANDOFF_APPROVAL_PROTOCOL, approvalRequestSchema, (from, request) =>
+      this.#approval(from, request)
+    )
     network.onPeer((peer, connected) => {
       if (!connected) return
       for (const attachment of this.#attachments.values()) attachment.peerConnected(peer)
@@ -96,6 +111,12 @@ class VolumeGateway implements Gateway {
     const attaching = this.#attach(volume, options).finally(() => this.#attaching.delete(volume))
     this.#attaching.set(volume, attaching)
     return attaching
+  }
+
+  #approval(from: NodeId, request: ApprovalRequest): Promise<ApprovalAnswer> {
+    const attachment = this.#attachments.get(request.chunk.volume)
+    if (attachment !== undefined) return attachment.approval(from, request)
+    return Promise.resolve({ is: request.call === 'settled' ? 'noted' : 'not-holder' })
   }
 
   attachments(): ReadonlyMap<VolumeId, Attachment> {
@@ -137,26 +158,20 @@ class VolumeGateway implements Gateway {
     const view = map.volume(volume) ?? (await map.fetchVolume(volume, { timeoutMs }))
     const since = clock.now()
     const attachment = await attachVolume({
-      attempt: {
-        volume,
+      ...this.#opening(volume, {
         attach: Buffer.from(random.bytes(8)).toString('hex') as Nonce,
-        self: self.id,
-        takeOver: options.takeOver ?? false,
-        holderTimeoutMs: this.#parts.options?.holderTimeoutMs ?? DEFAULT_HOLDER_TIMEOUT_MS,
-        starts: new Map([...map.mesh().nodes].map(([node, entry]) => [node, entry.incarnation]))
-      },
-      nodes: nodesOf(view),
+        takeOver: options.takeOver ?? false
+      }),
+      nodes: effectiveHolders(view),
       holder: { node: self.id, host: self.host, since },
       timeoutMs: Math.max(1, timeoutMs - (clock.monotonicMs() - startedAt)),
-      clock,
-      random,
-      calls: this.#calls,
       make: granted => this.#make(granted)
     })
     if (this.#isClosed) {
       attachment.abandon('the gateway is going down')
       throw new ShoalError({ code: 'CLOSED' }, 'the gateway is going down')
     }
+    attachment.begin()
     this.#attachments.set(volume, attachment)
     attachment.onState(state => {
       const isCurrent = this.#attachments.get(volume) === attachment
@@ -167,8 +182,51 @@ class VolumeGateway implements Gateway {
     return attachment
   }
 
-  #make(granted: ConstructorParameters<typeof VolumeAttachment>[0]['granted']): VolumeAttachment {
-    const { clock, random, log } = this.#parts
+  #opening(
+    volume: VolumeId,
+    wish: Pick<Attempt, 'attach' | 'takeOver' | 'after'>
+  ): Omit<OpenOptions, 'nodes' | 'holder' | 'timeoutMs'> {
+    const { map, clock, random, self, options } = this.#parts
+    return {
+      attempt: {
+        volume,
+        ...wish,
+        self: self.id,
+        holderTimeoutMs: options?.holderTimeoutMs ?? DEFAULT_HOLDER_TIMEOUT_MS,
+        starts: new Map([...map.mesh().nodes].map(([node, entry]) => [node, entry.incarnation]))
+      },
+      clock,
+      random,
+      calls: this.#calls,
+      outcomes: this.#outcomes,
+      named: async () => effectiveHolders(await map.fetchVolume(volume))
+    }
+  }
+
+  /** Only movers came between, or the attachment is over. */
+  #openAgain(
+    volume: VolumeId,
+    { after, attach, since, nodes }: Reopening,
+    signal: AbortSignal
+  ): Promise<Granted> {
+    const { id, host } = this.#parts.self
+    const options = {
+      ...this.#opening(volume, { attach, after, takeOver: false }),
+      nodes: [...new Set([...nodes, ...this.#named(volume)])],
+      holder: { node: id, host, since },
+      timeoutMs: DEFAULT_ATTACH_TIMEOUT_MS
+    }
+    return openAgain(options, signal)
+  }
+
+  #named(volume: VolumeId): NodeId[] {
+    const view = this.#parts.map.volume(volume)
+    return view === undefined ? [] : effectiveHolders(view)
+  }
+
+  #make(granted: Granted): VolumeAttachment {
+    const { clock, random, log, map, self } = this.#parts
+    const { id } = granted.spec
     return new VolumeAttachment({
       granted,
       clock,
@@ -177,8 +235,13 @@ class VolumeGateway implements Gateway {
       options: this.#io,
       open: (node, listener) => this.#open(node, listener),
       calls: this.#calls,
+      outcomes: this.#outcomes,
+      observe: this.#parts.observe ?? (() => {}),
       sweepMs: this.#parts.options?.sweepMs ?? GATEWAY_SWEEP_MS,
-      grown: (before, after) => this.#announceGrowth(before, after, granted.token)
+      openAgain: (wish, signal) => this.#openAgain(id, wish, signal),
+      regained: (token, since) => map.announceHolder(id, token, self.id, since),
+      named: () => this.#named(id),
+      grown: (before, after, token) => this.#announceGrowth(before, after, token)
     })
   }
 
@@ -206,9 +269,4 @@ class VolumeGateway implements Gateway {
     }
     map.announceSize(spec.id, sizeBytes, epoch)
   }
-}
-
-/** Every node that the map names as a holder of some chunk; one that was emptied may have left. */
-function nodesOf(view: VolumeView): NodeId[] {
-  return [...chunksByNode(view).keys()]
 }

@@ -10,9 +10,9 @@ import { assert } from '../../protocols/assert.ts'
 import type { Segment } from '../../protocols/attach/placement.ts'
 import { placementOf } from '../../protocols/attach/placement.ts'
 import { ShoalError } from '../../protocols/fault.ts'
-import type { NodeId, PlacementEpoch, Run, Token } from '../../protocols/ids.ts'
+import type { NodeId, PlacementEpoch, Run, Token, VolumeId } from '../../protocols/ids.ts'
 import { compareTokens } from '../../protocols/ids.ts'
-import { BLOCK_BYTES, MAX_VOLUME_BYTES } from '../../protocols/limits.ts'
+import { BLOCK_BYTES, MAX_ATTACH_NODES, MAX_VOLUME_BYTES } from '../../protocols/limits.ts'
 import type { ControlAnswer, ShardState } from '../../protocols/shard-control/messages.ts'
 import { columnBytes, extentCount } from '../../protocols/stripe/map.ts'
 import { Layout } from './layout.ts'
@@ -28,7 +28,7 @@ export async function growVolume(
   checkSize(layout.sizeBytes, sizeBytes)
   if (sizeBytes === layout.sizeBytes) return layout
   const { spec } = layout
-  const nodes = nodesOf(layout)
+  const nodes = [...layout.nodes]
   const states = await Promise.all(
     nodes.map(node => ask(node, () => calls(node, { call: 'query', volume: spec.id })))
   )
@@ -45,25 +45,49 @@ export async function growVolume(
   return new Layout(spec, sizeBytes, placement)
 }
 
-/** What the shards that granted `token` hold now; undefined if they do not cover the volume. */
+/**
+ * What the shards that granted `token` hold now; undefined if they do not cover the volume. Besides
+ * those of the layout, the nodes that the map names are asked, and those to whom a shard released.
+ */
 export async function currentLayout(
   layout: Layout,
   token: Token,
-  calls: ShardCalls
+  calls: ShardCalls,
+  named: readonly NodeId[] = []
 ): Promise<Layout | undefined> {
   const { spec, sizeBytes } = layout
-  const nodes = nodesOf(layout)
-  const answers = await Promise.allSettled(
-    nodes.map(node => calls(node, { call: 'query', volume: spec.id }))
-  )
-  const held = nodes.flatMap((node, i) => {
-    const answer = answers[i]
-    if (answer?.status !== 'fulfilled' || answer.value.is !== 'state') return []
-    const { state } = answer.value
-    return compareTokens(state.token, token) === 0 ? [{ node, runs: state.runs }] : []
-  })
+  const asked = new Set<NodeId>()
+  const held: Array<{ node: NodeId; runs: readonly Run[] }> = []
+  let next: readonly NodeId[] = [...new Set([...layout.nodes, ...named])]
+  while (next.length > 0) {
+    for (const node of next) asked.add(node)
+    const states = await statesOf(spec.id, next, token, calls)
+    for (const [node, { runs }] of states) held.push({ node, runs })
+    const to = new Set([...states.values()].flatMap(state => state.released.map(one => one.to)))
+    next = [...to].filter(node => !asked.has(node)).slice(0, MAX_ATTACH_NODES - asked.size)
+  }
   const placement = placementOf(spec, sizeBytes, held)
   return placement.gaps.length > 0 ? undefined : new Layout(spec, sizeBytes, placement)
+}
+
+/** Of those nodes that answer, and have granted this very token. */
+async function statesOf(
+  volume: VolumeId,
+  nodes: readonly NodeId[],
+  token: Token,
+  calls: ShardCalls
+): Promise<Map<NodeId, ShardState>> {
+  const answers = await Promise.allSettled(
+    nodes.map(node => calls(node, { call: 'query', volume }))
+  )
+  const states = new Map<NodeId, ShardState>()
+  nodes.forEach((node, i) => {
+    const answer = answers[i]
+    if (answer?.status !== 'fulfilled' || answer.value.is !== 'state') return
+    const { state } = answer.value
+    if (compareTokens(state.token, token) === 0) states.set(node, state)
+  })
+  return states
 }
 
 function checkSize(oldBytes: number, newBytes: number): void {
@@ -71,10 +95,6 @@ function checkSize(oldBytes: number, newBytes: number): void {
   if (isSize && newBytes >= oldBytes) return
   const why = isSize ? 'a volume only grows' : `a size is a multiple of ${BLOCK_BYTES} bytes`
   throw new ShoalError({ code: 'BAD_INPUT', field: 'size' }, why)
-}
-
-function nodesOf(layout: Layout): NodeId[] {
-  return [...new Set(layout.placement.columns.flat().map(segment => segment.node))]
 }
 
 function holdings(
@@ -116,6 +136,7 @@ async function ask(node: NodeId, call: () => Promise<ControlAnswer>): Promise<Sh
     case 'removed':
       throw new ShoalError({ code: 'NOT_FOUND', what: 'volume' }, 'the volume was deleted')
     case 'failed':
+    case 'busy':
       throw new ShoalError({ code: 'IO_ERROR' }, `${node}: ${answer.why}`)
     case 'absent':
     case 'done':

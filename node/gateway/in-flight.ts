@@ -61,6 +61,10 @@ export class InFlight {
     return this.#requests.get(requestId)
   }
 
+  some(test: (request: LinkRequest) => boolean): boolean {
+    return [...this.#requests.values()].some(test)
+  }
+
   answered(requestId: number, request: LinkRequest): void {
     this.#requests.delete(requestId)
     request.sentSession = 0

@@ -18,6 +18,10 @@ export class Paused {
     return this.#timers.size
   }
 
+  some(test: (request: LinkRequest) => boolean): boolean {
+    return [...this.#timers.keys()].some(test)
+  }
+
   add(request: LinkRequest, pauseMs: number, again: () => void): void {
     const timer = this.#clock.after(pauseMs, () => {
       this.#timers.delete(request)

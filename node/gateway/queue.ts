@@ -31,6 +31,10 @@ export class Queue<T> {
     return item
   }
 
+  some(test: (item: T) => boolean): boolean {
+    return this.#items.slice(this.#first).some(test)
+  }
+
   /** Puts the items before everything that is queued, in their order. */
   putFirst(items: readonly T[]): void {
     this.#items = [...items, ...this.#items.slice(this.#first)]

@@ -25,7 +25,7 @@ abstract class Question<T> implements LinkRequest {
   readonly data = NO_DATA
   readonly startedAt: number
   sentSession = 0
-  declare link?: ShardLink
+  declare link?: ShardLink | undefined
   protected readonly sink: ReadSink<T>
   protected readonly index: number
 

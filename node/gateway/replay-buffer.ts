@@ -9,8 +9,10 @@
  * the order of application. Changes with FUA are kept too: replay of an older entry for the same
  * block would undo one that is missing here.
  *
- * Invariants: sequence numbers only grow; what is dropped is a prefix; every entry's cost was
- * reserved in the attachment's budget before its change was sent.
+ * What passed on to another shard leaves a gap: the numbers of the others stay.
+ *
+ * Invariants: sequence numbers only grow; what a flush drops is a prefix; every entry's cost was
+ * reserved in the attachment's budget before its change was sent, and is given back once.
  */
 import { assert } from '../../protocols/assert.ts'
 
@@ -24,12 +26,14 @@ export class ReplayBuffer<E extends ReplayEntry> {
   #entries: Array<E | undefined> = []
   /** Index in #entries of the oldest entry; the array is cut when half of it is dropped. */
   #first = 0
+  /** Entries that are here; the rest of the array from #first on are gaps. */
+  #count = 0
   /** Sequence number of the newest entry; 0 before the first. */
   #newest = 0
   #costBytes = 0
 
   get length(): number {
-    return this.#entries.length - this.#first
+    return this.#count
   }
 
   get costBytes(): number {
@@ -41,26 +45,23 @@ export class ReplayBuffer<E extends ReplayEntry> {
     return this.#newest
   }
 
-  /** True if entries up to `mark` are still here. */
-  hasUpTo(mark: number): boolean {
-    return this.length > 0 && this.#newest - this.length < mark
-  }
-
   push(entry: E): void {
     this.#entries.push(entry)
     this.#newest++
+    this.#count++
     this.#costBytes += entry.costBytes
   }
 
   /** A flush with this mark succeeded. Returns the budget that becomes free. */
   dropUpTo(mark: number): number {
     assert(mark <= this.#newest, 'a mark names entries that exist or existed')
-    const oldest = this.#newest - this.length + 1
+    const oldest = this.#newest - (this.#entries.length - this.#first) + 1
     let freedBytes = 0
     for (let sequence = oldest; sequence <= mark; sequence++) {
       const entry = this.#entries[this.#first]
-      assert(entry !== undefined, 'entries are numbered without gaps')
       this.#entries[this.#first++] = undefined
+      if (entry === undefined) continue
+      this.#count--
       freedBytes += entry.costBytes
     }
     this.#costBytes -= freedBytes
@@ -72,7 +73,27 @@ export class ReplayBuffer<E extends ReplayEntry> {
     return freedBytes
   }
 
-  /** All entries, oldest first. The buffer must not change while they are being replayed. */
+  /** Takes out the entries that the test chooses, oldest first; their budget goes with them. */
+  take(test: (entry: E) => boolean): E[] {
+    const taken: E[] = []
+    for (let index = this.#first; index < this.#entries.length; index++) {
+      const entry = this.#entries[index]
+      if (entry === undefined || !test(entry)) continue
+      this.#entries[index] = undefined
+      this.#count--
+      this.#costBytes -= entry.costBytes
+      taken.push(entry)
+    }
+    assert(this.#costBytes >= 0, 'no entry is dropped twice')
+    return taken
+  }
+
+  /** Drops them. Returns the budget that becomes free. */
+  dropOf(test: (entry: E) => boolean): number {
+    return this.take(test).reduce((bytes, entry) => bytes + entry.costBytes, 0)
+  }
+
+  /** All entries, oldest first. */
   entries(): readonly E[] {
     return this.#entries.filter(entry => entry !== undefined)
   }

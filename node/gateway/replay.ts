@@ -15,9 +15,9 @@
  */
 
 import type { ChunkKey, PlacementEpoch } from '../../protocols/ids.ts'
+import { IntervalSet } from '../../protocols/interval-set.ts'
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
 import { type Answer, Flag, Op } from '../../protocols/shard-io/messages.ts'
-import { IntervalSet } from './interval-set.ts'
 import type { LinkRequest } from './request.ts'
 
 /** A change as it was answered: `from` is its address on the chunks laid end to end (order.ts). */

@@ -20,7 +20,7 @@ export interface LinkRequest {
   /** Session of the link in which it was last sent and not answered; 0 if there is none. */
   sentSession: number
   /** Where it was last submitted, for those that may be asked again elsewhere. */
-  link?: ShardLink
+  link?: ShardLink | undefined
   /** Hello, ping and replay: dropped with the connection, not sent again. */
   readonly isOfConnection?: boolean
   /** Just before it is handed to the connection, each time. */

@@ -20,30 +20,26 @@
 import { assert } from '../../protocols/assert.ts'
 import { startProblem } from '../../protocols/attach/starts.ts'
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
-import type { Incarnation, NodeId } from '../../protocols/ids.ts'
-import { sameIncarnation } from '../../protocols/ids.ts'
+import type { ChunkKey, Incarnation, NodeId } from '../../protocols/ids.ts'
 import { type Answer, Op, Status } from '../../protocols/shard-io/messages.ts'
 import {
-  BUSY_PAUSE_MAX_MS,
   IO_AGE_FACTOR,
   LINK_BACK_OFF_MAX_MS,
   LINK_BACK_OFF_MIN_MS,
-  LINK_IN_FLIGHT,
-  REROUTE_PAUSE_MS
+  LINK_IN_FLIGHT
 } from '../limits.ts'
 import type { Timer } from '../ports.ts'
 import type { Change } from './change.ts'
 import type { ShardChannel } from './channel.ts'
-import { faultOf } from './faults.ts'
 import { Flusher } from './flusher.ts'
 import { InFlight } from './in-flight.ts'
 import type { LinkContext } from './link-context.ts'
 import { helloRequest, pingRequest } from './link-requests.ts'
-import { Paused } from './paused.ts'
-import { Queue } from './queue.ts'
-import { Replay } from './replay.ts'
+import { Refusals } from './refusals.ts'
 import { ReplayBuffer } from './replay-buffer.ts'
 import type { LinkRequest } from './request.ts'
+import { Restoration } from './restoration.ts'
+import { isKept, isOfSomeChunk, Waiting } from './waiting.ts'
 
 export type LinkPhase = 'down' | 'dialling' | 'greeting' | 'replaying' | 'open' | 'stopped'
 
@@ -58,15 +54,12 @@ export class ShardLink {
   #dials = 0
   /** The greatest start of the node's store that was met; no earlier one is ever opened. */
   #latest: Incarnation | undefined
-  /** The incarnation that has every change of the buffer. */
-  #restored: Incarnation | undefined
-  #replay: Replay | undefined
-  readonly #unsentReplay = new Queue<LinkRequest>()
-  #trouble: string | undefined
+  readonly #restoration = new Restoration(this.buffer)
   #isBlocked = false
   readonly #inFlight = new InFlight()
-  readonly #unsent = new Queue<LinkRequest>()
-  readonly #paused: Paused
+  readonly #waiting: Waiting
+  readonly #refusals: Refusals
+  #isHeld = false
   #failures = 0
   #backOff: Timer | undefined
   #heardAt: number
@@ -78,7 +71,15 @@ export class ShardLink {
     this.node = node
     this.#context = context
     this.#latest = latest
-    this.#paused = new Paused(context.clock)
+    this.#waiting = new Waiting(context.clock)
+    this.#refusals = new Refusals({
+      link: this,
+      context,
+      waiting: this.#waiting,
+      restoration: this.#restoration,
+      reset: reason => this.#reset(reason),
+      pump: () => this.#pump()
+    })
     this.#heardAt = context.clock.monotonicMs()
     this.flusher = new Flusher(this, context)
   }
@@ -94,27 +95,82 @@ export class ShardLink {
 
   /** Why it does not open although the node answers, in words. */
   get trouble(): string | undefined {
-    return this.#trouble
+    return this.#restoration.trouble
+  }
+
+  /** The greatest start that was met. */
+  get latest(): Incarnation | undefined {
+    return this.#latest
+  }
+
+  /** Nothing is kept for it, and of what waits nothing is for a chunk. */
+  get isIdle(): boolean {
+    if (this.buffer.length > 0 || this.#inFlight.hasDoomed) return false
+    return !this.#waiting.some(isOfSomeChunk) && !this.#inFlight.some(isOfSomeChunk)
+  }
+
+  /** The start of the store on which the link is open, or was last. */
+  get incarnation(): Incarnation | undefined {
+    return this.#restoration.restored
   }
 
   get waiting(): number {
-    return this.#inFlight.size + this.#unsent.length + this.#paused.size
+    return this.#inFlight.size + this.#waiting.size
   }
 
   /** Sends the request now or when it may be sent. */
   submit(request: LinkRequest): void {
     if (this.#phase === 'stopped') {
       request.failed(this.#context.stopReason(), false)
-    } else if (this.#phase === 'open' && !this.#isFull() && this.#unsent.length === 0) {
+    } else if (this.#waiting.setAside(request)) {
+      // Until its chunk is known to be here, or elsewhere.
+    } else if (this.#phase === 'open' && !this.#isFull() && this.#waiting.unsent.length === 0) {
       this.#send(request)
     } else {
-      this.#unsent.push(request)
+      this.#waiting.unsent.push(request)
       this.connect()
     }
   }
 
+  /** Nothing of this chunk is sent, nor its answer heard, until `takeWaiting`. */
+  park(chunk: ChunkKey): void {
+    if (this.#phase !== 'stopped') this.#waiting.park(chunk, this.#inFlight)
+  }
+
+  /** Removes and returns what waits of this chunk; what is in flight stays there. */
+  takeWaiting(chunk: ChunkKey): LinkRequest[] {
+    return this.#waiting.takeOf(chunk)
+  }
+
+  /** Takes over changes that another shard may have lost: replayed before anything else passes. */
+  takeOver(changes: readonly Change[]): void {
+    for (const change of changes) this.buffer.push(change)
+    if (changes.length === 0 || this.#phase === 'stopped') return
+    this.#restoration.forget()
+    this.#disconnect(new ShoalError({ code: 'CLOSED' }, 'there is more to replay'))
+    this.connect()
+  }
+
+  /** Nothing is sent, and nobody dialled, until `resume`. */
+  hold(): void {
+    if (this.#phase === 'stopped') return
+    this.#isHeld = true
+    this.#disconnect(new ShoalError({ code: 'CLOSED' }, 'the volume is attached anew'))
+  }
+
+  resume(): void {
+    this.#isHeld = false
+    this.connect()
+  }
+
+  /** Removes and returns all that waits for chunks; while held, that is all there is of it. */
+  takeAllWaiting(): LinkRequest[] {
+    return this.#waiting.takeAll()
+  }
+
   /** Starts to connect, if nothing is under way. */
   connect(): void {
+    if (this.#isHeld) return
     if (this.#phase === 'down' && this.#backOff === undefined) void this.#dial()
   }
 
@@ -131,9 +187,7 @@ export class ShardLink {
     if (this.#phase === 'stopped') return
     this.#disconnect(reason)
     this.#phase = 'stopped'
-    const waiting = this.#unsent.extract(() => true)
-    waiting.push(...this.#paused.extract(() => true))
-    for (const request of waiting) request.failed(reason, false)
+    for (const request of this.#waiting.extract(() => true)) request.failed(reason, false)
     this.#inFlight.expireDoomed()
   }
 
@@ -201,8 +255,7 @@ export class ShardLink {
     this.#latest = incarnation
     this.#inFlight.greeted()
     if (this.#phase !== 'greeting') return
-    const isRestored = this.#restored !== undefined && sameIncarnation(this.#restored, incarnation)
-    if (isRestored || this.buffer.length === 0) {
+    if (!this.#restoration.isNeeded(incarnation)) {
       this.#open(incarnation)
       return
     }
@@ -211,29 +264,23 @@ export class ShardLink {
       'the shard restarted: replaying what it may have forgotten'
     )
     this.#phase = 'replaying'
-    this.#replay = new Replay(this.buffer.entries(), this.#greetedAt, {
-      send: request => {
-        this.#unsentReplay.push(request)
-        this.#pump()
-      },
+    this.#restoration.begin(this.#greetedAt, {
+      pump: () => this.#pump(),
       done: () => this.#open(incarnation),
       refused: error => this.#replayRefused(error)
     })
-    this.#replay.start()
   }
 
   /** It is tried again for as long as it takes: what is in the buffer is nowhere else. */
   #replayRefused(error: Error): void {
     const trouble = `it cannot take back what it forgot when it restarted: ${error.message}`
-    if (this.#trouble !== trouble) this.#context.log.warn({ node: this.node }, trouble)
-    this.#trouble = trouble
+    if (this.trouble !== trouble) this.#context.log.warn({ node: this.node }, trouble)
+    this.#restoration.trouble = trouble
     this.#reset(error)
   }
 
   #open(incarnation: Incarnation): void {
-    this.#restored = incarnation
-    this.#trouble = undefined
-    this.#replay = undefined
+    this.#restoration.done(incarnation)
     this.#phase = 'open'
     this.#failures = 0
     this.#pump()
@@ -265,7 +312,7 @@ export class ShardLink {
   }
 
   #pump(): void {
-    const queue = this.#phase === 'replaying' ? this.#unsentReplay : this.#unsent
+    const queue = this.#phase === 'replaying' ? this.#restoration.unsent : this.#waiting.unsent
     const { phase } = this
     if (phase !== 'open' && phase !== 'replaying') return
     while (!this.#isFull() && this.#phase === phase) {
@@ -292,46 +339,8 @@ export class ShardLink {
     }
     this.#inFlight.answered(answer.requestId, request)
     if (answer.status === Status.ok) request.answered(answer)
-    else this.#refused(request, answer)
-    if (this.#unsent.length > 0 || this.#phase === 'replaying') this.#pump()
-  }
-
-  #refused(request: LinkRequest, answer: Answer): void {
-    switch (answer.status) {
-      case Status.staleToken:
-        this.#context.fence(this.node, answer.tokenCounter)
-        request.failed(this.#context.stopReason(), false)
-        return
-      case Status.busy:
-        this.#pause(request, Math.min(answer.retryAfterMs, BUSY_PAUSE_MAX_MS), false)
-        return
-      case Status.noChunk:
-      case Status.moved:
-        if (this.#phase !== 'open' || this.#hasAskedLongEnough(request)) break
-        this.#pause(request, REROUTE_PAUSE_MS, true)
-        return
-      default:
-        break
-    }
-    if (request.op === Op.hello) this.#reset(faultOf(answer, this.node))
-    else request.failed(faultOf(answer, this.node), false)
-  }
-
-  /** Asks again after a pause; keeps its place in the order of its blocks, not of the link. */
-  #pause(request: LinkRequest, pauseMs: number, isLost: boolean): void {
-    const { random } = this.#context
-    const replay = this.#replay
-    const again = (): void => {
-      if (request.op === Op.hello) this.#reset(new ShoalError({ code: 'CLOSED' }, 'busy'))
-      else if (isLost) this.#context.reroute(request, this)
-      else if (replay === undefined) this.submit(request)
-      else if (replay === this.#replay) {
-        this.#unsentReplay.push(request)
-        this.#pump()
-      }
-    }
-    const jittered = Math.max(1, pauseMs) * (0.75 + random.fraction() / 2)
-    this.#paused.add(request, jittered, again)
+    else this.#refusals.refused(request, answer)
+    if (this.#waiting.unsent.length > 0 || this.#phase === 'replaying') this.#pump()
   }
 
   #reset(reason: Error): void {
@@ -356,17 +365,14 @@ export class ShardLink {
     const channel = this.#channel
     this.#channel = undefined
     channel?.close(reason)
-    this.#replay?.cancel()
-    this.#replay = undefined
-    this.#unsentReplay.extract(() => true)
-    this.#unsent.putFirst(this.#inFlight.unanswered().filter(isKept))
+    this.#restoration.cancel()
+    this.#waiting.unsent.putFirst(this.#inFlight.unanswered().filter(isKept))
   }
 
   #expire(nowMs: number): void {
     const isOld = (request: LinkRequest): boolean =>
       isKept(request) && this.isTooOld(request, nowMs)
-    const old = this.#unsent.extract(isOld)
-    old.push(...this.#inFlight.extract(isOld), ...this.#paused.extract(isOld))
+    const old = [...this.#waiting.extract(isOld), ...this.#inFlight.extract(isOld)]
     if (old.length === 0) return
     const { ioTimeoutMs } = this.#context.options
     const error = new ShoalError(
@@ -377,13 +383,4 @@ export class ShardLink {
     // A greater session settles at the shard what was given up here.
     if (this.#inFlight.hasDoomed && this.#phase === 'open') this.#reset(error)
   }
-
-  #hasAskedLongEnough(request: LinkRequest): boolean {
-    return this.#heardAt - request.startedAt > this.#context.options.ioTimeoutMs
-  }
-}
-
-/** Hellos, pings and replays belong to their connection; everything else outlives it. */
-function isKept(request: LinkRequest): boolean {
-  return request.isOfConnection !== true
 }

@@ -34,8 +34,11 @@ export interface SilentNode {
 
 export interface Attachment extends BlockDevice {
   readonly volume: VolumeId
+  /** The present one: a new one is taken if a mover came between. */
   readonly token: Token
   readonly since: number
+  /** Told of every new token, once the attachment goes on under it. */
+  onToken: (listener: (token: Token) => void) => void
   state: () => AttachmentState
   /** Why the state is fenced or failed, in words. */
   reason: () => string | undefined

@@ -1,28 +1,37 @@
-/** What drives handoffs, as the moves above it and the copier below it see it. Plain types. */
+/** Handoffs as the rest of a node uses them. Implemented by handoffs.ts. */
 import type { ChunkKey, NodeId } from '../../protocols/ids.ts'
 
 export interface HandoffWish {
   readonly chunk: ChunkKey
   readonly to: NodeId
+  /** Aborted: stops what is not committed. */
   readonly signal: AbortSignal
   readonly onProgress: (progress: HandoffProgress) => void
 }
 
 export interface HandoffProgress {
   readonly phase: 'offering' | 'copying' | 'cutover' | 'releasing'
+  /** Allocated bytes of the chunk when it began, and how many of them are at the target. */
   readonly totalBytes: number
   readonly sentBytes: number
 }
 
 export type HandoffEnd =
-  | { readonly is: 'passed'; readonly bytes: number; readonly pauseMs: number }
+  | {
+      readonly is: 'passed'
+      /** Sent, changed blocks counted each time. */
+      readonly bytes: number
+      /** From the first refused change to the moment in which the target served. */
+      readonly pauseMs: number
+    }
   | { readonly is: 'failed'; readonly why: string; readonly mayRetry: boolean }
 
 export interface Handoffs {
-  /** Passes one replica on. Never rejects. */
+  /** Passes one replica that is held here to another node. Never rejects. */
   pass: (wish: HandoffWish) => Promise<HandoffEnd>
-  /** Handoffs in flight here, either role. */
   counts: () => { readonly sending: number; readonly receiving: number }
+  /** What stands in the way of a handoff that must be finished, in words. */
+  problems: () => string[]
   close: () => Promise<void>
 }
 

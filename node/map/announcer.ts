@@ -7,12 +7,12 @@
  */
 import type { MeshRecord } from '../../crdt/mesh-document.ts'
 import { meshRules, nameRecord, nodeRecord } from '../../crdt/mesh-document.ts'
-import type { NodeEntry, Tombstone } from '../../crdt/types.ts'
+import type { NodeEntry, PlacementClaim, Tombstone } from '../../crdt/types.ts'
 import type { VolumeRecord } from '../../crdt/volume-document.ts'
 import { volumeRules } from '../../crdt/volume-document.ts'
 import { assert } from '../../protocols/assert.ts'
-import type { NodeId, PlacementEpoch, Token, VolumeId } from '../../protocols/ids.ts'
-import { isName, isVolumeId } from '../../protocols/ids.ts'
+import type { NodeId, PlacementEpoch, Token, VolumeId, VolumeSpec } from '../../protocols/ids.ts'
+import { isName, isVolumeId, NO_TOKEN } from '../../protocols/ids.ts'
 import { MAX_MAP_SESSION_RECORDS } from '../limits.ts'
 import type { Clock } from '../ports.ts'
 import type { Documents } from './documents.ts'
@@ -69,6 +69,15 @@ export class Announcer implements Announcements {
     const generation = this.#options.documents.volumeView(id)?.spec.generation ?? 0
     const { from, to, nodes, epoch } = run
     this.#addToVolume(id, { kind: 'layout', from, to, generation, nodes, epoch })
+  }
+
+  announceClaims(spec: VolumeSpec, sizeBytes: number, claims: readonly PlacementClaim[]): void {
+    if (this.#options.documents.volumeView(spec.id) === undefined) {
+      const epoch = { token: NO_TOKEN, counter: 0 }
+      this.#addToVolume(spec.id, { kind: 'spec', spec })
+      this.#addToVolume(spec.id, { kind: 'size', sizeBytes, epoch })
+    }
+    for (const claim of claims) this.#addToVolume(spec.id, { kind: 'claim', ...claim })
   }
 
   announceHolder(id: VolumeId, token: Token, node: NodeId, since: number): void {

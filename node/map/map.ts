@@ -10,10 +10,16 @@
  */
 
 import type { AcceptsRevocation } from '../../crdt/mesh-document.ts'
-import type { MeshView, NodeEntry, Tombstone, VolumeView } from '../../crdt/types.ts'
+import type {
+  MeshView,
+  NodeEntry,
+  PlacementClaim,
+  Tombstone,
+  VolumeView
+} from '../../crdt/types.ts'
 import { assert } from '../../protocols/assert.ts'
 import { messageOf } from '../../protocols/fault.ts'
-import type { NodeId, PlacementEpoch, Token, VolumeId } from '../../protocols/ids.ts'
+import type { NodeId, PlacementEpoch, Token, VolumeId, VolumeSpec } from '../../protocols/ids.ts'
 import { isVolumeId } from '../../protocols/ids.ts'
 import type { Change, DocumentName } from '../../protocols/map-sync/messages.ts'
 import { MAP_SYNC_INTERVAL_MS, TOMBSTONE_RETENTION_MS } from '../limits.ts'
@@ -184,6 +190,11 @@ class MapNode implements ShardMap {
   announceLayout(id: VolumeId, run: Parameters<ShardMap['announceLayout']>[1]): void {
     this.#asked.add(id)
     this.#announcer.announceLayout(id, run)
+  }
+
+  announceClaims(spec: VolumeSpec, sizeBytes: number, claims: readonly PlacementClaim[]): void {
+    this.#asked.add(spec.id)
+    this.#announcer.announceClaims(spec, sizeBytes, claims)
   }
 
   announceHolder(id: VolumeId, token: Token, node: NodeId, since: number): void {

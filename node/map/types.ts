@@ -1,5 +1,11 @@
 /** The shard map as the daemon uses it: views to read, announcements to make, changes to follow. */
-import type { MeshView, NodeEntry, Tombstone, VolumeView } from '../../crdt/types.ts'
+import type {
+  MeshView,
+  NodeEntry,
+  PlacementClaim,
+  Tombstone,
+  VolumeView
+} from '../../crdt/types.ts'
 import type { NodeId, PlacementEpoch, Token, VolumeId, VolumeSpec } from '../../protocols/ids.ts'
 
 export interface NewVolume {
@@ -42,6 +48,8 @@ export interface ShardMap {
       epoch: PlacementEpoch
     }
   ) => void
+  /** Who holds these chunks now; says what the volume is, too, if the map does not know it. */
+  announceClaims: (spec: VolumeSpec, sizeBytes: number, claims: readonly PlacementClaim[]) => void
   announceHolder: (id: VolumeId, token: Token, node: NodeId, since: number) => void
   announceDelete: (tombstone: Tombstone) => void
   announceRevocation: (peer: NodeId, signed: Uint8Array) => void

@@ -151,7 +151,10 @@ class NodeMoves implements Moves {
 
   async close(): Promise<void> {
     this.#drain.close()
-    await this.#queue.close()
+    const closing = this.#queue.close()
+    // Whoever waits for its turn to copy learns that it is over.
+    this.#parts.pacer.close()
+    await closing
     await this.#file.save()
   }
 

@@ -1,7 +1,7 @@
 /** The answers of a shard, and the one table from the store's faults to the statuses of the wire. */
 import { isFault } from '../../protocols/fault.ts'
-import type { Incarnation, NodeId } from '../../protocols/ids.ts'
-import type { Answer, Request } from '../../protocols/shard-io/messages.ts'
+import type { Incarnation } from '../../protocols/ids.ts'
+import type { Answer, MovedTo, Request } from '../../protocols/shard-io/messages.ts'
 import { Status } from '../../protocols/shard-io/messages.ts'
 import type { ReadResult } from '../storage/types.ts'
 
@@ -19,7 +19,8 @@ export function plainAnswer(request: Request, status: Status): Answer {
     crcs: NO_WORDS,
     data: NO_DATA,
     runs: NO_WORDS,
-    incarnation: undefined
+    incarnation: undefined,
+    movedTo: undefined
   }
 }
 
@@ -34,7 +35,8 @@ export function readAnswer(request: Request, result: ReadResult): Answer {
     crcs: result.crcs,
     data: result.data,
     runs: NO_WORDS,
-    incarnation: undefined
+    incarnation: undefined,
+    movedTo: undefined
   }
 }
 
@@ -50,8 +52,8 @@ export function staleAnswer(request: Request, tokenCounter: number): Answer {
   return { ...plainAnswer(request, Status.staleToken), tokenCounter }
 }
 
-export function movedAnswer(request: Request, to: NodeId): Answer {
-  return { ...plainAnswer(request, Status.moved), data: Buffer.from(to) }
+export function movedAnswer(request: Request, movedTo: MovedTo): Answer {
+  return { ...plainAnswer(request, Status.moved), movedTo }
 }
 
 export function busyAnswer(request: Request, retryAfterMs: number): Answer {

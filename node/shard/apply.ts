@@ -4,7 +4,8 @@
  * when the store has settled.
  *
  * Invariants: what reaches the store lies inside a run held at exactly the request's epoch; data
- * reaches it only with matching checksums; each request that begins settles once, and is answered
+ * reaches it only with matching checksums; a change of a tracked chunk marks its blocks before the
+ * store gets it, and none of a frozen chunk gets there; each request that begins settles once, and is answered
  * once or, if its stream was closed, not at all.
  */
 import { assert } from '../../protocols/assert.ts'
@@ -12,13 +13,15 @@ import { firstBadBlock } from '../../protocols/checksum.ts'
 import { messageOf } from '../../protocols/fault.ts'
 import { compareEpochs } from '../../protocols/ids.ts'
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
-import { findReleased, findRun } from '../../protocols/shard-control/runs.ts'
+import { findReceiving, findReleased, findRun } from '../../protocols/shard-control/runs.ts'
 import type { Answer, Request } from '../../protocols/shard-io/messages.ts'
 import { Flag, Op, Status } from '../../protocols/shard-io/messages.ts'
 import { columnBytes } from '../../protocols/stripe/map.ts'
+import { FROZEN_RETRY_MS } from '../limits.ts'
 import type { Clock, Log } from '../ports.ts'
-import type { ChunkStore, ReadResult } from '../storage/types.ts'
+import type { ChunkStore, ReadResult, ShardRecord } from '../storage/types.ts'
 import {
+  busyAnswer,
   faultAnswer,
   mapAnswer,
   movedAnswer,
@@ -26,8 +29,10 @@ import {
   readAnswer,
   staleAnswer
 } from './answers.ts'
+import type { ClientLoadMeter } from './client-load.ts'
 import type { Connection } from './connection.ts'
 import { bytesOf } from './connection.ts'
+import type { HeatMeter } from './heat.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { ShardVolume } from './volume.ts'
 
@@ -35,6 +40,8 @@ export interface ApplierOptions {
   readonly store: ChunkStore
   readonly clock: Clock
   readonly log: Log
+  readonly load: ClientLoadMeter
+  readonly heat: HeatMeter
   readonly scheduler: () => Scheduler
   /** The connection broke a rule that only a faulty peer breaks. */
   readonly violation: (connection: Connection, what: string) => void
@@ -54,10 +61,11 @@ export class Applier {
     this.#options = options
   }
 
-  apply(connection: Connection, request: Request): void {
+  apply(connection: Connection, request: Request, arrivedAtMs: number): void {
     const { volume } = connection
     assert(volume !== undefined, 'an open connection has a volume')
-    if (!volume.begins(connection.number)) {
+    const era = volume.begins(connection.number)
+    if (era === undefined) {
       connection.answer(staleAnswer(request, volume.greatest.counter))
       return
     }
@@ -67,7 +75,7 @@ export class Applier {
     const settle = (answer: Answer | undefined): void => {
       scheduler.settled(bytes)
       try {
-        volume.settled(connection.number)
+        volume.settled(connection.number, era)
         if (answer !== undefined) connection.answer(answer)
       } catch (error) {
         this.#options.failed(connection, error)
@@ -76,22 +84,32 @@ export class Applier {
     }
     let started: Promise<Outcome> | Answer
     try {
-      started = this.#start(connection, volume, request)
+      started = this.#start(connection, volume, request, arrivedAtMs)
     } catch (error) {
       settle(this.#fail(volume, request, error))
       return
     }
     if (started instanceof Promise) {
+      const { load, clock } = this.#options
+      const answered = (answer: Answer | undefined): void => {
+        load.note(arrivedAtMs, clock.monotonicMs(), bytes)
+        settle(answer)
+      }
       // Neither throws: this promise has nobody behind it.
       started.then(
-        outcome => settle(this.#succeed(volume, request, outcome)),
-        (error: unknown) => settle(this.#fail(volume, request, error))
+        outcome => answered(this.#succeed(volume, request, outcome)),
+        (error: unknown) => answered(this.#fail(volume, request, error))
       )
     } else settle(started)
   }
 
   /** The store's promise, or the answer of a request that must not or need not reach it. */
-  #start(connection: Connection, volume: ShardVolume, request: Request): Promise<Outcome> | Answer {
+  #start(
+    connection: Connection,
+    volume: ShardVolume,
+    request: Request,
+    arrivedAtMs: number
+  ): Promise<Outcome> | Answer {
     const { record } = volume
     if (record === undefined) return plainAnswer(request, Status.noChunk)
     const { op, chunk, offsetBytes, lengthBytes } = request
@@ -99,11 +117,8 @@ export class Applier {
     // A read of nothing is the holder's sign of life.
     if (op === Op.read && lengthBytes === 0) return plainAnswer(request, Status.ok)
     const run = findRun(volume.index, chunk)
-    if (run === undefined || compareEpochs(run.epoch, request.epoch) !== 0) {
-      const released = run === undefined ? findReleased(record.released, chunk) : undefined
-      if (released !== undefined) return movedAnswer(request, released.to)
-      return plainAnswer(request, Status.noChunk)
-    }
+    if (run === undefined) return notHeld(request, record)
+    if (compareEpochs(run.epoch, request.epoch) !== 0) return plainAnswer(request, Status.noChunk)
     if (offsetBytes + lengthBytes > columnBytes(record.spec, chunk.column)) {
       this.#options.violation(connection, 'a range beyond the end of its chunk')
       return plainAnswer(request, Status.ioError)
@@ -112,6 +127,12 @@ export class Applier {
     if (op === Op.write && firstBadBlock(request.data, request.crcs) !== -1) {
       return plainAnswer(request, Status.badChecksum)
     }
+    const watch = volume.watches.find(chunk)
+    if (watch !== undefined && isChange(op)) {
+      if (watch.frozenBy.size > 0) return busyAnswer(request, FROZEN_RETRY_MS)
+      watch.dirty?.mark(offsetBytes / BLOCK_BYTES, lengthBytes / BLOCK_BYTES)
+    }
+    this.#options.heat.touch(volume.heat, chunk, arrivedAtMs)
     return this.#call(request)
   }
 
@@ -187,4 +208,17 @@ export class Applier {
       'a request failed'
     )
   }
+}
+
+/** A chunk on its way here is nobody's yet; one that was passed on is where its last handoff says. */
+function notHeld(request: Request, record: ShardRecord): Answer {
+  const { chunk } = request
+  const isComing = findReceiving(record.receiving, chunk) !== undefined
+  const released = isComing ? undefined : findReleased(record.released, chunk)
+  if (released === undefined) return plainAnswer(request, Status.noChunk)
+  return movedAnswer(request, { node: released.to, epoch: released.run.epoch })
+}
+
+function isChange(op: Op): boolean {
+  return op === Op.write || op === Op.trim || op === Op.zero
 }

@@ -46,11 +46,15 @@ export class Connection {
   volume: ShardVolume | undefined
   token: Token | undefined
   session = 0
+  /** Monotonic ms of the last arrival; requests of one read share it. */
+  arrivedAtMs = 0
   /** Round robin: the cost that this connection may still spend in its turn. */
   deficit = 0
   /** It stands in the scheduler's ring. */
   isInRing = false
   #queue: Request[] = []
+  /** When each of the queue arrived. */
+  #arrivals: number[] = []
   #next = 0
   #queuedBytes = 0
   #isBlocked = false
@@ -84,12 +88,18 @@ export class Connection {
   enqueue(request: Request): void {
     assert(this.at === 'waiting' || this.at === 'open', 'only a greeted connection has a queue')
     this.#queue.push(request)
+    this.#arrivals.push(this.arrivedAtMs)
     this.#queuedBytes += bytesOf(request)
     this.#balance()
   }
 
   head(): Request | undefined {
     return this.#queue[this.#next]
+  }
+
+  /** When the head of the queue arrived. */
+  headArrivedAtMs(): number {
+    return this.#arrivals[this.#next] ?? this.arrivedAtMs
   }
 
   dequeue(): Request {
@@ -99,9 +109,11 @@ export class Connection {
     this.#queuedBytes -= bytesOf(request)
     if (this.#next === this.#queue.length) {
       this.#queue.length = 0
+      this.#arrivals.length = 0
       this.#next = 0
     } else if (this.#next >= STREAM_QUEUE_REQUESTS) {
       this.#queue = this.#queue.slice(this.#next)
+      this.#arrivals = this.#arrivals.slice(this.#next)
       this.#next = 0
     }
     this.#balance()
@@ -112,6 +124,7 @@ export class Connection {
   discardQueue(): Request[] {
     const discarded = this.#queue.slice(this.#next)
     this.#queue = []
+    this.#arrivals = []
     this.#next = 0
     this.#queuedBytes = 0
     this.#balance()

@@ -3,50 +3,49 @@
  * the admission, and answered, in this order. Calls that may change the same volume wait for each
  * other; reads of its state do not wait.
  *
- * Invariants: nothing is answered as granted before the store said that it is durable; an open is
- * answered only after everything admitted under an older token was applied or discarded; a member
- * opens for itself alone, and detaches only what it opened.
+ * Invariants: nothing is answered as granted before the store said that it is durable; an open or a
+ * mover is answered only after everything admitted under an older token was applied or discarded; a
+ * member opens and moves for itself alone, and detaches only what it was granted.
  */
 import { assert } from '../../protocols/assert.ts'
 import { isFault, messageOf } from '../../protocols/fault.ts'
 import type { NodeId, VolumeId } from '../../protocols/ids.ts'
 import { compareTokens } from '../../protocols/ids.ts'
 import { MAX_WAITING_OPENS } from '../../protocols/limits.ts'
-import type { Decision } from '../../protocols/shard-control/grants.ts'
-import { decide, stale } from '../../protocols/shard-control/grants.ts'
+import type { Changing, Decision, ShardHead } from '../../protocols/shard-control/grants.ts'
+import { decide, isMoved, stale } from '../../protocols/shard-control/grants.ts'
 import type { ControlAnswer, ControlRequest } from '../../protocols/shard-control/messages.ts'
 import { findRun } from '../../protocols/shard-control/runs.ts'
 import {
   MIN_FREE_FOR_SHARD_BYTES,
-  SHARD_CALLS_WAITING,
   SHARD_DIGESTS_RUNNING,
-  SHARD_DIGESTS_WAITING,
-  SHARDS_PER_NODE
+  SHARD_DIGESTS_WAITING
 } from '../limits.ts'
 import type { Clock, Log } from '../ports.ts'
 import type { ChunkStore } from '../storage/types.ts'
+import type { VolumeTurns } from './turns.ts'
 import { Turns } from './turns.ts'
 import type { ShardVolume } from './volume.ts'
 import type { Volumes } from './volumes.ts'
+import { FULL } from './volumes.ts'
 
 export interface ControlDeskOptions {
   readonly store: ChunkStore
   readonly volumes: Volumes
+  readonly turns: VolumeTurns
   readonly clock: Clock
   readonly log: Log
   readonly outOfService: () => string | undefined
+  readonly holderTimeoutMs: number
 }
 
-type Query = Extract<ControlRequest, { call: 'query' }>
 type Digest = Extract<ControlRequest, { call: 'digest' }>
-type Changing = Exclude<ControlRequest, Query | Digest>
 
 const MAX_WHY_CHARS = 500
 const BUSY = 'too many calls wait already'
 
 export class ControlDesk {
   readonly #options: ControlDeskOptions
-  readonly #turns = new Map<VolumeId, Turns>()
   readonly #digests = new Turns(SHARD_DIGESTS_RUNNING, SHARD_DIGESTS_WAITING)
 
   constructor(options: ControlDeskOptions) {
@@ -73,14 +72,12 @@ export class ControlDesk {
 
   async #change(request: Changing, from: NodeId | undefined): Promise<ControlAnswer> {
     const id = request.call === 'create' ? request.spec.id : request.volume
-    const turns = this.#turns.get(id) ?? new Turns(1, SHARD_CALLS_WAITING)
-    this.#turns.set(id, turns)
-    const done = await turns.take(() => this.#decideAndSave(id, request, from))
-    if (turns.isIdle) this.#turns.delete(id)
+    const { turns } = this.#options
+    const done = await turns.take(id, () => this.#decideAndSave(id, request, from))
     if (done === undefined) return failed(BUSY)
     if ('is' in done) return done
     if (request.call === 'detach') return { is: 'done' }
-    if (request.call !== 'open') return this.#state(done)
+    if (request.call !== 'open' && request.call !== 'mover') return this.#state(done)
     // Outside the turn: a later call may raise the token while this one waits for older requests.
     if (done.waitingOpens >= MAX_WAITING_OPENS) return failed(BUSY)
     const isGranted = await done.open(request.token)
@@ -94,43 +91,44 @@ export class ControlDesk {
     request: Changing,
     from: NodeId | undefined
   ): Promise<ShardVolume | ControlAnswer> {
-    const { store, volumes } = this.#options
+    const { store, volumes, clock } = this.#options
     const decision = this.#decide(id, request, from)
     if (decision.do === 'answer') return decision.answer
     if (decision.do === 'remove') return this.#remove(id, decision)
     if (decision.do === 'save') {
       await store.saveShard(decision.head)
-      const volume = volumes.get(id)
-      if (volume === undefined) volumes.add(decision.head)
-      else volume.adopt(decision.head)
+      volumes.adopt(decision.head)
     }
     const volume = volumes.get(id)
     assert(volume !== undefined, 'a saved shard has its volume')
-    if (request.call === 'open') volume.heardAtMs = this.#options.clock.monotonicMs()
+    if (request.call === 'open') volume.heardAtMs = clock.monotonicMs()
     return volume
   }
 
   #decide(id: VolumeId, request: Changing, from: NodeId | undefined): Decision {
-    const { store, volumes } = this.#options
-    const head = volumes.get(id)?.record
-    if (from !== undefined && request.call === 'open' && request.holder.node !== from) {
-      return { do: 'answer', answer: failed('a member opens a volume for itself alone') }
+    const { store, volumes, clock, holderTimeoutMs } = this.#options
+    const volume = volumes.get(id)
+    const head = volume?.record
+    if (from !== undefined && callerOf(request, from) !== from) {
+      return { do: 'answer', answer: failed('a member takes a volume for itself alone') }
     }
-    if (request.call === 'create' && head === undefined) {
-      if (volumes.all().length >= SHARDS_PER_NODE) {
-        return { do: 'answer', answer: failed('the node holds as many shards as it may') }
-      }
+    if (request.call === 'create' && head === undefined && volumes.isFull) {
+      return { do: 'answer', answer: failed(FULL) }
     }
+    const nowMs = clock.monotonicMs()
     const known = {
       head,
       removedAt: store.removedAt(id),
       availableBytes: store.space().availableBytes,
-      wantedBytes: MIN_FREE_FOR_SHARD_BYTES
+      wantedBytes: MIN_FREE_FOR_SHARD_BYTES,
+      holderSilentMs: volume?.holderSilentMs(nowMs) ?? 0,
+      holderTimeoutMs,
+      moverAgeMs: nowMs - (volume?.moverAtMs ?? nowMs)
     }
     const decision = decide(known, request)
     const isDetach = request.call === 'detach' && decision.do === 'save'
-    if (isDetach && from !== undefined && head?.holder?.node !== from) {
-      return { do: 'answer', answer: failed('only its holder detaches a volume') }
+    if (isDetach && head !== undefined && from !== undefined && ownerOf(head) !== from) {
+      return { do: 'answer', answer: failed('only who was granted the token detaches') }
     }
     return decision
   }
@@ -207,6 +205,16 @@ export class ControlDesk {
   #noSpace(): ControlAnswer {
     return { is: 'no-space', availableBytes: this.#options.store.space().availableBytes }
   }
+}
+
+function callerOf(request: Changing, from: NodeId): NodeId {
+  if (request.call === 'open') return request.holder.node
+  return request.call === 'mover' ? request.mover.node : from
+}
+
+/** To whose node the greatest token was granted. */
+function ownerOf(head: ShardHead): NodeId | undefined {
+  return isMoved(head) ? head.mover?.node : head.holder?.node
 }
 
 function failed(why: string): ControlAnswer {

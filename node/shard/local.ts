@@ -83,6 +83,7 @@ class Local implements LocalConnection, Sink {
   #deliver(): void {
     const requests = this.#inbox
     this.#inbox = []
+    this.#reception.arrived(this.#connection)
     for (const request of requests) {
       if (request.op !== Op.hello && this.#connection.isFarBeyond(LOCAL_QUEUE_FACTOR)) {
         this.answer(busyAnswer(request, LOCAL_BUSY_RETRY_MS))

@@ -77,6 +77,11 @@ export class Reception {
     return connection
   }
 
+  /** Something is about to be received: the requests up to the next call share this time. */
+  arrived(connection: Connection): void {
+    connection.arrivedAtMs = this.#options.clock.monotonicMs()
+  }
+
   /** One request, in the order of arrival. Call `offer` of the scheduler after the last of a batch. */
   receive(connection: Connection, request: Request): void {
     if (connection.at === 'closed') return
@@ -92,11 +97,11 @@ export class Reception {
     else connection.enqueue(request)
   }
 
-  /** Something of the seated stream arrived: its holder lives. */
+  /** Something of the seated stream has arrived: its holder lives. */
   heard(connection: Connection): void {
     const { volume } = connection
     if (volume === undefined || connection.at === 'stale' || connection.at === 'closed') return
-    volume.heardAtMs = this.#options.clock.monotonicMs()
+    volume.heardAtMs = connection.arrivedAtMs
   }
 
   violation(connection: Connection, what: string): void {

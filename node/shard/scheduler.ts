@@ -14,7 +14,7 @@ import type { Connection } from './connection.ts'
 import { bytesOf, costOf } from './connection.ts'
 
 export class Scheduler {
-  readonly #dispatch: (connection: Connection, request: Request) => void
+  readonly #dispatch: (connection: Connection, request: Request, arrivedAtMs: number) => void
   #ring: Connection[] = []
   #inFlightRequests = 0
   #inFlightBytes = 0
@@ -22,7 +22,7 @@ export class Scheduler {
   /** The connection at the head of the ring has had the quantum of its turn. */
   #isTurnBegun = false
 
-  constructor(dispatch: (connection: Connection, request: Request) => void) {
+  constructor(dispatch: (connection: Connection, request: Request, arrivedAtMs: number) => void) {
     this.#dispatch = dispatch
   }
 
@@ -81,7 +81,8 @@ export class Scheduler {
       if (cost > connection.deficit) break
       if (!this.#hasRoom(bytesOf(request))) return false
       connection.deficit -= cost
-      this.#dispatch(connection, connection.dequeue())
+      const arrivedAtMs = connection.headArrivedAtMs()
+      this.#dispatch(connection, connection.dequeue(), arrivedAtMs)
     }
     this.#ring.shift()
     this.#isTurnBegun = false

@@ -16,17 +16,27 @@ import {
   SHARD_CONTROL_PROTOCOL
 } from '../../protocols/shard-control/messages.ts'
 import { SHARD_IO_PROTOCOL } from '../../protocols/shard-io/messages.ts'
-import { SHARD_STREAMS, SHARD_STREAMS_PER_PEER } from '../limits.ts'
+import { DEFAULT_HOLDER_TIMEOUT_MS, SHARD_STREAMS, SHARD_STREAMS_PER_PEER } from '../limits.ts'
 import type { ByteStream, Clock, Log, Network } from '../ports.ts'
 import type { Rpc } from '../rpc/types.ts'
 import type { ChunkStore } from '../storage/types.ts'
 import { Applier } from './apply.ts'
+import { ClientLoadMeter } from './client-load.ts'
 import { ControlDesk } from './control.ts'
+import { HeatMeter } from './heat.ts'
 import { connectLocal } from './local.ts'
 import { Reception } from './reception.ts'
+import { Replicas } from './replicas.ts'
 import { Scheduler } from './scheduler.ts'
 import { serveStream } from './stream.ts'
-import type { LocalConnection, ShardServer, ShardServerStats, ShardStats } from './types.ts'
+import { VolumeTurns } from './turns.ts'
+import type {
+  LocalConnection,
+  ReplicaDesk,
+  ShardServer,
+  ShardServerStats,
+  ShardStats
+} from './types.ts'
 import type { ShardVolume } from './volume.ts'
 import { Volumes } from './volumes.ts'
 
@@ -37,6 +47,8 @@ export interface ShardServerOptions {
   readonly clock: Clock
   readonly log: Log
   readonly self: NodeId
+  /** A holder that was not heard for so long is taken for gone: movers may have the volume. */
+  readonly holderTimeoutMs?: number | undefined
 }
 
 /** Serves at once, under both protocols. The store stays the caller's: close it after the server. */
@@ -45,6 +57,7 @@ export function createShardServer(options: ShardServerOptions): ShardServer {
 }
 
 class Server implements ShardServer {
+  readonly replicas: ReplicaDesk
   readonly #options: ShardServerOptions
   readonly #volumes: Volumes
   readonly #scheduler: Scheduler
@@ -56,22 +69,26 @@ class Server implements ShardServer {
     this.#options = options
     const { store, network, rpc, clock, log } = options
     const outOfService = () => this.#outOfService
+    const load = new ClientLoadMeter()
+    const heat = new HeatMeter(clock.monotonicMs())
     const applier = new Applier({
       store,
       clock,
       log,
+      load,
+      heat,
       scheduler: () => this.#scheduler,
       violation: (connection, what) => this.#reception.violation(connection, what),
       failed: (connection, error) => this.#reception.failed(connection, error)
     })
-    this.#scheduler = new Scheduler((connection, request) => {
+    this.#scheduler = new Scheduler((connection, request, arrivedAtMs) => {
       try {
-        applier.apply(connection, request)
+        applier.apply(connection, request, arrivedAtMs)
       } catch (error) {
         this.#reception.failed(connection, error)
       }
     })
-    this.#volumes = new Volumes(store, clock, (volume, effect) =>
+    this.#volumes = new Volumes(store, clock, heat, (volume, effect) =>
       this.#reception.carryOut(volume, effect)
     )
     this.#reception = new Reception({
@@ -82,7 +99,18 @@ class Server implements ShardServer {
       scheduler: this.#scheduler,
       outOfService
     })
-    this.#desk = new ControlDesk({ store, volumes: this.#volumes, clock, log, outOfService })
+    const shared = { store, volumes: this.#volumes, turns: new VolumeTurns(), clock, outOfService }
+    this.replicas = new Replicas({
+      ...shared,
+      load,
+      heat,
+      disconnect: (volume, why) => this.#disconnect(why, volume)
+    })
+    this.#desk = new ControlDesk({
+      ...shared,
+      log,
+      holderTimeoutMs: options.holderTimeoutMs ?? DEFAULT_HOLDER_TIMEOUT_MS
+    })
     if (store.failure !== undefined) this.#fail(store.failure)
     store.onFailure(error => this.#fail(error))
     network.handle(SHARD_IO_PROTOCOL, stream => this.#accept(stream))
@@ -147,7 +175,12 @@ class Server implements ShardServer {
   /** Nothing in flight is answered any more: gateways send again to the next incarnation. */
   #stop(why: string): void {
     this.#outOfService ??= why
+    this.#disconnect(why)
+  }
+
+  #disconnect(why: string, id?: VolumeId): void {
     for (const connection of this.#reception.all()) {
+      if (id !== undefined && connection.volume?.id !== id) continue
       this.#reception.abort(connection, new Error(why))
     }
   }

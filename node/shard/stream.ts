@@ -37,6 +37,7 @@ export function serveStream(
     // Bytes behind a violation are nobody's.
     if (connection.at === 'closed') return
     reception.guard(connection, () => {
+      reception.arrived(connection)
       reader.push(bytes)
       reception.heard(connection)
       scheduler.offer(connection)

@@ -1,7 +1,11 @@
 /** The shard server as the daemon and the gateway see it. Implemented by server.ts. */
-import type { NodeId, VolumeId } from '../../protocols/ids.ts'
+import type { DirtyBlocks } from '../../protocols/handoff/dirty-blocks.ts'
+import type { ChunkKey, HandoffId, NodeId, VolumeId } from '../../protocols/ids.ts'
+import type { ShardHead } from '../../protocols/shard-control/grants.ts'
 import type { ControlAnswer, ControlRequest } from '../../protocols/shard-control/messages.ts'
 import type { Answer, Request } from '../../protocols/shard-io/messages.ts'
+import type { ClientLoad } from './client-load.ts'
+import type { ChunkHeat } from './heat.ts'
 
 export interface ShardServer {
   /**
@@ -14,9 +18,47 @@ export interface ShardServer {
   /** Answers nothing but refusals from now on: the store is a copy, or was restored. */
   quarantine: (why: string) => void
   volumes: () => VolumeId[]
+  /** For what moves chunks from and to this node. */
+  readonly replicas: ReplicaDesk
   stats: () => ShardServerStats
   /** Closes every connection, and resolves when the store has settled what had begun. */
   close: () => Promise<void>
+}
+
+/** Function calls for the handoff drivers of this node. Implemented by replicas.ts. */
+export interface ReplicaDesk {
+  /** The durable head, as it is in force. */
+  head: (volume: VolumeId) => ShardHead | undefined
+  /**
+   * In the volume's turn, so that no grant, growth or removal comes between: `decide` (pure) makes
+   * the next head of the present one. Words refuse and change nothing; the same object back changes
+   * nothing either; another one is saved durably, then in force, then answered. A volume without a
+   * shard here gains one. Words of its own: `removed`, the node is full, or out of service. Rejects
+   * if the head cannot be saved, and nothing is in force.
+   */
+  update: (
+    volume: VolumeId,
+    decide: (head: ShardHead | undefined) => ShardHead | string
+  ) => Promise<ShardHead | string>
+  /**
+   * Erases (by the caller's means, durably) a shard whose head is empty, in the volume's turn, and
+   * closes its streams. Undefined: it is gone; else words say why not. Rejects as `erase` does.
+   */
+  forget: (volume: VolumeId, erase: () => Promise<void>) => Promise<string | undefined>
+  /** Until every handoff that froze the chunk has thawed it, its changes are answered BUSY. */
+  freeze: (chunk: ChunkKey, handoff: HandoffId) => void
+  thaw: (chunk: ChunkKey, handoff: HandoffId) => void
+  /**
+   * From this call on, every change of the chunk marks its blocks in the step in which the store
+   * gets it, just before. One tracker per chunk, until `close`. Undefined: the chunk is not held.
+   */
+  track: (chunk: ChunkKey) => DirtyBlocks | undefined
+  /** Resolves when every request of the volume that had begun before the call has settled. */
+  settled: (volume: VolumeId) => Promise<void>
+  /** Over all clients, since the start of the server. */
+  clientLoad: () => ClientLoad
+  /** Held chunks that are asked most often, by requests per second, the hottest first. */
+  hottest: (volume: VolumeId, limit: number) => ChunkHeat[]
 }
 
 /** Answers never arrive inside `send`; one listener of each kind. */

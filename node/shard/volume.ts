@@ -17,6 +17,8 @@ import type {
 } from '../../protocols/shard-io/session.ts'
 import { initialAdmission, step } from '../../protocols/shard-io/session.ts'
 import type { ShardRecord } from '../storage/types.ts'
+import type { HeatMap } from './heat.ts'
+import { Watches } from './watches.ts'
 
 export interface Counters {
   readOperations: number
@@ -26,8 +28,17 @@ export interface Counters {
   flushes: number
 }
 
+/** The requests that began between two questions for what had begun so far. */
+export interface Era {
+  inFlight: number
+  /** Set once somebody waits for this era and every one before it. */
+  over: (() => void) | undefined
+}
+
 export class ShardVolume {
   readonly id: VolumeId
+  readonly heat: HeatMap
+  readonly watches = new Watches()
   readonly counters: Counters = {
     readOperations: 0,
     writeOperations: 0,
@@ -37,11 +48,16 @@ export class ShardVolume {
   }
   /** Monotonic ms when the holder was last heard; the start of the server counts as once. */
   heardAtMs: number
+  /** Monotonic ms when the mover was granted; the start of the server counts for one before. */
+  moverAtMs: number
   /** Monotonic ms of the last line in the log about a failed request. */
   reportedAtMs = Number.NEGATIVE_INFINITY
   #record: ShardRecord | undefined
   #index: RunIndex
   #admission: Admission
+  #era: Era = { inFlight: 0, over: undefined }
+  /** Resolves when every era before the present one has settled. */
+  #eras: Promise<void> = Promise.resolve()
   #idlers: Array<() => void> = []
   #nextOpen = 0
   readonly #opens = new Map<number, (isGranted: boolean) => void>()
@@ -50,10 +66,13 @@ export class ShardVolume {
   constructor(
     record: ShardRecord,
     heardAtMs: number,
+    heat: HeatMap,
     carryOut: (volume: ShardVolume, effect: AdmissionEffect) => void
   ) {
     this.id = record.spec.id
+    this.heat = heat
     this.heardAtMs = heardAtMs
+    this.moverAtMs = heardAtMs
     this.#record = record
     this.#index = indexRuns(record.runs)
     this.#admission = initialAdmission(record.token)
@@ -100,19 +119,38 @@ export class ShardVolume {
     if (compareTokens(token, this.greatest) > 0) this.advance({ type: 'grant', token })
   }
 
-  /** True: hand the request to the store in this very step, and say `settle` afterwards. */
-  begins(stream: number): boolean {
+  /** An era: hand the request to the store in this very step, and say `settled` afterwards. */
+  begins(stream: number): Era | undefined {
     const { state, effects } = step(this.#admission, { type: 'begin', stream })
     this.#admission = state
-    return effects[0]?.type === 'apply'
+    if (effects[0]?.type !== 'apply') return undefined
+    this.#era.inFlight += 1
+    return this.#era
   }
 
-  settled(stream: number): void {
+  settled(stream: number, era: Era): void {
+    assert(era.inFlight > 0, 'what settles had begun')
+    era.inFlight -= 1
+    if (era.inFlight === 0) era.over?.()
     this.advance({ type: 'settle', stream })
     if (this.#idlers.length === 0 || this.inFlight > 0) return
     const idlers = this.#idlers
     this.#idlers = []
     for (const resolve of idlers) resolve()
+  }
+
+  /** Resolves once every request that had begun before the call has settled. */
+  settledSoFar(): Promise<void> {
+    const era = this.#era
+    if (era.inFlight > 0) {
+      const before = this.#eras
+      const over = new Promise<void>(resolve => {
+        era.over = resolve
+      })
+      this.#eras = over.then(() => before)
+      this.#era = { inFlight: 0, over: undefined }
+    }
+    return this.#eras
   }
 
   advance(event: AdmissionEvent): void {

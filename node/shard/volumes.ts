@@ -2,27 +2,34 @@
 import type { Token, VolumeId } from '../../protocols/ids.ts'
 import { compareTokens } from '../../protocols/ids.ts'
 import type { AdmissionEffect } from '../../protocols/shard-io/session.ts'
+import { SHARDS_PER_NODE } from '../limits.ts'
 import type { Clock } from '../ports.ts'
 import type { ChunkStore, ShardRecord } from '../storage/types.ts'
+import type { HeatMeter } from './heat.ts'
 import { ShardVolume } from './volume.ts'
+
+/** Why a node takes no further shard. */
+export const FULL = 'the node holds as many shards as it may'
 
 export class Volumes {
   readonly #store: ChunkStore
   readonly #clock: Clock
-  readonly #startedAtMs: number
+  readonly #heat: HeatMeter
   readonly #carryOut: (volume: ShardVolume, effect: AdmissionEffect) => void
   readonly #volumes = new Map<VolumeId, ShardVolume>()
 
   constructor(
     store: ChunkStore,
     clock: Clock,
+    heat: HeatMeter,
     carryOut: (volume: ShardVolume, effect: AdmissionEffect) => void
   ) {
     this.#store = store
     this.#clock = clock
-    this.#startedAtMs = clock.monotonicMs()
+    this.#heat = heat
     this.#carryOut = carryOut
-    for (const record of store.shards()) this.#make(record, this.#startedAtMs)
+    const startedAtMs = clock.monotonicMs()
+    for (const record of store.shards()) this.#make(record, startedAtMs)
   }
 
   all(): ShardVolume[] {
@@ -33,13 +40,29 @@ export class Volumes {
     return this.#volumes.get(id)
   }
 
-  /** The store has made this first record of the volume durable. */
-  add(record: ShardRecord): ShardVolume {
-    return this.#make(record, this.#clock.monotonicMs())
+  get isFull(): boolean {
+    return this.#volumes.size >= SHARDS_PER_NODE
   }
 
-  /** The store has removed the shard, durably. */
+  /** The store has made this record durable: the first of its volume, or the next. */
+  adopt(record: ShardRecord): ShardVolume {
+    const nowMs = this.#clock.monotonicMs()
+    const volume = this.#volumes.get(record.spec.id)
+    if (volume === undefined) return this.#make(record, nowMs)
+    const before = volume.record
+    // Whoever passed the token of another gateway on knows that this one lives.
+    if (before !== undefined && compareTokens(record.writer, before.writer) > 0) {
+      volume.heardAtMs = nowMs
+    }
+    if (record.mover !== undefined && record.mover !== before?.mover) volume.moverAtMs = nowMs
+    volume.adopt(record)
+    return volume
+  }
+
+  /** The store has removed or forgotten the shard, durably. */
   remove(id: VolumeId): void {
+    const volume = this.#volumes.get(id)
+    if (volume !== undefined) this.#heat.remove(volume.heat)
     this.#volumes.delete(id)
   }
 
@@ -50,7 +73,7 @@ export class Volumes {
   }
 
   #make(record: ShardRecord, heardAtMs: number): ShardVolume {
-    const volume = new ShardVolume(record, heardAtMs, this.#carryOut)
+    const volume = new ShardVolume(record, heardAtMs, this.#heat.add(), this.#carryOut)
     this.#volumes.set(volume.id, volume)
     return volume
   }

@@ -157,7 +157,12 @@ export class Applier {
    * and no change that is refused meanwhile may uncover them.
    */
   #finishChunk(chunk: Chunk, blocks: Map<number, Change>, batch: readonly Change[]): void {
-    for (const change of batch) if (change.chunk === chunk) change.isApplied = true
+    for (const change of batch) {
+      if (change.chunk !== chunk) continue
+      change.isApplied = true
+      chunk.appliedLsn = change.lsn
+      this.#settleSpace(change, chunk)
+    }
     if (blocks.size === 0) return
     const { table } = chunk
     assert(table !== undefined, 'a chunk with changes on their way keeps its table')
@@ -208,11 +213,14 @@ export class Applier {
       const { chunk } = change
       this.overlayBytes -= change.data.length
       this.appliedLsn = change.lsn
-      if (chunk === undefined) continue
-      const newBlocks = change.newBlocks ?? 0
-      this.#space.release(newBlocks)
-      chunk.shard.pendingBlocks -= newBlocks
+      if (chunk !== undefined) this.#settleSpace(change, chunk)
     }
+  }
+
+  /** What it allocated is counted from the same tick on: never both, or room would seem short. */
+  #settleSpace(change: Change, chunk: Chunk): void {
+    this.#space.settle(chunk, change.newBlocks ?? 0)
+    change.newBlocks = 0
   }
 }
 

@@ -3,10 +3,20 @@
  *
  *   data files synced -> tables replaced -> directories synced -> manifests -> root -> segments go
  *
+ * A chunk that holds nothing any more (it was freed, or trimmed away) ceases to exist instead:
+ *
+ *   taken from the manifest -> .data and .sum unlinked -> directory synced -> forgotten
+ *
+ * unless something of it is on its way by then: it then lives on, not listed, in a new file. Before
+ * the root, a crash finds records above the old lsn that end in holes; after it, nothing at all.
+ *
  * Invariants: `lsn` is taken before the first table is copied, and a table is copied before its
  * file is synced, so that every block that a durable table names is durable or has a synced record
  * above `lsn`; changes may go on being applied meanwhile. The root names the new lsn only after all
- * this, and segments are removed only after the root.
+ * this, and segments are removed only after the root. A chunk is empty at the instant at which
+ * `lsn` is taken, with all its records at or below: every later change of it is in the journal
+ * above, and no table is needed to tell what it holds. No manifest names a chunk whose files may be
+ * gone.
  */
 
 import { assert } from '../../protocols/assert.ts'
@@ -22,6 +32,7 @@ import { forEachParallel } from './parallel.ts'
 import { encodeSealed, replaceFile, SealedKind } from './sealed.ts'
 import type { ShardState, Shards } from './shards.ts'
 import { TABLE_VERSION } from './table.ts'
+import type { Tables } from './tables.ts'
 
 export const ROOT_FILE = 'root'
 
@@ -33,6 +44,7 @@ export class Checkpointer {
   readonly #files: ChunkFiles
   readonly #applier: Applier
   readonly #shards: Shards
+  readonly #tables: Tables
   readonly #staleManifests = new Set<ShardState>()
 
   constructor(
@@ -42,6 +54,7 @@ export class Checkpointer {
     files: ChunkFiles,
     applier: Applier,
     shards: Shards,
+    tables: Tables,
     checkpointLsn: number
   ) {
     this.#disk = disk
@@ -50,6 +63,7 @@ export class Checkpointer {
     this.#files = files
     this.#applier = applier
     this.#shards = shards
+    this.#tables = tables
     this.checkpointLsn = checkpointLsn
   }
 
@@ -62,23 +76,36 @@ export class Checkpointer {
   /** One at a time. Rejects with the disk's error, having lost nothing; call again later. */
   async run(): Promise<void> {
     const lsn = this.#applier.appliedLsn
-    const chunks = [...this.#applier.dirty].filter(chunk => !chunk.shard.isRemoved)
+    const dirty = [...this.#applier.dirty].filter(chunk => !chunk.shard.isRemoved)
     this.#applier.dirty.clear()
-    const saved: Array<{ chunk: Chunk; allocatedBlocks: number }> = []
+    const leaving = new Set(dirty.filter(chunk => chunk.isEmpty && chunk.appliedLsn <= lsn))
+    const staying = dirty.filter(chunk => !leaving.has(chunk))
+    for (const chunk of leaving) this.#unlist(chunk)
+    try {
+      await this.#saveManifests(await this.#saveTables(staying))
+      await this.#dropEmpty(leaving)
+    } catch (error) {
+      for (const chunk of dirty) this.#markDirty(chunk)
+      throw error
+    } finally {
+      for (const chunk of leaving) chunk.isSaving = false
+    }
+    await this.#saveRoot(lsn)
+    await this.#journal.removeThrough(lsn)
+  }
+
+  /** Their data blocks, by the tables that are durable now. */
+  async #saveTables(chunks: readonly Chunk[]): Promise<Map<Chunk, number>> {
+    const allocatedBlocks = new Map<Chunk, number>()
     try {
       await forEachParallel(APPLY_PARALLEL_CHUNKS, chunks, async chunk => {
-        saved.push({ chunk, allocatedBlocks: await this.#saveTable(chunk) })
+        allocatedBlocks.set(chunk, await this.#saveTable(chunk))
       })
       await this.#syncDirectories(chunks)
-    } catch (error) {
-      for (const chunk of chunks) this.#markDirty(chunk)
-      throw error
+      return allocatedBlocks
     } finally {
       for (const chunk of chunks) chunk.isSaving = false
     }
-    await this.#saveManifests(saved)
-    await this.#saveRoot(lsn)
-    await this.#journal.removeThrough(lsn)
   }
 
   async #saveTable(chunk: Chunk): Promise<number> {
@@ -106,8 +133,8 @@ export class Checkpointer {
   }
 
   /** A manifest that fails is written by the next checkpoint. */
-  async #saveManifests(saved: Array<{ chunk: Chunk; allocatedBlocks: number }>): Promise<void> {
-    for (const { chunk, allocatedBlocks } of saved) {
+  async #saveManifests(saved: ReadonlyMap<Chunk, number>): Promise<void> {
+    for (const [chunk, allocatedBlocks] of saved) {
       if (chunk.isListed && chunk.listedBlocks === allocatedBlocks) continue
       chunk.isListed = true
       chunk.listedBlocks = allocatedBlocks
@@ -116,6 +143,34 @@ export class Checkpointer {
     for (const shard of this.#staleManifests) {
       if (!shard.isRemoved) await this.#shards.saveManifest(shard)
       this.#staleManifests.delete(shard)
+    }
+  }
+
+  /** It has no records beyond the lsn of this checkpoint, and nothing to list. */
+  #unlist(chunk: Chunk): void {
+    chunk.isSaving = true
+    chunk.isDirty = false
+    if (!chunk.isListed) return
+    chunk.isListed = false
+    chunk.listedBlocks = 0
+    this.#staleManifests.add(chunk.shard)
+  }
+
+  /** No durable manifest names them: their files may go, if nothing came back meanwhile. */
+  async #dropEmpty(leaving: ReadonlySet<Chunk>): Promise<void> {
+    const mayGo = (chunk: Chunk) => chunk.isEmpty && !chunk.isDirty && !chunk.shard.isRemoved
+    const shards = new Set<ShardState>()
+    await forEachParallel(APPLY_PARALLEL_CHUNKS, leaving, async chunk => {
+      if (!mayGo(chunk)) return
+      await this.#files.remove(chunk)
+      shards.add(chunk.shard)
+    })
+    for (const shard of shards) await this.#health.sync(this.#disk.syncDirectory(shard.path))
+    for (const chunk of leaving) {
+      if (mayGo(chunk)) {
+        chunk.shard.dropChunk(chunk)
+        this.#tables.forget(chunk)
+      } else this.#markDirty(chunk)
     }
   }
 

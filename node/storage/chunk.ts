@@ -10,10 +10,12 @@
  *   exception is a bypass: it writes to holes, which no read looks for in the file.
  */
 import type { ChunkKey } from '../../protocols/ids.ts'
+import { BLOCK_BYTES } from '../../protocols/limits.ts'
 import type { Change } from './change.ts'
 import type { OpenFile } from './files.ts'
+import type { Reservation } from './reservations.ts'
 import type { ShardState } from './shards.ts'
-import type { Table } from './table.ts'
+import { BlockState, type Table } from './table.ts'
 
 export interface ReaderGroup {
   count: number
@@ -34,6 +36,12 @@ export class Chunk {
   listedBlocks: number
   /** Data blocks by the table; kept while the table is not loaded. */
   allocatedBlocks: number
+  /** Blocks that changes on their way may add. */
+  pendingBlocks = 0
+  /** Room kept free for it while it is on its way here. */
+  reservation: Reservation | undefined
+  /** The last lsn that was applied to it. */
+  appliedLsn = 0
   /** Changed since the table was last written by a checkpoint. */
   isDirty = false
   /** A checkpoint is writing the table: it must not be loaded again from its old file. */
@@ -51,7 +59,7 @@ export class Chunk {
   constructor(shard: ShardState, key: ChunkKey, listed?: { allocatedBlocks: number }) {
     this.shard = shard
     this.key = key
-    this.path = `${shard.path}/${key.extent}.${key.generation}.${key.column}.${key.replica}`
+    this.path = `${shard.path}/${placeOf(key)}`
     this.isListed = listed !== undefined
     this.listedBlocks = listed?.allocatedBlocks ?? 0
     this.allocatedBlocks = this.listedBlocks
@@ -60,6 +68,39 @@ export class Chunk {
   get isIdle(): boolean {
     const isQuiet = this.#readers.count === 0 && this.#leaving === 0 && this.loading === undefined
     return isQuiet && this.latest.size === 0 && !this.isDirty && !this.isSaving
+  }
+
+  /**
+   * Every block is a hole, and nothing is on its way: whatever its file contains, no read looks for
+   * it there. A table that was damaged calls the blocks lost that it does not know: not empty.
+   */
+  get isEmpty(): boolean {
+    const { table, latest, loading } = this
+    if (table === undefined || latest.size > 0 || loading !== undefined) return false
+    return table.allocated === 0 && table.isAllHole(0, this.boundBlocks)
+  }
+
+  /** No block at or beyond this one is anything but a hole; all that there may be, if unknown. */
+  get boundBlocks(): number {
+    const { table, shard } = this
+    let bound = Math.max(1, table?.blocks ?? 0)
+    if (table === undefined || table.beyond !== BlockState.hole) {
+      bound = Math.max(bound, Math.ceil(shard.record.spec.extentBytes / BLOCK_BYTES))
+    }
+    for (const block of this.latest.keys()) bound = Math.max(bound, block + 1)
+    return bound
+  }
+
+  /** Changes on their way may add so many blocks more (or fewer). */
+  expect(blocks: number): void {
+    this.pendingBlocks += blocks
+    this.shard.pendingBlocks += blocks
+    this.noteUse()
+  }
+
+  /** What it has or was promised changed. */
+  noteUse(): void {
+    this.reservation?.use(this.allocatedBlocks + this.pendingBlocks)
   }
 
   /** From now until `endRead`, nothing this reader may look for is changed below it. */
@@ -87,7 +128,7 @@ export class Chunk {
     })
   }
 
-  sameKey(key: ChunkKey): boolean {
+  sameKey(key: Omit<ChunkKey, 'volume'>): boolean {
     const mine = this.key
     return (
       mine.extent === key.extent &&
@@ -96,4 +137,9 @@ export class Chunk {
       mine.replica === key.replica
     )
   }
+}
+
+/** Which chunk of its shard: the names of its files, less their endings. */
+export function placeOf({ extent, generation, column, replica }: Omit<ChunkKey, 'volume'>): string {
+  return `${extent}.${generation}.${column}.${replica}`
 }

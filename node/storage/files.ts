@@ -3,8 +3,10 @@
  *
  * Invariants: a file is closed only while nobody uses it; one with unsynced bytes is synced before
  * it is closed, because a later descriptor may never hear of an error; `sync` resolves only after
- * every write that ended before its call is durable.
+ * every write that ended before its call is durable; who acquires a file while it is being
+ * unlinked waits, and gets a new one.
  */
+import { assert } from '../../protocols/assert.ts'
 import { MAX_OPEN_CHUNK_FILES } from '../limits.ts'
 import type { Disk, DiskFile } from '../ports.ts'
 import type { Chunk } from './chunk.ts'
@@ -111,9 +113,40 @@ export class ChunkFiles {
     else open.isDropped = true
   }
 
+  /**
+   * Closes and unlinks the chunk's file. Whoever acquires it meanwhile waits, and gets a new file:
+   * nothing can be written into the one that is going.
+   */
+  remove(chunk: Chunk): Promise<void> {
+    const earlier = this.#closing.get(chunk)
+    const removing = this.#unlink(chunk, earlier).finally(() => {
+      if (this.#closing.get(chunk) === removing) this.#closing.delete(chunk)
+    })
+    removing.catch(() => {})
+    this.#closing.set(chunk, removing)
+    return removing
+  }
+
   async closeAll(): Promise<void> {
     await Promise.allSettled(this.#closing.values())
     await Promise.allSettled([...this.#open].map(open => this.drop(open.chunk)))
+  }
+
+  async #unlink(chunk: Chunk, earlier: Promise<void> | undefined): Promise<void> {
+    assert(chunk.opening === undefined, 'nobody opens the file of a chunk that holds nothing')
+    const { open } = chunk
+    chunk.open = undefined
+    if (open !== undefined) {
+      this.#open.delete(open)
+      if (open.users === 0) await open.file.close()
+      else open.isDropped = true
+    }
+    await earlier
+    for (const ending of ['data', 'sum']) {
+      await this.#disk.remove(`${chunk.path}.${ending}`).catch(error => {
+        if (!isAbsent(error)) throw error
+      })
+    }
   }
 
   async #syncDirectory(shard: ShardState): Promise<void> {
@@ -169,7 +202,9 @@ export class ChunkFiles {
     const { chunk } = victim
     chunk.open = undefined
     this.#open.delete(victim)
-    const closing = this.#syncAndClose(victim).finally(() => this.#closing.delete(chunk))
+    const closing = this.#syncAndClose(victim).finally(() => {
+      if (this.#closing.get(chunk) === closing) this.#closing.delete(chunk)
+    })
     closing.catch(() => {})
     this.#closing.set(chunk, closing)
   }

@@ -57,6 +57,10 @@ export function isAbsent(error: unknown): boolean {
   return codeOf(error) === 'ENOENT'
 }
 
+export function isPresent(error: unknown): boolean {
+  return codeOf(error) === 'EEXIST'
+}
+
 export function isDiskFull(error: unknown): boolean {
   const code = codeOf(error)
   return code === 'ENOSPC' || code === 'EDQUOT'

@@ -10,6 +10,8 @@
  * - a bypass goes only into blocks that are holes by the table and have no change on its way. The
  *   table knows only synced changes, so whatever of the bypass a loss of power leaves, without its
  *   record the blocks are holes again;
+ * - a chunk is freed by a trim of all that it may hold, journaled even where it holds nothing, so
+ *   that a checkpoint looks at it and drops it (checkpoint.ts);
  * - a change that is refused leaves the overlay, and an earlier one of its blocks shows again.
  */
 
@@ -26,7 +28,7 @@ import { busy, countNew, full, isUntouched } from './admission.ts'
 import type { Applier } from './applier.ts'
 import type { Background } from './background.ts'
 import type { Change } from './change.ts'
-import { Kind, markAt, NO_DATA } from './change.ts'
+import { Kind, markAt, NO_CRCS, NO_DATA } from './change.ts'
 import type { Chunk } from './chunk.ts'
 import type { ChunkFiles } from './files.ts'
 import type { Health } from './health.ts'
@@ -84,7 +86,7 @@ export class Intake {
       return Promise.resolve()
     }
     let newBlocks: number | undefined = kind === Kind.trim ? 0 : countNew(chunk, first, count)
-    if (newBlocks > 0 && !space.admits(newBlocks)) {
+    if (newBlocks > 0 && !space.admits(chunk, newBlocks)) {
       if (table !== undefined && space.isFresh) return Promise.reject(full())
       newBlocks = undefined
     }
@@ -92,9 +94,30 @@ export class Intake {
     if (isLarge && table === undefined) tables.load(chunk).catch(() => {})
     const mayBypass = isLarge && table !== undefined && newBlocks !== undefined
     const isBypass = mayBypass && isUntouched(chunk, first, count)
+    return this.#enter(chunk, isBypass ? Kind.bypass : kind, first, count, data, crcs, newBlocks)
+  }
+
+  /** A trim of all that the chunk may hold; journaled even if it holds nothing. */
+  submitFree(chunk: Chunk): Promise<void> {
+    const { health } = this.#parts
+    if (health.failure !== undefined) return Promise.reject(health.rejection())
+    if (this.#queuedBytes > MAX_WAITING_BYTES) return Promise.reject(busy())
+    return this.#enter(chunk, Kind.trim, 0, chunk.boundBlocks, NO_DATA, NO_CRCS, 0)
+  }
+
+  /** In this tick the change takes its place in the order of effects. */
+  #enter(
+    chunk: Chunk,
+    kind: Kind,
+    first: number,
+    count: number,
+    data: Uint8Array,
+    crcs: Uint32Array,
+    newBlocks: number | undefined
+  ): Promise<void> {
     return new Promise((resolve, reject) => {
       const change: Change = {
-        kind: isBypass ? Kind.bypass : kind,
+        kind,
         chunk,
         first,
         count,
@@ -109,7 +132,7 @@ export class Intake {
       }
       for (let block = first; block < first + count; block++) chunk.latest.set(block, change)
       if (newBlocks !== undefined) this.#reserve(change, newBlocks)
-      if (isBypass) this.#startBypass(change)
+      if (kind === Kind.bypass) this.#startBypass(change)
       this.#enqueue(change)
     })
   }
@@ -226,7 +249,7 @@ export class Intake {
       const table = await tables.load(change.chunk)
       if (!space.isFresh) await space.poll()
       const newBlocks = table.countMissing(change.first, change.count)
-      if (newBlocks > 0 && !space.admits(newBlocks)) this.#refuse([change], full())
+      if (newBlocks > 0 && !space.admits(change.chunk, newBlocks)) this.#refuse([change], full())
       else this.#reserve(change, newBlocks)
     } catch (error) {
       this.#refuse([change], ioError('the disk does not answer', error))
@@ -235,8 +258,7 @@ export class Intake {
 
   #reserve(change: Change, newBlocks: number): void {
     change.newBlocks = newBlocks
-    this.#parts.space.reserve(newBlocks)
-    if (change.chunk !== undefined) change.chunk.shard.pendingBlocks += newBlocks
+    if (change.chunk !== undefined) this.#parts.space.promise(change.chunk, newBlocks)
   }
 
   #startBypass(change: Change): void {
@@ -278,8 +300,7 @@ export class Intake {
       const { chunk, newBlocks } = change
       this.#queuedBytes -= change.data.length
       if (chunk === undefined) continue
-      this.#parts.space.release(newBlocks ?? 0)
-      chunk.shard.pendingBlocks -= newBlocks ?? 0
+      this.#parts.space.settle(chunk, newBlocks ?? 0)
       for (let block = change.first; block < change.first + change.count; block++) {
         if (chunk.latest.get(block) === change) this.#uncover(chunk, block, refused)
       }

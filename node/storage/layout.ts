@@ -18,6 +18,7 @@ import {
   decodeTombstones,
   encodeRoot,
   MANIFEST_VERSION,
+  OLDEST_MANIFEST_VERSION,
   ROOT_VERSION,
   TOMBSTONES_VERSION
 } from './manifest.ts'
@@ -170,9 +171,13 @@ async function findManifest(
   volume: VolumeId
 ): Promise<Manifest | 'leftover' | undefined> {
   const path = `${SHARDS_DIRECTORY}/${volume}/manifest`
-  const sealed = await readSealed(finder.disk, path, SealedKind.manifest, MANIFEST_VERSION).catch(
-    error => ({ is: 'damaged' as const, why: messageOf(error) })
-  )
+  const sealed = await readSealed(
+    finder.disk,
+    path,
+    SealedKind.manifest,
+    MANIFEST_VERSION,
+    OLDEST_MANIFEST_VERSION
+  ).catch(error => ({ is: 'damaged' as const, why: messageOf(error) }))
   if (sealed.is === 'absent') {
     if (await isNeverCompleted(finder.disk, volume)) return 'leftover'
     acceptOrRefuse(
@@ -182,7 +187,7 @@ async function findManifest(
     return undefined
   }
   if (sealed.is === 'format') throw unknownFormat(`the shard of volume ${volume}`)
-  const manifest = sealed.is === 'found' ? decodeManifest(sealed.body) : sealed.why
+  const manifest = sealed.is === 'found' ? decodeManifest(sealed.body, sealed.version) : sealed.why
   if (typeof manifest !== 'string' && manifest.record.spec.id === volume) return manifest
   const why = typeof manifest === 'string' ? manifest : 'it belongs to another volume'
   acceptOrRefuse(finder, `the manifest of volume ${volume}: ${why}`)

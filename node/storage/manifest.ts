@@ -4,7 +4,9 @@
  *
  *   0 extent u32 | 4 generation u16 | 6 column u16 | 8 replica u8 | 9 zero 3 | 12 data blocks u32
  *
- * Decode is total: a value, or why the bytes are none.
+ * Version 1 of a manifest knew no handoffs: its writer is whoever had the token. It is read, and
+ * replaced by version 2 when the shard is next saved. Decode is total: a value, or why the bytes
+ * are none. An absent value is null or no key at all: `undefined` is not encoded.
  */
 import { decode, encode } from 'cborg'
 import { z } from 'zod'
@@ -26,6 +28,7 @@ import type { ShardRecord } from './types.ts'
 
 /** Version 2 knows handoffs: the writer's token, movers, ids of what is released and received. */
 export const MANIFEST_VERSION = 2
+export const OLDEST_MANIFEST_VERSION = 1
 export const TOMBSTONES_VERSION = 1
 export const ROOT_VERSION = 1
 const CHUNK_BYTES = 16
@@ -51,19 +54,28 @@ export interface Root {
   readonly provenLsn: number
 }
 
+const sinceFirst = {
+  spec: specSchema,
+  sizeBytes: z.number().int().min(0),
+  token: tokenSchema,
+  holder: holderSchema.nullable(),
+  runs: z.array(runSchema)
+}
+const chunks = z.instanceof(Uint8Array)
 const manifestSchema = z.strictObject({
   record: z.strictObject({
-    spec: specSchema,
-    sizeBytes: z.number().int().min(0),
-    token: tokenSchema,
-    holder: holderSchema.nullable(),
+    ...sinceFirst,
     writer: tokenSchema,
     mover: holderSchema.nullable(),
-    runs: z.array(runSchema),
     released: z.array(releasedSchema),
     receiving: z.array(receivingSchema)
   }),
-  chunks: z.instanceof(Uint8Array)
+  chunks
+})
+const none = z.array(z.never()).max(0)
+const firstManifestSchema = z.strictObject({
+  record: z.strictObject({ ...sinceFirst, released: none, receiving: none }),
+  chunks
 })
 const tombstonesSchema = z
   .array(z.strictObject({ volume: z.custom<VolumeId>(isVolumeId), token: tokenSchema }))
@@ -81,18 +93,21 @@ export function encodeManifest(record: ShardRecord, chunks: readonly ListedChunk
     packed.writeUInt8(key.replica, i * CHUNK_BYTES + 8)
     packed.writeUInt32LE(allocatedBlocks, i * CHUNK_BYTES + 12)
   }
-  const { spec, sizeBytes, token, writer, runs, released, receiving } = record
+  const { spec, sizeBytes, token, writer, runs, receiving } = record
+  const released = record.released.map(({ run, to, handoff }) =>
+    handoff === undefined ? { run, to } : { run, to, handoff }
+  )
   const holder = record.holder ?? null
   const mover = record.mover ?? null
   const plain = { spec, sizeBytes, token, writer, holder, mover, runs, released, receiving }
-  const recordBytes = encode(plain).length
-  if (recordBytes > MAX_SHARD_RECORD_BYTES) throw noSpace('this shard has too many runs to keep')
   const body = encode({ record: plain, chunks: packed })
+  const recordBytes = body.length - packed.length
+  if (recordBytes > MAX_SHARD_RECORD_BYTES) throw noSpace('this shard has too many runs to keep')
   return encodeSealed(SealedKind.manifest, MANIFEST_VERSION, body)
 }
 
-export function decodeManifest(body: Uint8Array): Manifest | string {
-  const value = parse(manifestSchema, body)
+export function decodeManifest(body: Uint8Array, version = MANIFEST_VERSION): Manifest | string {
+  const value = version === 1 ? parseFirst(body) : parse(manifestSchema, body)
   if (typeof value === 'string') return value
   const { record, chunks } = value
   if (chunks.length % CHUNK_BYTES !== 0) return 'its list of chunks is cut short'
@@ -116,6 +131,13 @@ export function encodeRoot(root: Root): Buffer {
 
 export function decodeRoot(body: Uint8Array): Root | string {
   return parse(rootSchema, body)
+}
+
+function parseFirst(body: Uint8Array): z.infer<typeof manifestSchema> | string {
+  const value = parse(firstManifestSchema, body)
+  if (typeof value === 'string') return value
+  const { record, chunks } = value
+  return { record: { ...record, writer: record.token, mover: null }, chunks }
 }
 
 function parse<T>(schema: z.ZodType<T>, body: Uint8Array): T | string {

@@ -12,13 +12,14 @@ import { ChunkFiles } from './files.ts'
 import { Health, isAbsent } from './health.ts'
 import { writeIncarnation } from './incarnation.ts'
 import { Intake } from './intake.ts'
-import { Journal } from './journal.ts'
+import { JOURNAL_DIRECTORY, Journal } from './journal.ts'
 import type { Finder, Found } from './layout.ts'
 import { acceptOrRefuse, findStore, unknownFormat } from './layout.ts'
 import { Reader } from './reader.ts'
 import { SEGMENT_HEAD_BYTES } from './record.ts'
 import { recoverChanges } from './recovery.ts'
 import { type Replay, replayJournal } from './replay.ts'
+import { Reservations } from './reservations.ts'
 import { SHARDS_DIRECTORY, ShardState, Shards } from './shards.ts'
 import { Space, spaceLimits } from './space.ts'
 import type { StoreOptions } from './store.ts'
@@ -84,11 +85,12 @@ function wire(
     segmentBytes: limits.segmentBytes,
     ...oldSegments(found, replay)
   })
-  const space = new Space(disk, clock, journal, options.capacityBytes, limits)
+  const reservations = new Reservations()
+  const space = new Space(disk, clock, journal, options.capacityBytes, limits, reservations)
   const files = new ChunkFiles(disk, health)
   const tables = new Tables(disk, log, space)
   const applier = new Applier(clock, journal, files, tables, space, root.checkpointLsn)
-  const shards = new Shards(disk, health, found.tombstones)
+  const shards = new Shards(disk, health, reservations, found.tombstones)
   const erase = (shard: ShardState) => eraseShard(disk, health, files, tables, shard)
   const checkpointLsn = root.checkpointLsn
   const checkpointer = new Checkpointer(
@@ -98,6 +100,7 @@ function wire(
     files,
     applier,
     shards,
+    tables,
     checkpointLsn
   )
   const syncer = new Syncer(clock, health, journal, files, () => {
@@ -165,6 +168,7 @@ async function fillParts(
   await recoverChanges(parts, replay)
   await space.poll()
   for (const shard of shards.all()) await removeOrphans(disk, shard)
+  await settleNames(disk, health, shards)
   for (const volume of found.leftovers) {
     await removeTree(disk, `${SHARDS_DIRECTORY}/${volume}`)
   }
@@ -175,6 +179,16 @@ async function fillParts(
   )
   if (acceptLoss === true) await background.drain()
   else background.kick()
+}
+
+/**
+ * A start that died may have renamed a manifest or a segment and not synced its directory. What was
+ * read from there is answered as granted and as proven, so no loss of power may take the names back.
+ * Those of the data directory itself became durable with the incarnation.
+ */
+async function settleNames(disk: Disk, health: Health, shards: Shards): Promise<void> {
+  await health.sync(disk.syncDirectory(JOURNAL_DIRECTORY))
+  for (const shard of shards.all()) await health.sync(disk.syncDirectory(shard.path))
 }
 
 /** Damage at or below a proven sync is for the operator to accept. */

@@ -16,7 +16,7 @@ import type { ChunkFiles } from './files.ts'
 import { ioError } from './health.ts'
 import { BlockState, type Table } from './table.ts'
 import type { Tables } from './tables.ts'
-import type { ReadResult } from './types.ts'
+import type { ChunkBlocks, ReadResult } from './types.ts'
 
 /** Small answers are cut from slabs: an allocation per 4 KiB costs more than the read. */
 const SLAB_BYTES = 256 * KiB
@@ -53,6 +53,27 @@ export class Reader {
     const table = this.#tables.ready(chunk)
     if (table === undefined) return this.#readUnloaded(chunk, group, overlay, first, count)
     return this.#readLoaded(chunk, group, table, overlay, first, count)
+  }
+
+  /** States and checksums without a look at the data. */
+  async blocks(chunk: Chunk, first: number, count: number): Promise<ChunkBlocks> {
+    const overlay = overlayOf(chunk, first, count)
+    const group = chunk.beginRead()
+    try {
+      const table = await this.#tables.load(chunk)
+      const states = new Uint8Array(count)
+      const crcs = new Uint32Array(count)
+      table.copy(first, states, crcs)
+      for (let i = 0; overlay !== undefined && i < count; i++) {
+        const change = overlay[i]
+        if (change === undefined) continue
+        states[i] = stateAfter(change)
+        crcs[i] = crcAfter(change, first + i)
+      }
+      return { states, crcs }
+    } finally {
+      chunk.endRead(group)
+    }
   }
 
   /** Data or hole by block: alternating lengths, beginning with data. */
@@ -203,6 +224,17 @@ function planOverlay(chunk: Chunk, plan: Plan, i: number, block: number, change:
     assert(change.kind === Kind.bypass, 'only a bypass leaves its data to the file')
     planFile(plan, i)
   }
+}
+
+/** What a table says of the blocks of a change once it is applied. */
+function stateAfter(change: Change): BlockState {
+  if (change.kind === Kind.trim) return BlockState.hole
+  return change.kind === Kind.lost ? BlockState.lost : BlockState.data
+}
+
+function crcAfter(change: Change, block: number): number {
+  if (change.kind === Kind.zero) return ZERO_BLOCK_CRC
+  return stateAfter(change) === BlockState.data ? (change.crcs[block - change.first] ?? 0) : 0
 }
 
 function planTable(chunk: Chunk, plan: Plan, i: number, block: number, table: Table): void {

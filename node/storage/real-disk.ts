@@ -177,7 +177,8 @@ async function syncDirectory(path: string): Promise<void> {
   try {
     await run(done => fs.fsync(fd, done))
   } finally {
-    await run(done => fs.close(fd, done))
+    // Nothing was written through it: nobody has to wait for its close.
+    fs.close(fd, () => {})
   }
 }
 

@@ -43,7 +43,7 @@ export async function recoverChanges(parts: RecoveryParts, replay: Replay): Prom
     if (record.kind === Kind.mark) continue
     const shard = shards.get(record.volume)
     if (shard === undefined) continue
-    const chunk = shard.chunk(record) ?? shard.addChunk({ ...record, volume: record.volume })
+    const chunk = shard.chunk(record) ?? shard.addChunk(record)
     const change = changeOf(record, chunk)
     if (record.lsn > replay.provenLsn) unproven.push(change)
     else {
@@ -80,8 +80,7 @@ function reserve(space: Space, chunk: Chunk, change: Change, pending: Map<Chunk,
   const newBlocks = Math.min(room, countNew(chunk, change.first, change.count))
   pending.set(chunk, already + newBlocks)
   change.newBlocks = newBlocks
-  space.reserve(newBlocks)
-  chunk.shard.pendingBlocks += newBlocks
+  space.promise(chunk, newBlocks)
 }
 
 function changeOf(record: ReplayRecord, chunk: Chunk): Change {

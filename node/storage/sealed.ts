@@ -12,9 +12,9 @@ import { crc32c } from '@node-rs/crc32'
 import { assert } from '../../protocols/assert.ts'
 import { checksum } from '../../protocols/checksum.ts'
 import { MAX_SEALED_BYTES } from '../limits.ts'
-import type { Disk } from '../ports.ts'
+import type { Disk, DiskFile } from '../ports.ts'
 import type { Health } from './health.ts'
-import { isAbsent } from './health.ts'
+import { isAbsent, isPresent } from './health.ts'
 
 export const SealedKind = { root: 1, manifest: 2, tombstones: 3, table: 4 } as const
 export type SealedKind = (typeof SealedKind)[keyof typeof SealedKind]
@@ -24,7 +24,7 @@ const MAGIC = 0x4c4f4853
 
 /** `found`: the body; `format`: written by a version that this one does not know. */
 export type Sealed =
-  | { is: 'found'; body: Buffer }
+  | { is: 'found'; body: Buffer; version: number }
   | { is: 'absent' }
   | { is: 'damaged'; why: string }
   | { is: 'format'; version: number }
@@ -41,7 +41,13 @@ export function encodeSealed(kind: SealedKind, version: number, body: Uint8Array
   return bytes
 }
 
-export function decodeSealed(bytes: Buffer, kind: SealedKind, version: number): Sealed {
+/** Versions from `oldest` to `version` are found; the caller decodes each. */
+export function decodeSealed(
+  bytes: Buffer,
+  kind: SealedKind,
+  version: number,
+  oldest = version
+): Sealed {
   if (bytes.length < SEALED_HEADER_BYTES) return { is: 'damaged', why: 'shorter than its header' }
   if (bytes.readUInt32LE(0) !== MAGIC) return { is: 'damaged', why: 'not a file of Shoal' }
   if (bytes.readUInt32LE(8) !== bytes.length - SEALED_HEADER_BYTES) {
@@ -50,8 +56,8 @@ export function decodeSealed(bytes: Buffer, kind: SealedKind, version: number): 
   if (bytes.readUInt32LE(12) !== sealOf(bytes)) return { is: 'damaged', why: 'wrong checksum' }
   if (bytes.readUInt16LE(4) !== kind) return { is: 'damaged', why: 'another kind of file' }
   const found = bytes.readUInt16LE(6)
-  if (found !== version) return { is: 'format', version: found }
-  return { is: 'found', body: bytes.subarray(SEALED_HEADER_BYTES) }
+  if (found < oldest || found > version) return { is: 'format', version: found }
+  return { is: 'found', body: bytes.subarray(SEALED_HEADER_BYTES), version: found }
 }
 
 /** Rejects with the disk's error if the file is there and cannot be read. */
@@ -59,11 +65,12 @@ export async function readSealed(
   disk: Disk,
   path: string,
   kind: SealedKind,
-  version: number
+  version: number,
+  oldest = version
 ): Promise<Sealed> {
   const bytes = await readWhole(disk, path)
   if (bytes === undefined) return { is: 'absent' }
-  return decodeSealed(bytes, kind, version)
+  return decodeSealed(bytes, kind, version, oldest)
 }
 
 /** Undefined if there is no such file; empty if it is longer than any sealed file may be. */
@@ -83,7 +90,11 @@ export async function readWhole(disk: Disk, path: string): Promise<Buffer | unde
   }
 }
 
-/** Atomic; durable only once the caller has synced the directory. */
+/**
+ * Atomic; durable only once the caller has synced the directory. A cutover waits for this: the
+ * temporary file is new, so that nothing has to be cut off, and its close, which has nothing left
+ * to say after the sync, is not waited for.
+ */
 export async function replaceFile(
   disk: Disk,
   health: Health,
@@ -91,15 +102,25 @@ export async function replaceFile(
   bytes: Uint8Array
 ): Promise<void> {
   const temporary = `${path}.tmp`
-  const file = await disk.open(temporary, 'if-absent')
+  const file = await openNew(disk, temporary)
   try {
-    await file.truncate(0)
     await file.write([bytes], 0)
     await health.sync(file.sync())
   } finally {
-    await file.close()
+    file.close().catch(() => {})
   }
   await disk.rename(temporary, path)
+}
+
+/** What an attempt that failed left behind goes first. */
+async function openNew(disk: Disk, path: string): Promise<DiskFile> {
+  try {
+    return await disk.open(path, 'new')
+  } catch (error) {
+    if (!isPresent(error)) throw error
+  }
+  await disk.remove(path)
+  return disk.open(path, 'new')
 }
 
 function sealOf(bytes: Buffer): number {

@@ -3,7 +3,8 @@
  *
  * Two limits hold at once. The capacity that the operator gave counts data blocks, their tables
  * and a full journal. The file system's free space is polled; between polls everything written
- * since is taken off. What is admitted and not yet in a chunk file counts as used in both, and a
+ * since is taken off. What is admitted and not yet in a chunk file counts as used in both; so does
+ * what is reserved for chunks on their way here (reservations.ts), but not for themselves. A
  * reserve stays free: the journal's growth to its bound (overwrites must keep working) and room
  * for tables, which are written anew beside the old ones.
  */
@@ -16,10 +17,13 @@ import {
   SPACE_POLL_MS
 } from '../limits.ts'
 import type { Clock, Disk } from '../ports.ts'
+import type { Chunk } from './chunk.ts'
 import type { Journal } from './journal.ts'
+import type { Reservations } from './reservations.ts'
 import type { StoreSpace } from './types.ts'
 
-const TABLE_BYTES_PER_BLOCK = 5
+/** A data block, its state and its checksum. */
+const BYTES_PER_BLOCK = BLOCK_BYTES + 5
 
 export interface SpaceLimits {
   readonly journalBytes: number
@@ -51,6 +55,7 @@ export class Space {
   readonly #clock: Clock
   readonly #journal: Journal
   readonly #capacityBytes: number
+  readonly #reservations: Reservations
   #freeBytes = 0
   #allocatedAtPoll = 0
   #appendedAtPoll = 0
@@ -62,19 +67,22 @@ export class Space {
     clock: Clock,
     journal: Journal,
     capacityBytes: number,
-    limits: SpaceLimits
+    limits: SpaceLimits,
+    reservations: Reservations
   ) {
     this.#disk = disk
     this.#clock = clock
     this.#journal = journal
     this.#capacityBytes = capacityBytes
     this.limits = limits
+    this.#reservations = reservations
   }
 
-  /** Room for so many more data blocks? If not, ask again when the poll `isFresh`. */
-  admits(blocks: number): boolean {
+  /** Room for so many more data blocks of it? If not, ask again when the poll `isFresh`. */
+  admits(chunk: Chunk, blocks: number): boolean {
     if (this.#ageMs() > SPACE_POLL_MS) this.#pollInBackground()
-    return this.#available() >= blocks * BLOCK_BYTES
+    const ownBlocks = chunk.reservation?.leftBlocks ?? 0
+    return this.#available() >= (blocks - ownBlocks) * BYTES_PER_BLOCK
   }
 
   /** A refusal rests on what the file system said just now. */
@@ -82,12 +90,15 @@ export class Space {
     return this.#ageMs() <= SPACE_POLL_MS / 10
   }
 
-  reserve(blocks: number): void {
+  /** A change of the chunk is on its way that may add so many blocks. */
+  promise(chunk: Chunk, blocks: number): void {
     this.pendingBlocks += blocks
+    chunk.expect(blocks)
   }
 
-  release(blocks: number): void {
-    this.pendingBlocks -= blocks
+  /** It was applied, or refused. */
+  settle(chunk: Chunk, blocks: number): void {
+    this.promise(chunk, -blocks)
   }
 
   async poll(): Promise<void> {
@@ -102,7 +113,7 @@ export class Space {
 
   state(): StoreSpace {
     const { journalBytes } = this.limits
-    const dataBytes = this.allocatedBlocks * (BLOCK_BYTES + TABLE_BYTES_PER_BLOCK)
+    const dataBytes = this.allocatedBlocks * BYTES_PER_BLOCK
     const usedBytes = dataBytes + Math.min(this.#journal.bytes, journalBytes)
     const availableBytes = Math.max(0, this.#available())
     if (this.#ageMs() > SPACE_POLL_MS) this.#pollInBackground()
@@ -115,16 +126,15 @@ export class Space {
 
   #available(): number {
     const { journalBytes, reserveBytes } = this.limits
-    const pendingBytes = this.pendingBlocks * BLOCK_BYTES
-    const perBlock = BLOCK_BYTES + TABLE_BYTES_PER_BLOCK
-    const byCapacity = this.#capacityBytes - journalBytes - this.allocatedBlocks * perBlock
+    const promisedBlocks = this.pendingBlocks + this.#reservations.leftBlocks
+    const byCapacity = this.#capacityBytes - journalBytes - this.allocatedBlocks * BYTES_PER_BLOCK
     const sincePoll =
       this.#journal.appendedBytes -
       this.#appendedAtPoll +
       Math.max(0, this.allocatedBlocks - this.#allocatedAtPoll) * BLOCK_BYTES
     const journalGrowth = Math.max(0, journalBytes - this.#journal.bytes)
     const byDisk = this.#freeBytes - sincePoll - journalGrowth - reserveBytes
-    return Math.min(byCapacity, byDisk) - pendingBytes
+    return Math.min(byCapacity, byDisk) - promisedBlocks * BYTES_PER_BLOCK
   }
 
   #pollInBackground(): void {

@@ -29,7 +29,7 @@ import { ioError, isDiskFull, noSpace } from './health.ts'
 import { openParts, type Parts } from './open.ts'
 import type { SpaceLimits } from './space.ts'
 import { MAX_CHUNK_BLOCKS } from './table.ts'
-import type { ChunkStore, ReadResult, ShardRecord, StoreSpace } from './types.ts'
+import type { ChunkBlocks, ChunkStore, ReadResult, ShardRecord, StoreSpace } from './types.ts'
 
 const DIGEST_PIECE_BLOCKS = MiB / BLOCK_BYTES
 
@@ -107,6 +107,30 @@ class Store implements ChunkStore {
     }
     removal.then(forget, forget)
     return removal
+  }
+
+  forgetShard(volume: VolumeId): Promise<boolean> {
+    return this.#durably(() => this.#parts.shards.forget(volume), 'forgetting a shard')
+  }
+
+  chunks(volume: VolumeId): ChunkKey[] {
+    const shard = this.#parts.shards.get(volume)
+    return shard === undefined ? [] : [...shard.chunks()].map(chunk => chunk.key)
+  }
+
+  freeChunk(key: ChunkKey): Promise<void> {
+    const chunk = this.#existing(key)
+    if (chunk instanceof Error) return Promise.reject(chunk)
+    return chunk === undefined ? Promise.resolve() : this.#parts.intake.submitFree(chunk)
+  }
+
+  blocks(key: ChunkKey, firstBlock: number, count: number): Promise<ChunkBlocks> {
+    checkRange(firstBlock, count)
+    const chunk = this.#existing(key)
+    if (chunk instanceof Error) return Promise.reject(chunk)
+    if (chunk !== undefined) return this.#parts.reader.blocks(chunk, firstBlock, count)
+    const holes = { states: new Uint8Array(count), crcs: new Uint32Array(count) }
+    return Promise.resolve(holes)
   }
 
   read(key: ChunkKey, offsetBytes: number, lengthBytes: number): Promise<ReadResult> {
@@ -265,10 +289,10 @@ class Store implements ChunkStore {
     return isOver ? Promise.reject(health.rejection()) : undefined
   }
 
-  async #durably(work: () => Promise<void>, what: string): Promise<void> {
+  async #durably<T>(work: () => Promise<T>, what: string): Promise<T> {
     await this.#refusal()
     try {
-      await work()
+      return await work()
     } catch (error) {
       if (isFault(error)) throw error
       if (isDiskFull(error)) throw noSpace(`${what}: the disk is full`)

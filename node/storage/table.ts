@@ -26,10 +26,11 @@ export class Table {
   #blocks = 0
   #states = new Uint8Array(0)
   #crcs = new Uint32Array(0)
-  readonly #beyond: BlockState
+  /** The state of all blocks that it does not know. */
+  readonly beyond: BlockState
 
   constructor(beyond: BlockState = BlockState.hole) {
-    this.#beyond = beyond
+    this.beyond = beyond
   }
 
   /** Blocks from the first to the last that was ever named. */
@@ -43,7 +44,7 @@ export class Table {
   }
 
   state(block: number): BlockState {
-    return block < this.#blocks ? (this.#states[block] as BlockState) : this.#beyond
+    return block < this.#blocks ? (this.#states[block] as BlockState) : this.beyond
   }
 
   crc(block: number): number {
@@ -81,11 +82,22 @@ export class Table {
     return true
   }
 
+  /** States and checksums of the blocks from `first` on, as many as the arrays take. */
+  copy(first: number, states: Uint8Array, crcs: Uint32Array): void {
+    const end = Math.min(this.#blocks, first + states.length)
+    const known = Math.max(0, end - first)
+    states.fill(this.beyond, known)
+    crcs.fill(0, known)
+    if (known === 0) return
+    states.set(this.#states.subarray(first, end))
+    crcs.set(this.#crcs.subarray(first, end))
+  }
+
   encode(): Buffer {
     const blocks = this.#blocks
     const body = Buffer.alloc(BODY_HEADER_BYTES + blocks * 5)
     body.writeUInt32LE(blocks, 0)
-    body[4] = this.#beyond
+    body[4] = this.beyond
     body.set(this.#states.subarray(0, blocks), BODY_HEADER_BYTES)
     let at = BODY_HEADER_BYTES + blocks
     for (let i = 0; i < blocks; i++, at += 4) body.writeUInt32LE(this.#crcs[i] ?? 0, at)
@@ -111,7 +123,7 @@ export class Table {
       this.#states = states
       this.#crcs = crcs
     }
-    this.#states.fill(this.#beyond, this.#blocks, blocks)
+    this.#states.fill(this.beyond, this.#blocks, blocks)
     this.#blocks = blocks
   }
 

@@ -55,6 +55,7 @@ export class Tables {
     assert(table !== undefined, 'a table is loaded while it is accounted for')
     const added = table.allocated - chunk.allocatedBlocks
     chunk.allocatedBlocks += added
+    chunk.noteUse()
     if (chunk.shard.isRemoved) return
     chunk.shard.allocatedBlocks += added
     this.#space.allocatedBlocks += added

@@ -21,11 +21,19 @@ export interface ReadResult {
   readonly crcs: Uint32Array
 }
 
+/** What a chunk's table says of some blocks, in their order. */
+export interface ChunkBlocks {
+  /** `BlockState` (table.ts): 0 hole, 1 data, 2 lost (was durable; damage took it). */
+  readonly states: Uint8Array
+  /** Of blocks that are not data: 0. */
+  readonly crcs: Uint32Array
+}
+
 export interface StoreSpace {
   /** What the operator lets this node use, and what of it is used (data, tables, journal). */
   readonly capacityBytes: number
   readonly usedBytes: number
-  /** What can still be written: the smaller of capacity and file system, less the reserve. */
+  /** What can still be written: the smaller of capacity and file system, less the reserve and what is reserved. */
   readonly availableBytes: number
 }
 
@@ -43,6 +51,24 @@ export interface ChunkStore {
   saveShard: (record: ShardRecord) => Promise<void>
   /** Durable tombstone first, then the bytes are freed. */
   removeShard: (volume: VolumeId, token: Token) => Promise<void>
+
+  /**
+   * Forgets a shard that keeps nothing: no runs, released or receiving entries, and no chunk. No
+   * tombstone stays: it may come back. True once that is durable; false if there is no such shard,
+   * or it keeps something (a freed chunk exists until a checkpoint): then nothing changed. In turn
+   * with the saves of the volume; one that was called later makes the shard anew.
+   */
+  forgetShard: (volume: VolumeId) => Promise<boolean>
+
+  /** Those that exist: with a table on disk, or changed since. Others are all holes. */
+  chunks: (volume: VolumeId) => ChunkKey[]
+  /**
+   * Gives all of the chunk back: a trim of the whole, and the chunk ceases to exist at a later
+   * checkpoint unless it was written again meanwhile. May be repeated.
+   */
+  freeChunk: (chunk: ChunkKey) => Promise<void>
+  /** State and checksum of each block, without its data: exactly the changes called before. */
+  blocks: (chunk: ChunkKey, firstBlock: number, count: number) => Promise<ChunkBlocks>
 
   /** Offset and length: whole blocks inside the chunk. Holes read as zeroes. */
   read: (chunk: ChunkKey, offsetBytes: number, lengthBytes: number) => Promise<ReadResult>

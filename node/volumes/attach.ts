@@ -7,20 +7,14 @@
  * attached since.
  */
 import { assert } from '../../protocols/assert.ts'
-import { isFault, ShoalError } from '../../protocols/fault.ts'
+import { greatestWriter } from '../../protocols/attach/shards.ts'
+import { isFault, messageOf, ShoalError } from '../../protocols/fault.ts'
 import { compareTokens, type VolumeId } from '../../protocols/ids.ts'
 import { checkVolumeSize, formatSize } from '../../protocols/layout/sizes.ts'
 import type { Attachment } from '../gateway/types.ts'
 import { volumeName } from './names.ts'
 import type { SavedList } from './saved-list.ts'
-import {
-  callShards,
-  greatestToken,
-  nodeNames,
-  type ShardReply,
-  shardNodes,
-  statesOf
-} from './shards.ts'
+import { callShards, nodeNames, type ShardReply, shardNodes, statesOf } from './shards.ts'
 import type { ExportPoint, SavedAttachment, VolumeParts } from './types.ts'
 
 export interface Attached {
@@ -51,12 +45,25 @@ export async function attachVolume(
   try {
     const point = parts.exports.point(id) ?? (await parts.exports.add(id, name, attachment))
     await saved.put({ volume: id, name, token: attachment.token })
+    if (!wasServing) followToken(parts, saved, attachment)
     return { id, name, sizeBytes: attachment.sizeBytes(), since: attachment.since, point }
   } catch (error) {
     if (!wasExported) await parts.exports.remove(id)
     if (!wasServing) await attachment.detach()
     throw error
   }
+}
+
+/** The list names the token that a restart has to find, also after a mover came between. */
+function followToken(parts: VolumeParts, saved: SavedList, attachment: Attachment): void {
+  const { volume } = attachment
+  attachment.onToken(token => {
+    const before = saved.entry(volume)
+    if (before === undefined) return
+    saved.put({ ...before, token }).catch(error => {
+      parts.log.warn({ volume, error: messageOf(error) }, 'the new token was not saved')
+    })
+  })
 }
 
 /** A renamed volume keeps its export name until it is attached anew: its clients are connected. */
@@ -197,17 +204,19 @@ export async function attachAgain(
   return attachVolume(parts, saved, entry.volume)
 }
 
-/** A greater token is another's, unless all shards that know it name us: our attempt that failed. */
+/**
+ * A greater token of a gateway is another's, unless all shards that know it name us: our attempt
+ * that failed. A mover's says nothing.
+ */
 function hasPassedOn(
   parts: VolumeParts,
   entry: SavedAttachment,
   replies: readonly ShardReply[]
 ): boolean {
-  const greatest = greatestToken(replies)
-  if (compareTokens(greatest, entry.token) <= 0) return false
-  const knowing = [...statesOf(replies).values()].filter(
-    state => compareTokens(state.token, greatest) === 0
-  )
-  const isOurs = knowing.every(state => state.holder?.node === parts.network.self)
-  return knowing.length === 0 || !isOurs
+  const isDeleted = replies.some(reply => 'answer' in reply && reply.answer.is === 'removed')
+  const states = [...statesOf(replies).values()]
+  const greatest = greatestWriter(states)
+  if (compareTokens(greatest, entry.token) <= 0) return isDeleted
+  const knowing = states.filter(state => compareTokens(state.writer, greatest) === 0)
+  return isDeleted || !knowing.every(state => state.holder?.node === parts.network.self)
 }

@@ -26,6 +26,10 @@ export class SavedList {
     return [...this.#entries.values()]
   }
 
+  entry(volume: VolumeId): SavedAttachment | undefined {
+    return this.#entries.get(volume)
+  }
+
   has(volume: VolumeId): boolean {
     return this.#entries.has(volume)
   }

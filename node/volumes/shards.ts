@@ -3,7 +3,7 @@
  * a shard answers. The shards enforce; nothing here decides whether a call is allowed.
  */
 
-import { chunksByNode } from '../../crdt/holders.ts'
+import { effectiveHolders } from '../../crdt/holders.ts'
 import type { MeshView, VolumeView } from '../../crdt/types.ts'
 import { ShoalError } from '../../protocols/fault.ts'
 import type { NodeId, Token } from '../../protocols/ids.ts'
@@ -53,9 +53,9 @@ export function callShards(
   })
 }
 
-/** Every node that holds chunks of the volume as the map says, in order of columns. */
+/** Every node that holds some chunk of the volume by the map, in order of columns. */
 export function shardNodes(view: VolumeView): NodeId[] {
-  return [...chunksByNode(view).keys()]
+  return effectiveHolders(view)
 }
 
 /** The states among the replies. */
@@ -110,6 +110,7 @@ export function refusal(mesh: MeshView, node: NodeId, answer: ControlAnswer): Sh
     case 'removed':
       return new ShoalError({ code: 'NOT_FOUND', what: name }, `node ${name} deleted that shard`)
     case 'failed':
+    case 'busy':
       return new ShoalError({ code: 'IO_ERROR' }, `node ${name}: ${answer.why}`)
     default:
       return new ShoalError(

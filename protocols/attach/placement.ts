@@ -5,8 +5,10 @@
  * Invariants: the segments of a column are in order and do not overlap; where two shards hold the
  * same chunk the greater placement epoch wins; a gap is named, never filled by a guess.
  */
+import { assert } from '../assert.ts'
 import type { NodeId, PlacementEpoch, Run, VolumeSpec } from '../ids.ts'
 import { compareEpochs } from '../ids.ts'
+import { IntervalSet } from '../interval-set.ts'
 import { columnBytes, extentCount } from '../stripe/map.ts'
 
 /** Extents [from, to) of one column are held by `node` at `epoch`. */
@@ -56,17 +58,43 @@ export function placementOf(
 export function segmentAt(segments: readonly Segment[], extent: number): Segment | undefined {
   const first = segments[0]
   if (first !== undefined && extent >= first.from && extent < first.to) return first
-  let low = 1
+  return segments[indexOf(segments, extent)]
+}
+
+/** Index of the segment that holds `extent`, or -1. */
+function indexOf(segments: readonly Segment[], extent: number): number {
+  let low = 0
   let high = segments.length
   while (low < high) {
     const middle = (low + high) >>> 1
     const segment = segments[middle]
-    if (segment === undefined) return undefined
+    if (segment === undefined) return -1
     if (extent < segment.from) high = middle
     else if (extent >= segment.to) low = middle + 1
-    else return segment
+    else return middle
   }
-  return undefined
+  return -1
+}
+
+/** The table of a column in which one extent is now held by `node` at `epoch`. */
+export function withExtent(
+  segments: readonly Segment[],
+  extent: number,
+  node: NodeId,
+  epoch: PlacementEpoch
+): Segment[] {
+  const index = indexOf(segments, extent)
+  const old = segments[index]
+  assert(old !== undefined, 'only a chunk that is held passes on')
+  const first = Math.max(0, index - 1)
+  const parts: Segment[] = []
+  if (old.from < extent) parts.push({ ...old, to: extent })
+  parts.push({ from: extent, to: extent + 1, node, epoch })
+  if (extent + 1 < old.to) parts.push({ ...old, from: extent + 1 })
+  const before = segments.slice(first, index)
+  const after = segments.slice(index + 1, index + 2)
+  const joined = join([...before, ...parts, ...after])
+  return [...segments.slice(0, first), ...joined, ...segments.slice(index + 2)]
 }
 
 function columnOf(spec: VolumeSpec, column: number, holdings: readonly Holding[]): Segment[] {
@@ -84,22 +112,15 @@ function columnOf(spec: VolumeSpec, column: number, holdings: readonly Holding[]
   return isDisjoint ? join(held) : join(highest(held))
 }
 
-/** Overlapping segments, cut at every boundary; of each part the greatest epoch. */
+/** Of every part of overlapping segments the greatest epoch: it is put down first, and stays. */
 function highest(held: readonly Segment[]): Segment[] {
-  const cuts = [...new Set(held.flatMap(segment => [segment.from, segment.to]))]
-  cuts.sort((a, b) => a - b)
+  const covered = new IntervalSet()
   const parts: Segment[] = []
-  for (let i = 0; i + 1 < cuts.length; i++) {
-    const from = cuts[i] ?? 0
-    const to = cuts[i + 1] ?? 0
-    let best: Segment | undefined
-    for (const segment of held) {
-      if (segment.from > from || segment.to < to) continue
-      if (best === undefined || compareEpochs(segment.epoch, best.epoch) > 0) best = segment
-    }
-    if (best !== undefined) parts.push({ ...best, from, to })
+  for (const segment of [...held].sort((a, b) => compareEpochs(b.epoch, a.epoch))) {
+    const fresh = covered.add(segment.from, segment.to)
+    for (const [from, to] of fresh) parts.push({ ...segment, from, to })
   }
-  return parts
+  return parts.sort((a, b) => a.from - b.from)
 }
 
 function join(parts: readonly Segment[]): Segment[] {

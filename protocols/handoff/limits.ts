@@ -11,5 +11,3 @@ export const CUTOVER_MS = 10_000
 export const SMALL_REST_BYTES = MiB
 /** ... or until so many rounds did not get there: the holder is asked all the same. */
 export const MAX_ROUNDS = 8
-/** Copies that turn out different are made again so often, then the handoff is aborted. */
-export const MAX_DIGEST_RETRIES = 2

@@ -28,7 +28,6 @@ export const MAX_HANDOFF_FRAME_BYTES =
 
 const Type = {
   hello: 1,
-  state: 2,
   have: 3,
   blocks: 4,
   holes: 5,
@@ -57,18 +56,11 @@ export const helloSchema = z.strictObject({
   chunk: chunkSchema,
   spec: specSchema,
   ...volumeFields,
-  /** At which the source holds it; once released: the epoch of the release. */
+  /** At which the source holds it. */
   epoch: epochSchema,
   reserveBytes: z.number().int().min(0).max(MAX_EXTENT_BYTES)
 })
 export type Hello = z.infer<typeof helloSchema>
-
-export const targetStateSchema = z.discriminatedUnion('is', [
-  z.strictObject({ is: z.literal('copying') }),
-  z.strictObject({ is: z.literal('prepared'), epoch: epochSchema }),
-  z.strictObject({ is: z.literal('held'), epoch: epochSchema })
-])
-export type TargetAnswer = z.infer<typeof targetStateSchema>
 
 export const prepareSchema = z.strictObject({
   ...volumeFields,
@@ -92,7 +84,6 @@ interface Range {
 
 export type Frame =
   | { readonly type: 'hello'; readonly body: Hello }
-  | { readonly type: 'state'; readonly body: TargetAnswer }
   | ({ readonly type: 'have'; readonly crcs: Uint32Array } & Range)
   | ({
       readonly type: 'blocks'
@@ -194,8 +185,6 @@ function decodeBody(type: number, payload: Uint8Array): Frame | string {
   switch (type) {
     case Type.hello:
       return withBody('hello', helloSchema, payload)
-    case Type.state:
-      return withBody('state', targetStateSchema, payload)
     case Type.prepare:
       return withBody('prepare', prepareSchema, payload)
     case Type.released:

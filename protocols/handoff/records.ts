@@ -4,7 +4,7 @@
  * the check and the write.
  *
  *   target   nothing --reserve--> receiving --prepare--> prepared at E --hold--> held at E
- *                 ^_________________drop_____/______________/
+ *                 ^_________________drop_____/  \____demote____/
  *   source   held at e --release--> released at E, id --confirm--> released at E --prune--> nothing
  *                 ^___________________reclaim at E' > E __/
  *
@@ -124,7 +124,16 @@ export function grantPrepared(
   return hold(ready, handoff, epoch)
 }
 
-/** The source will never release it (or the operator says so). */
+/** The source will never commit it: what is stored stays, for its next attempt. */
+export function demote(head: ShardHead | undefined, handoff: HandoffId): ShardHead | string {
+  const entry = head?.receiving.find(one => one.handoff === handoff)
+  if (head === undefined || entry === undefined) return 'no such handoff is open here'
+  if (!entry.isPrepared) return head
+  const demoted = { ...entry, isPrepared: false }
+  return { ...head, receiving: head.receiving.map(one => (one === entry ? demoted : one)) }
+}
+
+/** Nobody goes on with it (or the operator says so). */
 export function drop(head: ShardHead | undefined, handoff: HandoffId): ShardHead | string {
   if (head === undefined) return 'no such handoff is open here'
   return { ...head, receiving: head.receiving.filter(one => one.handoff !== handoff) }

@@ -6,16 +6,20 @@
  *   absent --create--> held, free --open--> held by T --detach--> held, free --remove--> removed
  *                          |                  | open of a greater token: held by T' > T
  *                          |__________________|__ remove under a token >= the shard's --> removed
+ *                          |__ mover M > T, while no gateway is heard: moved under M
+ *                                 |__ detach under M: free again;  open of a token > M: held
  *
  * Invariants: a decision never lowers the token, the size, or the set of runs; a call under a
- * smaller token changes nothing; every call may be repeated, with the same outcome.
+ * smaller token changes nothing; every call may be repeated, with the same outcome; a mover gets
+ * the token only while no holder is heard and no other mover is active; it never is `writer`.
  */
 import type { Run, Token, VolumeSpec } from '../ids.ts'
 import { compareEpochs, compareTokens, sameSpec } from '../ids.ts'
+import { MAX_GRANTED_RUNS, MAX_GROW_RUNS, MOVER_TIMEOUT_MS } from '../limits.ts'
 import { shapeProblem } from '../stripe/map.ts'
 import type { ControlAnswer, ControlRequest, Holder } from './messages.ts'
 import type { ReceivingRun, ReleasedRun } from './runs.ts'
-import { joinRuns, runsProblem, sameRuns } from './runs.ts'
+import { coverage, runsProblem, sameRuns } from './runs.ts'
 
 /** What a shard durably knows of itself. */
 export interface ShardHead {
@@ -41,9 +45,14 @@ export interface Known {
   /** Bytes that can still be written on this node, and how many a new shard wants to see. */
   readonly availableBytes: number
   readonly wantedBytes: number
+  /** Since the holder was last heard, and after how long it is taken for gone. */
+  readonly holderSilentMs: number
+  readonly holderTimeoutMs: number
+  /** Since the recorded mover was granted, or since the start of the server. */
+  readonly moverAgeMs: number
 }
 
-type Changing = Extract<ControlRequest, { call: 'create' | 'open' | 'grow' | 'detach' | 'remove' }>
+export type Changing = Exclude<ControlRequest, { call: 'query' | 'digest' }>
 
 /**
  * - answer: nothing changes
@@ -73,6 +82,8 @@ export function decide(known: Known, request: Changing): Decision {
   switch (request.call) {
     case 'open':
       return decideOpen(head, request)
+    case 'mover':
+      return decideMover(head, known, request)
     case 'grow':
       return decideGrow(head, request)
     case 'detach':
@@ -98,6 +109,7 @@ function decideCreate(known: Known, request: Changing & { call: 'create' }): Dec
   const problem =
     shapeProblem(spec) ?? runsProblem(spec, sizeBytes, runs) ?? epochProblem(token, runs)
   if (problem !== undefined) return failed(problem)
+  if (runs.length === 0) return failed('no run is named')
   const { head } = known
   if (head !== undefined) {
     if (compareTokens(token, head.token) < 0) return answer(stale(head))
@@ -117,27 +129,79 @@ function decideCreate(known: Known, request: Changing & { call: 'create' }): Dec
 
 function decideOpen(head: ShardHead, request: Changing & { call: 'open' }): Decision {
   const { token, holder } = request
-  const isRepeat = compareTokens(token, head.token) === 0 && sameHolder(holder, head.holder)
+  const isSame = compareTokens(token, head.token) === 0
+  // A mover's token is no gateway's, even if somebody came to know it.
+  if (isSame && isMoved(head)) return answer(stale(head))
   const granted = { ...head, token, writer: token, holder, mover: undefined }
-  return isRepeat ? { do: 'keep' } : { do: 'save', head: granted }
+  return isSame && sameHolder(holder, head.holder) ? { do: 'keep' } : { do: 'save', head: granted }
+}
+
+function decideMover(
+  head: ShardHead,
+  known: Known,
+  request: Changing & { call: 'mover' }
+): Decision {
+  const { token, mover } = request
+  if (compareTokens(token, head.token) === 0) {
+    const isRepeat = isMoved(head) && sameHolder(mover, head.mover)
+    return isRepeat ? { do: 'keep' } : answer(stale(head))
+  }
+  const heardMs = known.holderTimeoutMs - known.holderSilentMs
+  if (head.holder !== undefined && heardMs > 0) {
+    return busy(`the gateway on ${head.holder.host} has the volume`, heardMs)
+  }
+  const activeMs = MOVER_TIMEOUT_MS - known.moverAgeMs
+  if (head.mover !== undefined && head.mover.node !== mover.node && activeMs > 0) {
+    return busy(`${head.mover.host} moves another part of the volume`, activeMs)
+  }
+  return { do: 'save', head: { ...head, token, mover } }
 }
 
 function decideGrow(head: ShardHead, request: Changing & { call: 'grow' }): Decision {
   const { token, sizeBytes } = request
   if (compareTokens(token, head.token) > 0) return failed('the token was not granted here')
+  if (isMoved(head)) return failed('a mover grows nothing')
   if (sizeBytes < head.sizeBytes) return failed('a volume only grows')
-  const runs = joinRuns(head.runs, request.runs)
-  // A shard may gain no run and still has to know the new size.
+  const added = notGranted(head, request.runs)
+  if (typeof added === 'string') return failed(added)
+  const runs = [...head.runs, ...added]
   const problem = runsProblem(head.spec, sizeBytes, runs) ?? epochProblem(token, request.runs)
   if (problem !== undefined) return failed(problem)
-  if (sizeBytes === head.sizeBytes && runs.length === head.runs.length) return { do: 'keep' }
+  // A shard may gain no run and still has to know the new size.
+  if (sizeBytes === head.sizeBytes && added.length === 0) return { do: 'keep' }
+  const records = runs.length + head.released.length + head.receiving.length
+  if (records > MAX_GRANTED_RUNS) return failed(`more than ${MAX_GRANTED_RUNS} runs`)
   return { do: 'save', head: { ...head, sizeBytes, runs } }
 }
 
 function decideDetach(head: ShardHead, request: Changing & { call: 'detach' }): Decision {
   if (compareTokens(request.token, head.token) > 0) return failed('the token was not granted here')
-  if (head.holder === undefined) return { do: 'keep' }
-  return { do: 'save', head: { ...head, holder: undefined } }
+  const { holder, mover } = head
+  const left = isMoved(head) ? { holder, mover: undefined } : { holder: undefined, mover }
+  if (left.holder === holder && left.mover === mover) return { do: 'keep' }
+  return { do: 'save', head: { ...head, ...left } }
+}
+
+/** What a repeated call names may have moved on since: it is not granted again. */
+function notGranted(head: ShardHead, wanted: readonly Run[]): Run[] | string {
+  if (wanted.length > MAX_GROW_RUNS) return `more than ${MAX_GROW_RUNS} runs to grow by`
+  const records = [...head.runs, ...head.released.map(runOf), ...head.receiving.map(runOf)]
+  const added: Run[] = []
+  for (const run of wanted) {
+    const known = coverage(records, run)
+    if (known === 'part' || known === 'conflict') return 'runs overlap'
+    if (known === 'none') added.push(run)
+  }
+  return added
+}
+
+/** The greatest token was granted to a mover. */
+export function isMoved(head: ShardHead): boolean {
+  return compareTokens(head.token, head.writer) !== 0
+}
+
+function runOf(entry: ReleasedRun | ReceivingRun): Run {
+  return entry.run
 }
 
 /** Only the holder of a token mints epochs under it, so none is greater than the caller's. */
@@ -149,6 +213,10 @@ function epochProblem(token: Token, runs: readonly Run[]): string | undefined {
 
 function sameHolder(a: Holder, b: Holder | undefined): boolean {
   return b !== undefined && a.node === b.node && a.host === b.host && a.since === b.since
+}
+
+function busy(why: string, retryAfterMs: number): Decision {
+  return answer({ is: 'busy', why, retryAfterMs })
 }
 
 function answer(given: ControlAnswer): Decision {

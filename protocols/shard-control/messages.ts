@@ -71,7 +71,7 @@ export const specSchema: z.ZodType<VolumeSpec> = z.strictObject({
   copies: z.number().int().min(1).max(MAX_COPIES),
   generation: z.number().int().min(0).max(0xffff)
 })
-/** Who holds the volume: the gateway's node, as people know its host, and since when (wall ms). */
+/** Who has the volume: the gateway's or mover's node, its host as people know it, since (wall ms). */
 export const holderSchema = z.strictObject({
   node: nodeId,
   host: z.string().max(MAX_NAME_CHARS),
@@ -100,8 +100,9 @@ const sizeBytes = blocks(MAX_VOLUME_BYTES)
  * - query: what do you hold of this volume? Changes nothing.
  * - create: hold these runs of a new volume; the token is its first.
  * - open: grant this token (greater than, or identical to, the greatest known).
- * - grow: hold these runs too, and the volume's new size; under the present token.
- * - detach: the holder is done; the volume is free for the next attach or mover.
+ * - mover: grant this greater token for the moment of one handoff, while no gateway is heard.
+ * - grow: hold these runs too, and the volume's new size; under the present token of a gateway.
+ * - detach: the holder, or the mover, is done; the volume is free for the next attach or mover.
  * - remove: delete the shard with all its data, under a token at least as great as the shard's.
  * - digest: digest of one chunk (CID), under no token.
  */
@@ -119,6 +120,12 @@ export const controlRequestSchema = z.discriminatedUnion('call', [
     volume: volumeId,
     token: tokenSchema,
     holder: holderSchema
+  }),
+  z.strictObject({
+    call: z.literal('mover'),
+    volume: volumeId,
+    token: tokenSchema,
+    mover: holderSchema
   }),
   z.strictObject({
     call: z.literal('grow'),
@@ -148,7 +155,7 @@ export const controlRequestSchema = z.discriminatedUnion('call', [
 ])
 export type ControlRequest = z.infer<typeof controlRequestSchema>
 
-/** What a shard says of itself: answer to query, create, open and grow. */
+/** What a shard says of itself: answer to query, create, open, mover and grow. */
 export const shardStateSchema = z.strictObject({
   spec: specSchema,
   sizeBytes,
@@ -172,7 +179,10 @@ export const shardStateSchema = z.strictObject({
 })
 export type ShardState = z.infer<typeof shardStateSchema>
 
-/** `absent`: never held, or long gone. `removed`: deleted by a `remove`, under this token. */
+/**
+ * `absent`: never held, or long gone. `removed`: deleted by a `remove`, under this token.
+ * `busy`: a gateway or another mover has the volume; nothing was changed.
+ */
 export const controlAnswerSchema = z.discriminatedUnion('is', [
   z.strictObject({ is: z.literal('state'), state: shardStateSchema }),
   z.strictObject({ is: z.literal('done') }),
@@ -182,6 +192,11 @@ export const controlAnswerSchema = z.discriminatedUnion('is', [
     token: tokenSchema,
     writer: tokenSchema,
     holder: holderSchema.optional()
+  }),
+  z.strictObject({
+    is: z.literal('busy'),
+    why: z.string().max(500),
+    retryAfterMs: z.number().min(0)
   }),
   z.strictObject({ is: z.literal('absent') }),
   z.strictObject({ is: z.literal('removed'), token: tokenSchema }),

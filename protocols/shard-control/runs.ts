@@ -69,6 +69,14 @@ export function findRun(index: RunIndex, chunk: Where): Run | undefined {
   return undefined
 }
 
+/** How the chunk is on its way here, or undefined. */
+export function findReceiving(
+  receiving: readonly ReceivingRun[],
+  chunk: Where
+): ReceivingRun | undefined {
+  return receiving.find(entry => covers(entry.run, chunk))
+}
+
 /** Where the chunk went: of all handoffs that released it, the one with the greatest epoch. */
 export function findReleased(
   released: readonly ReleasedRun[],
@@ -82,13 +90,12 @@ export function findReleased(
   return latest
 }
 
-/** Why these runs cannot all be held together by one shard of the volume, or undefined. */
+/** Why these runs cannot all be held together by one shard of the volume, or undefined. None can. */
 export function runsProblem(
   spec: VolumeSpec,
   sizeBytes: number,
   runs: readonly Run[]
 ): string | undefined {
-  if (runs.length === 0) return 'no run is named'
   if (runs.length > MAX_GRANTED_RUNS) return `more than ${MAX_GRANTED_RUNS} runs`
   const extents = extentCount(spec, sizeBytes)
   const sorted = [...runs].sort((a, b) => slot(a) - slot(b) || a.from - b.from)
@@ -110,6 +117,28 @@ export function runsProblem(
 export function joinRuns(held: readonly Run[], added: readonly Run[]): Run[] {
   const names = new Set(held.map(runName))
   return [...held, ...added.filter(run => !names.has(runName(run)))]
+}
+
+/**
+ * How much of `run` the records account for at its epoch or a later one. `conflict`: some of it is
+ * recorded at an older epoch.
+ */
+export function coverage(
+  records: readonly Run[],
+  run: Run
+): 'none' | 'part' | 'whole' | 'conflict' {
+  const near = records.filter(
+    one => slot(one) === slot(run) && one.from < run.to && run.from < one.to
+  )
+  if (near.length === 0) return 'none'
+  if (near.some(one => compareEpochs(one.epoch, run.epoch) < 0)) return 'conflict'
+  near.sort((a, b) => a.from - b.from)
+  let reached = run.from
+  for (const one of near) {
+    if (one.from > reached) return 'part'
+    reached = Math.max(reached, one.to)
+  }
+  return reached >= run.to ? 'whole' : 'part'
 }
 
 /** The same runs, in whatever order. */

@@ -10,19 +10,31 @@
  *            80 payload: write: a CRC32C u32 per block, then the data; hello: session u64
  *   answer    0 frame bytes u32 | 4 status u8 | 5 op u8 | 6 zero u16 | 8 request id u32
  *            12 length u32 | 16 retry after ms u32 | 20 zero u32 | 24 token counter u64
- *            32 payload: by op and status
+ *            32 payload: by op and status; moved: epoch counter u32, epoch token counter u64,
+ *               epoch token attach 8, then the node's id in UTF-8
  *
  * Invariants: offset and length are whole 4 KiB blocks; a write carries exactly one checksum per
  * block; decode is total: any bytes give a message or a refusal, never an exception.
  */
 import { assert } from '../assert.ts'
-import type { ChunkKey, Incarnation, Nonce, PlacementEpoch, Token, VolumeId } from '../ids.ts'
+import type {
+  ChunkKey,
+  Incarnation,
+  NodeId,
+  Nonce,
+  PlacementEpoch,
+  Token,
+  VolumeId
+} from '../ids.ts'
+import { isNodeId } from '../ids.ts'
 import { BLOCK_BYTES, MAX_COUNTER, MAX_IO_BYTES, MAX_SHARD_IO_FRAME_BYTES } from '../limits.ts'
 
-export const SHARD_IO_PROTOCOL = '/shoal/shard-io/1'
+export const SHARD_IO_PROTOCOL = '/shoal/shard-io/2'
 
 export const REQUEST_HEADER_BYTES = 80
 export const ANSWER_HEADER_BYTES = 32
+/** Of a moved answer: the epoch before the node's id. */
+const MOVED_EPOCH_BYTES = 20
 
 export const Op = { hello: 1, read: 2, write: 3, trim: 4, zero: 5, flush: 6, map: 7 } as const
 export type Op = (typeof Op)[keyof typeof Op]
@@ -64,6 +76,12 @@ export interface Request {
   readonly session: number
 }
 
+/** Who holds the chunk instead, and since which epoch. */
+export interface MovedTo {
+  readonly node: NodeId
+  readonly epoch: PlacementEpoch
+}
+
 export interface Answer {
   readonly status: Status
   readonly op: Op
@@ -75,12 +93,14 @@ export interface Answer {
   readonly tokenCounter: number
   /** read/ok: one per block. Empty otherwise. */
   readonly crcs: Uint32Array
-  /** read/ok: lengthBytes of data. moved: the node's id in UTF-8. */
+  /** read/ok: lengthBytes of data. Empty otherwise. */
   readonly data: Uint8Array
   /** map/ok: lengths in blocks, alternating data, hole, data ... beginning with data (may be 0). */
   readonly runs: Uint32Array
   /** hello/ok: the start of the store that answers on this stream. */
   readonly incarnation: Incarnation | undefined
+  /** moved: always. Else undefined. */
+  readonly movedTo: MovedTo | undefined
 }
 
 const NO_CRCS: Uint32Array = new Uint32Array(0)
@@ -172,11 +192,13 @@ export function decodeRequest(frame: Uint8Array): Request | string {
 
 /** The parts of the frame; `data` is passed on by reference. */
 export function encodeAnswer(answer: Answer): Uint8Array[] {
-  const { crcs, data, runs, incarnation } = answer
+  const { crcs, data, runs, incarnation, movedTo } = answer
   const isRead = answer.op === Op.read && answer.status === Status.ok
   assert(!isRead || crcs.length * BLOCK_BYTES === data.length, 'one checksum per block of data')
   const words = isRead ? crcs : runs
-  const tailBytes = words.length * 4 + (incarnation === undefined ? 0 : 16)
+  assert((movedTo !== undefined) === (answer.status === Status.moved), 'moved says where to')
+  const movedBytes = movedTo === undefined ? 0 : MOVED_EPOCH_BYTES + movedTo.node.length
+  const tailBytes = words.length * 4 + (incarnation === undefined ? 0 : 16) + movedBytes
   const head = Buffer.allocUnsafe(ANSWER_HEADER_BYTES + tailBytes)
   head.writeUInt32LE(head.length + data.length, 0)
   head[4] = answer.status
@@ -194,6 +216,12 @@ export function encodeAnswer(answer: Answer): Uint8Array[] {
       counter: incarnation.number,
       attach: incarnation.nonce
     })
+  }
+  if (movedTo !== undefined) {
+    assert(tailBytes === movedBytes, 'a moved answer carries nothing else')
+    head.writeUInt32LE(movedTo.epoch.counter, ANSWER_HEADER_BYTES)
+    writeToken(head, ANSWER_HEADER_BYTES + 4, movedTo.epoch.token)
+    head.write(movedTo.node, ANSWER_HEADER_BYTES + MOVED_EPOCH_BYTES)
   }
   return data.length === 0 ? [head] : [head, data]
 }
@@ -223,34 +251,53 @@ export function decodeAnswer(frame: Uint8Array): Answer | string {
   }
 }
 
-type AnswerTail = Pick<Answer, 'crcs' | 'data' | 'runs' | 'incarnation'>
+type AnswerTail = Pick<Answer, 'crcs' | 'data' | 'runs' | 'incarnation' | 'movedTo'>
+
+const NO_TAIL: AnswerTail = {
+  crcs: NO_CRCS,
+  data: NO_DATA,
+  runs: NO_CRCS,
+  incarnation: undefined,
+  movedTo: undefined
+}
 
 function decodeAnswerTail(view: Buffer, op: Op, status: Status): AnswerTail | string {
   const tailBytes = view.length - ANSWER_HEADER_BYTES
-  const none = { crcs: NO_CRCS, data: NO_DATA, runs: NO_CRCS, incarnation: undefined }
-  if (status === Status.moved) return { ...none, data: view.subarray(ANSWER_HEADER_BYTES) }
+  if (status === Status.moved) {
+    const movedTo = readMovedTo(view.subarray(ANSWER_HEADER_BYTES))
+    return typeof movedTo === 'string' ? movedTo : { ...NO_TAIL, movedTo }
+  }
   if (status === Status.ok && op === Op.read) {
     const lengthBytes = view.readUInt32LE(12)
     const blocks = lengthBytes / BLOCK_BYTES
     if (!Number.isInteger(blocks)) return 'not whole blocks'
     if (tailBytes !== blocks * 4 + lengthBytes) return 'read payload contradicts its length'
     return {
-      ...none,
+      ...NO_TAIL,
       crcs: readCrcs(view, ANSWER_HEADER_BYTES, blocks),
       data: view.subarray(ANSWER_HEADER_BYTES + blocks * 4)
     }
   }
   if (status === Status.ok && op === Op.map) {
     if (tailBytes % 4 !== 0) return 'runs must be whole words'
-    return { ...none, runs: readCrcs(view, ANSWER_HEADER_BYTES, tailBytes / 4) }
+    return { ...NO_TAIL, runs: readCrcs(view, ANSWER_HEADER_BYTES, tailBytes / 4) }
   }
   if (status === Status.ok && op === Op.hello) {
     if (tailBytes !== 16) return 'hello answer must name the incarnation'
     const pair = readToken(view, ANSWER_HEADER_BYTES)
     if (pair === undefined) return 'counter out of range'
-    return { ...none, incarnation: { number: pair.counter, nonce: pair.attach } }
+    return { ...NO_TAIL, incarnation: { number: pair.counter, nonce: pair.attach } }
   }
-  return tailBytes === 0 ? none : 'unexpected payload'
+  return tailBytes === 0 ? NO_TAIL : 'unexpected payload'
+}
+
+function readMovedTo(tail: Buffer): MovedTo | string {
+  if (tail.length < MOVED_EPOCH_BYTES) return 'moved answer shorter than its epoch'
+  const token = readToken(tail, 4)
+  if (token === undefined) return 'counter out of range'
+  const node = tail.toString('utf8', MOVED_EPOCH_BYTES)
+  if (!isNodeId(node)) return 'moved answer names no node'
+  return { node, epoch: { token, counter: tail.readUInt32LE(0) } }
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

@@ -2,6 +2,7 @@
 // Method: random ranges enter and leave in random order, against a quadratic definition.
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { Barrier } from '../../node/gateway/barrier.ts'
 import { Order, Ordered } from '../../node/gateway/order.ts'
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
 
@@ -64,6 +65,51 @@ describe('the order of changes', () => {
         }
         expect(order.isEmpty).toBe(true)
         expect(new Set(started).size).toBe(started.length)
+      })
+    )
+  })
+
+  it('lets a barrier start after all older changes of its range, and none before it is lifted', () => {
+    const barriers = fc.array(
+      fc.oneof(
+        {
+          weight: 4,
+          arbitrary: fc.record({ from: fc.nat(90), blocks: fc.integer({ min: 1, max: 9 }) })
+        },
+        { weight: 4, arbitrary: fc.record({ leave: fc.nat() }) },
+        // A chunk of 32 blocks: two granules.
+        { weight: 1, arbitrary: fc.record({ chunk: fc.nat(2) }) }
+      ),
+      { maxLength: 80 }
+    )
+    fc.assert(
+      fc.property(barriers, list => {
+        const order = new Order()
+        const present: Ordered[] = []
+        const isFree = (entry: Ordered, i: number): boolean =>
+          !present.slice(0, i).some(older => older.from < entry.to && entry.from < older.to)
+        for (const act of list) {
+          if ('leave' in act) {
+            const [entry] = present.splice(act.leave % Math.max(1, present.length), 1)
+            if (entry !== undefined) order.leave(entry)
+          } else if ('chunk' in act) {
+            let cleared = 0
+            const from = act.chunk * 32 * BLOCK_BYTES
+            const barrier = new Barrier({ from, to: from + 32 * BLOCK_BYTES }, () => {
+              cleared += 1
+              expect(cleared).toBe(1)
+            })
+            present.push(barrier)
+            order.enter(barrier)
+          } else {
+            const entry = new Entry(act.from, act.blocks, 0, [])
+            present.push(entry)
+            order.enter(entry)
+          }
+          present.forEach((entry, i) => {
+            expect(entry.hasStarted).toBe(isFree(entry, i))
+          })
+        }
       })
     )
   })

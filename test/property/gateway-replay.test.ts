@@ -3,12 +3,12 @@
 // Method: random changes on a model of a chunk; the replay plan is applied in any order.
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { IntervalSet } from '../../node/gateway/interval-set.ts'
 import { type Replayable, replayPlan } from '../../node/gateway/replay.ts'
 import { ReplayBuffer } from '../../node/gateway/replay-buffer.ts'
 import { blockChecksums, firstBadBlock } from '../../protocols/checksum.ts'
 import type { VolumeId } from '../../protocols/ids.ts'
 import { NO_TOKEN } from '../../protocols/ids.ts'
+import { IntervalSet } from '../../protocols/interval-set.ts'
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
 import { Op } from '../../protocols/shard-io/messages.ts'
 
@@ -89,7 +89,7 @@ describe('replay', () => {
 
   it('keeps what no successful flush covered, in order, and knows what it costs', () => {
     const acts = fc.array(
-      fc.oneof(fc.constant('change'), fc.constant('send'), fc.constant('flushed'))
+      fc.constantFrom('change', 'change', 'change', 'send', 'flushed', 'passed on')
     )
     fc.assert(
       fc.property(acts, list => {
@@ -101,6 +101,13 @@ describe('replay', () => {
           if (act === 'change') {
             buffer.push({ number: ++count, costBytes: count })
             kept.push(count)
+          } else if (act === 'passed on') {
+            // Every third change was one of the chunk that passes on.
+            const isOfChunk = (number: number): boolean => number % 3 === 0
+            const gone = kept.filter(isOfChunk)
+            const taken = buffer.take(({ number }) => isOfChunk(number))
+            expect(taken.map(({ number }) => number)).toEqual(gone)
+            kept.splice(0, kept.length, ...kept.filter(number => !isOfChunk(number)))
           } else if (act === 'send') {
             flight = { mark: buffer.mark, covers: count }
           } else if (flight !== undefined) {

@@ -32,7 +32,13 @@ import {
 
 const V = volumeId(1)
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
-const ROOM = { availableBytes: 1e9, wantedBytes: 1 }
+const ROOM = {
+  availableBytes: 1e9,
+  wantedBytes: 1,
+  holderSilentMs: 0,
+  holderTimeoutMs: 30_000,
+  moverAgeMs: 0
+}
 
 const someToken = fc.record({ counter: fc.nat(4), attach: fc.nat(2) })
 const someRun = fc

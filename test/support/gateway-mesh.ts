@@ -86,7 +86,8 @@ export class StorageNode {
       rpc,
       clock,
       log: quietLog,
-      self: this.id
+      self: this.id,
+      holderTimeoutMs: FAST.holderTimeoutMs
     })
     return { store, server, rpc }
   }

@@ -129,6 +129,10 @@ export class MemoryHandoffs implements Handoffs {
     }
   }
 
+  problems(): string[] {
+    return []
+  }
+
   counts() {
     return { sending: this.#sending, receiving: 0 }
   }

@@ -26,7 +26,7 @@ export class MemoryMesh {
 
   /** The member's process dies: its streams break, its handlers are gone. */
   leave(id: NodeId): void {
-    this.#members.get(id)?.breakStreams()
+    this.#members.get(id)?.end()
     this.#members.delete(id)
     for (const other of this.#members.values()) {
       other.breakStreams(id)
@@ -64,6 +64,7 @@ export class MemoryMember implements Network {
   readonly #topics = new Map<string, Array<(from: NodeId, bytes: Uint8Array) => void>>()
   readonly #peerListeners: Array<(peer: NodeId, connected: boolean) => void> = []
   readonly #streams = new Set<MemoryStream>()
+  #isGone = false
 
   constructor(self: NodeId, mesh: MemoryMesh) {
     this.self = self
@@ -72,7 +73,8 @@ export class MemoryMember implements Network {
 
   async open(peer: NodeId, protocol: string): Promise<ByteStream> {
     await Promise.resolve()
-    const remote = peer === this.self ? this : this.#mesh.reach(this.self, peer)
+    const found = peer === this.self ? this : this.#mesh.reach(this.self, peer)
+    const remote = this.#isGone ? undefined : found
     const handler = remote?.handler(protocol)
     if (remote === undefined || handler === undefined) {
       throw new ShoalError({ code: 'UNREACHABLE', peer }, `${peer} cannot be reached`)
@@ -96,6 +98,7 @@ export class MemoryMember implements Network {
   }
 
   async publish(topic: string, bytes: Uint8Array): Promise<void> {
+    if (this.#isGone) return
     const copy = bytes.slice()
     for (const other of this.#mesh.others(this.self)) {
       setImmediate(() => other.deliver(topic, this.self, copy))
@@ -124,6 +127,12 @@ export class MemoryMember implements Network {
 
   roundTripMs(peer: NodeId): number | undefined {
     return this.#mesh.reach(this.self, peer) === undefined ? undefined : 1
+  }
+
+  /** The process is dead: nothing of it reaches anybody any more. */
+  end(): void {
+    this.#isGone = true
+    this.breakStreams()
   }
 
   breakStreams(peer?: NodeId): void {

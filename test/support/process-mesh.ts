@@ -65,9 +65,12 @@ export class ProcessNode {
     return this.#child !== undefined && this.#child.outcome === undefined
   }
 
-  /** `shoal up`, until its control API answers. */
-  async up(options: SpawnOptions & { args?: readonly string[] } = {}): Promise<void> {
-    const args = [SHOAL, 'up', '--dir', this.dir, ...(options.args ?? [])]
+  /** `shoal up`, until its control API answers; or another program that starts the daemon. */
+  async up(
+    options: SpawnOptions & { args?: readonly string[]; program?: readonly string[] } = {}
+  ): Promise<void> {
+    const program = options.program ?? [SHOAL, 'up']
+    const args = [...program, '--dir', this.dir, ...(options.args ?? [])]
     const child = new Child(`node ${this.name}`, process.execPath, args, options)
     this.#child = child
     this.#logs.push(child)

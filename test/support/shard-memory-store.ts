@@ -8,10 +8,18 @@
  * A MemoryMedium outlives its stores: open one again after `crash` or `losePower` for the next
  * incarnation. `hold` and `release` decide when promises settle.
  */
-import type { ChunkStore, ReadResult, ShardRecord, StoreSpace } from '../../node/storage/types.ts'
+import { BlockState } from '../../node/storage/table.ts'
+import type {
+  ChunkBlocks,
+  ChunkStore,
+  ReadResult,
+  ShardRecord,
+  StoreSpace
+} from '../../node/storage/types.ts'
 import { checksum, ZERO_BLOCK_CRC } from '../../protocols/checksum.ts'
 import { chunkDigest } from '../../protocols/digest.ts'
 import { type FaultCode, ShoalError } from '../../protocols/fault.ts'
+import { isEmpty } from '../../protocols/handoff/records.ts'
 import type { ChunkKey, Incarnation, Nonce, Token, VolumeId } from '../../protocols/ids.ts'
 import { chunkName } from '../../protocols/ids.ts'
 import { BLOCK_BYTES, GiB } from '../../protocols/limits.ts'
@@ -26,8 +34,8 @@ interface Change {
   readonly volume: VolumeId
   readonly name: string
   readonly first: number
-  /** undefined: given back. */
-  readonly blocks: ReadonlyArray<Block | undefined>
+  /** undefined: given back. All of the chunk: 'free'. */
+  readonly blocks: ReadonlyArray<Block | undefined> | 'free'
   isResolved: boolean
 }
 
@@ -59,6 +67,12 @@ export class MemoryMedium {
       apply(this.live, change)
       this.unsynced.add(change)
     }
+  }
+
+  /** Whether any chunk of the volume exists, or would after a loss of power. */
+  keeps(volume: VolumeId): boolean {
+    const names = [...this.live.keys(), ...this.durable.keys()]
+    return names.some(name => name.startsWith(`${volume}/`))
   }
 
   drop(volume: VolumeId): void {
@@ -162,6 +176,35 @@ export class MemoryChunkStore implements ChunkStore {
     })
   }
 
+  forgetShard(volume: VolumeId): Promise<boolean> {
+    return this.#settle('forgetShard', () => {
+      const record = this.#medium.records.get(volume)
+      if (record === undefined || !isEmpty(record) || this.#medium.keeps(volume)) return false
+      return this.#medium.records.delete(volume)
+    })
+  }
+
+  chunks(volume: VolumeId): ChunkKey[] {
+    return [...this.#medium.live.keys()].filter(name => name.startsWith(`${volume}/`)).map(keyOf)
+  }
+
+  freeChunk(chunk: ChunkKey): Promise<void> {
+    return this.#change('freeChunk', chunk, 0, 'free')
+  }
+
+  blocks(chunk: ChunkKey, firstBlock: number, count: number): Promise<ChunkBlocks> {
+    const blocks = this.#medium.live.get(chunkName(chunk))
+    const states = new Uint8Array(count)
+    const crcs = new Uint32Array(count)
+    for (let i = 0; i < count; i++) {
+      const block = blocks?.get(firstBlock + i)
+      if (block === undefined) continue
+      states[i] = BlockState.data
+      crcs[i] = block.crc
+    }
+    return this.#settle('blocks', () => ({ states, crcs }))
+  }
+
   read(chunk: ChunkKey, offsetBytes: number, lengthBytes: number): Promise<ReadResult> {
     const blocks = this.#medium.live.get(chunkName(chunk))
     const first = offsetBytes / BLOCK_BYTES
@@ -188,7 +231,8 @@ export class MemoryChunkStore implements ChunkStore {
       const bytes = data.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES)
       blocks.push({ data: bytes, crc: crcs[i] ?? 0 })
     }
-    if (blocks.length * BLOCK_BYTES > this.space().availableBytes) {
+    const ownBytes = this.#reservedBytes(chunk)
+    if (blocks.length * BLOCK_BYTES > this.space().availableBytes + ownBytes) {
       return Promise.reject(fault('NO_SPACE'))
     }
     return this.#change('write', chunk, offsetBytes, blocks)
@@ -252,7 +296,22 @@ export class MemoryChunkStore implements ChunkStore {
     let usedBytes = 0
     for (const blocks of this.#medium.live.values()) usedBytes += blocks.size * BLOCK_BYTES
     const { capacityBytes } = this.#medium
-    return { capacityBytes, usedBytes, availableBytes: Math.max(0, capacityBytes - usedBytes) }
+    const freeBytes = capacityBytes - usedBytes - this.#reservedBytes()
+    return { capacityBytes, usedBytes, availableBytes: Math.max(0, freeBytes) }
+  }
+
+  /** What is kept free for one chunk on its way here, or for all of them. */
+  #reservedBytes(chunk?: ChunkKey): number {
+    let reservedBytes = 0
+    for (const { spec, receiving } of this.#medium.records.values()) {
+      for (const { run, reservedBytes: wanted } of receiving) {
+        const name = chunkName({ ...run, volume: spec.id, extent: run.from })
+        if (chunk !== undefined && name !== chunkName(chunk)) continue
+        const used = (this.#medium.live.get(name)?.size ?? 0) * BLOCK_BYTES
+        reservedBytes += Math.max(0, wanted - used)
+      }
+    }
+    return reservedBytes
   }
 
   async close(): Promise<void> {
@@ -262,10 +321,10 @@ export class MemoryChunkStore implements ChunkStore {
   }
 
   #change(
-    call: 'write' | 'trim' | 'zero',
+    call: 'write' | 'trim' | 'zero' | 'freeChunk',
     chunk: ChunkKey,
     offsetBytes: number,
-    blocks: ReadonlyArray<Block | undefined>
+    blocks: Change['blocks']
   ): Promise<void> {
     const name = chunkName(chunk)
     const first = offsetBytes / BLOCK_BYTES
@@ -307,6 +366,10 @@ export class MemoryChunkStore implements ChunkStore {
 
 function apply(chunks: Map<string, Blocks>, change: Change): void {
   let blocks = chunks.get(change.name)
+  if (change.blocks === 'free') {
+    chunks.delete(change.name)
+    return
+  }
   if (blocks === undefined) {
     blocks = new Map()
     chunks.set(change.name, blocks)
@@ -316,6 +379,13 @@ function apply(chunks: Map<string, Blocks>, change: Change): void {
     if (block === undefined) blocks.delete(change.first + i)
     else blocks.set(change.first + i, block)
   }
+}
+
+/** The inverse of `chunkName`. */
+function keyOf(name: string): ChunkKey {
+  const [volume = '', place = ''] = name.split('/')
+  const [extent = 0, generation = 0, column = 0, replica = 0] = place.split('.').map(Number)
+  return { volume: volume as VolumeId, extent, generation, column, replica }
 }
 
 function fault(code: FaultCode): ShoalError {

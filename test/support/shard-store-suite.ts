@@ -5,11 +5,11 @@
  */
 import { describe, expect, it } from 'vitest'
 import type { ChunkStore, ShardRecord } from '../../node/storage/types.ts'
-import { blockChecksums } from '../../protocols/checksum.ts'
+import { blockChecksums, ZERO_BLOCK_CRC } from '../../protocols/checksum.ts'
 import { isFault } from '../../protocols/fault.ts'
-import type { ChunkKey } from '../../protocols/ids.ts'
+import type { ChunkKey, HandoffId } from '../../protocols/ids.ts'
 import { BLOCK_BYTES, KiB, MiB } from '../../protocols/limits.ts'
-import { FIRST_TOKEN, run, spec, token, volumeId } from './shard-harness.ts'
+import { FIRST_TOKEN, run, SHARD_NODE, spec, token, volumeId } from './shard-harness.ts'
 
 export interface StoreBench {
   open: () => Promise<ChunkStore>
@@ -135,6 +135,98 @@ export function describeChunkStore(name: string, make: () => Promise<StoreBench>
       expect(third.removedAt(V)).toEqual(token(10))
       expect(third.allocatedBytes(V)).toBe(0)
       await third.close()
+    })
+
+    it('tells states and checksums of blocks without their data, as they were at the call', async () => {
+      const store = await fresh(await make())
+      const settling = [put(store, 3, 1, 2)]
+      const before = store.blocks(CHUNK, 0, 6)
+      settling.push(store.trim(CHUNK, BLOCK_BYTES, BLOCK_BYTES))
+      settling.push(store.zero(CHUNK, 4 * BLOCK_BYTES, BLOCK_BYTES))
+      const after = store.blocks(CHUNK, 0, 6)
+      await Promise.all(settling)
+      const [crc = 0] = blockChecksums(blocks(3))
+      expect([...(await before).states]).toEqual([0, 1, 1, 0, 0, 0])
+      expect([...(await before).crcs]).toEqual([0, crc, crc, 0, 0, 0])
+      expect([...(await after).states]).toEqual([0, 0, 1, 0, 1, 0])
+      expect([...(await after).crcs]).toEqual([0, 0, crc, 0, ZERO_BLOCK_CRC, 0])
+      const nothing = await store.blocks({ ...CHUNK, extent: 3 }, 7, 2)
+      expect(nothing).toEqual({ states: new Uint8Array(2), crcs: new Uint32Array(2) })
+      await store.close()
+    })
+
+    it('frees a chunk in the order of the calls, and it comes back with new bytes only', async () => {
+      const bench = await make()
+      const store = await fresh(bench)
+      const settling = [put(store, 1, 0, 40)]
+      expect(store.chunks(V)).toEqual([CHUNK])
+      settling.push(store.freeChunk(CHUNK))
+      const freed = look(store, 0, 40)
+      settling.push(put(store, 2, 20, 2))
+      await Promise.all(settling)
+      expect(new Set(await freed)).toEqual(new Set([0]))
+      expect(await look(store, 19, 4)).toEqual([0, 2, 2, 0])
+      const next = await bench.reopen('kill', store)
+      expect(await look(next, 19, 4)).toEqual([0, 2, 2, 0])
+      expect(next.chunks(V)).toEqual([CHUNK])
+      await next.freeChunk(CHUNK)
+      await next.freeChunk(CHUNK)
+      await next.close()
+      const last = await bench.reopen('power', next)
+      expect(last.chunks(V)).toEqual([])
+      expect(last.allocatedBytes(V)).toBe(0)
+      expect(await look(last, 0, 40)).toEqual(new Array(40).fill(0))
+      await last.freeChunk(CHUNK)
+      await last.close()
+    })
+
+    it('forgets only a shard that keeps nothing, for good until it is saved again', async () => {
+      const bench = await make()
+      const store = await fresh(bench)
+      const empty = { ...RECORD, runs: [] }
+      expect(await store.forgetShard(volumeId(2))).toBe(false)
+      expect(await store.forgetShard(V)).toBe(false)
+      await put(store, 1, 0)
+      await store.saveShard(empty)
+      expect(await store.forgetShard(V)).toBe(false)
+      expect(store.shard(V)).toEqual(empty)
+      await store.freeChunk(CHUNK)
+      await store.close()
+      const second = await bench.reopen('power', store)
+      expect(await second.forgetShard(V)).toBe(true)
+      expect([second.shard(V), second.removedAt(V)]).toEqual([undefined, undefined])
+      const third = await bench.reopen('power', second)
+      expect(third.shards()).toEqual([])
+      await third.saveShard(empty)
+      const outcomes = [third.forgetShard(V), third.saveShard(RECORD), third.forgetShard(V)]
+      expect(await Promise.all(outcomes)).toEqual([true, undefined, false])
+      const last = await bench.reopen('power', third)
+      expect(last.shard(V)).toEqual(RECORD)
+      expect(await look(last, 0, 1)).toEqual([0])
+      await last.close()
+    })
+
+    it('keeps room for chunks on their way here, and they use it up', async () => {
+      const bench = await make()
+      const store = await fresh(bench)
+      const handoff = '00000000000000aa' as HandoffId
+      const entry = { run: run(2, 3), from: SHARD_NODE, handoff, isPrepared: false }
+      const receiving = [{ ...entry, reservedBytes: MiB }]
+      const { availableBytes } = store.space()
+      await store.saveShard({ ...RECORD, receiving })
+      const kept = availableBytes - store.space().availableBytes
+      expect(kept).toBeGreaterThanOrEqual(MiB)
+      expect(kept).toBeLessThan(MiB + 16 * KiB)
+      await store.close()
+      const next = await bench.reopen('power', store)
+      const before = next.space().availableBytes
+      const data = blocks(9, 32)
+      await next.write({ ...CHUNK, extent: 2 }, 0, data, blockChecksums(data))
+      // The journal takes its share of what is free; the room was taken off already.
+      expect(before - next.space().availableBytes).toBeLessThan(data.length)
+      await next.saveShard(RECORD)
+      expect(next.space().availableBytes).toBeGreaterThan(before)
+      await next.close()
     })
 
     it('digests equal content alike, and other content or allocation differently', async () => {

@@ -26,13 +26,13 @@ const CHUNKS = 4
 const CHUNK_BLOCKS = 64
 const NEVER = Number.POSITIVE_INFINITY
 
-interface Version {
+export interface Version {
   readonly version: number
   readonly calledAt: number
   answeredAt: number
 }
 
-interface Flush {
+export interface Flush {
   readonly calledAt: number
   answeredAt: number
 }
@@ -91,6 +91,7 @@ async function operate(
   if (i > operations / 2 && run.removal === undefined) return remove(run, store)
   // Chunks come into being during the run, so that large writes meet blocks never written.
   const extent = below(Math.min(CHUNKS, 1 + (i * CHUNKS) / operations))
+  if (kind > 0.6 && kind < 0.63) return free(run, store, extent)
   const isLarge = kind > 0.85
   const first = isLarge ? below(3) * 16 + 16 : below(CHUNK_BLOCKS)
   const count = Math.min(CHUNK_BLOCKS - first, isLarge ? 16 + below(8) : 1 + below(4))
@@ -101,6 +102,12 @@ async function operate(
   if (isWrite) await store.write(key, first * BLOCK_BYTES, data, blockChecksums(data))
   else if (kind < 0.6) await store.zero(key, first * BLOCK_BYTES, count * BLOCK_BYTES)
   else await store.trim(key, first * BLOCK_BYTES, count * BLOCK_BYTES)
+  for (const version of noted) version.answeredAt = run.disk.history.length
+}
+
+async function free(run: Run, store: ChunkStore, extent: number): Promise<void> {
+  const noted = note(run, extent, 0, CHUNK_BLOCKS, 0)
+  await store.freeChunk(chunkKey(extent))
   for (const version of noted) version.answeredAt = run.disk.history.length
 }
 
@@ -151,7 +158,7 @@ export async function judge(
   }
   const flushed = run.flushes.filter(one => one.answeredAt <= step)
   for (let extent = 0; extent < CHUNKS; extent++) {
-    const whole = await readChunk(store, extent)
+    const whole = await readChunk(store, extent, CHUNK_BLOCKS)
     for (let block = 0; block < CHUNK_BLOCKS; block++) {
       const versions = run.versions[extent * CHUNK_BLOCKS + block] ?? []
       const found = whole[block]
@@ -165,9 +172,13 @@ export async function judge(
 }
 
 /** By block: its version, or what is wrong with it. */
-async function readChunk(store: ChunkStore, extent: number): Promise<Array<number | string>> {
+export async function readChunk(
+  store: ChunkStore,
+  extent: number,
+  blocks: number
+): Promise<Array<number | string>> {
   const found: Array<number | string> = []
-  for (let block = 0; block < CHUNK_BLOCKS; block++) {
+  for (let block = 0; block < blocks; block++) {
     try {
       const { data } = await store.read(chunkKey(extent), block * BLOCK_BYTES, BLOCK_BYTES)
       const view = Buffer.from(data.buffer, data.byteOffset, data.length)
@@ -182,7 +193,7 @@ async function readChunk(store: ChunkStore, extent: number): Promise<Array<numbe
 }
 
 /** The last version that must be there (zeroes if none), and every one called after it. */
-function allowedVersions(
+export function allowedVersions(
   versions: readonly Version[],
   flushed: readonly Flush[],
   step: number,

@@ -11,9 +11,10 @@ import {
   start,
   step
 } from '../../protocols/attach/machine.ts'
-import { placementOf, segmentAt } from '../../protocols/attach/placement.ts'
+import { placementOf, segmentAt, withExtent } from '../../protocols/attach/placement.ts'
 import {
   compareTokens,
+  type HandoffId,
   type NodeId,
   type Nonce,
   type Run,
@@ -21,7 +22,7 @@ import {
 } from '../../protocols/ids.ts'
 import { MiB } from '../../protocols/limits.ts'
 import type { ControlAnswer, ShardState } from '../../protocols/shard-control/messages.ts'
-import { FIRST_TOKEN, run, spec, token, volumeId } from '../support/shard-harness.ts'
+import { FIRST_EPOCH, FIRST_TOKEN, run, spec, token, volumeId } from '../support/shard-harness.ts'
 
 const VOLUME = volumeId(1)
 const node = (name: string): NodeId => name as NodeId
@@ -148,11 +149,116 @@ describe('the attach machine', () => {
     expect(opens(all).length).toBe(2)
   })
 
+  it('takes a node that holds nothing for an answer, and still waits for every chunk', () => {
+    const c = node('c')
+    const absent: AttachEvent = { type: 'answer', node: c, answer: { is: 'absent' } }
+    const early = feed([...NODES, c], [absent, answer(a, shard(0)), answer(b, shard(1))])
+    expect(opens(early.last).length).toBe(3)
+    const granted = [a, b].map((from, column) => answer(from, shard(column, { token: mine })))
+    const served = feed(
+      [...NODES, c],
+      [absent, answer(a, shard(0)), answer(b, shard(1)), absent, ...granted]
+    )
+    expect(served.last.map(effect => 'node' in effect && effect.node)).toEqual([a, b]) // flushes
+    const empty: AttachEvent = { type: 'answer', node: b, answer: { is: 'absent' } }
+    const short = feed(NODES, [answer(a, shard(0)), empty])
+    expect(opens(short.all)).toEqual([])
+    const late = step(short.at, { type: 'timeout', afterMs: 1 }).state
+    expect(late).toMatchObject({ at: 'refused', fault: { code: 'UNREACHABLE', peer: b } })
+    expect(late.at === 'refused' && late.why).toContain('holds nothing')
+  })
+
+  it('asks those whom the map names later, and no longer waits for those it forgot', () => {
+    const [c, d] = [node('c'), node('d')]
+    const asked = [answer(a, shard(0)), answer(b, shard(1))]
+    const waiting = feed([...NODES, c], asked)
+    expect(opens(waiting.all)).toEqual([])
+    const missing: AttachEvent = { type: 'missing', node: c, why: 'gone' }
+    const named = (nodes: NodeId[]): AttachEvent => ({ type: 'named', nodes })
+    const gone = feed([...NODES, c], [...asked, missing, named(NODES)])
+    expect(opens(gone.last).length).toBe(2)
+    const other = feed([...NODES, c], [...asked, missing, named([...NODES, d])])
+    expect(other.last).toEqual([{ type: 'query', node: d }])
+    // Who is named by a shard, or described one, stays, whatever the map says.
+    const passing = shard(1, { released: [{ run: run(0, 1, 1), to: c }] })
+    const kept = feed(NODES, [answer(a, shard(0)), answer(b, passing), missing, named([a])])
+    expect(opens(kept.all)).toEqual([])
+    expect(feed(NODES, [...asked.slice(0, 1), named([])]).last).toEqual([])
+  })
+
+  it('carries what is prepared and released, instead of waiting for the source to do it', () => {
+    const c = node('c')
+    const epoch = { token: FIRST_TOKEN, counter: 7 }
+    const handoff = '00000000000000aa' as HandoffId
+    const moved = { ...run(1, 2, 1), epoch }
+    const source = shard(1, {
+      runs: [run(0, 1, 1), run(2, 4, 1)],
+      released: [{ run: moved, to: c, handoff }]
+    })
+    const receiving = { run: moved, from: b, handoff, isPrepared: true, reservedBytes: 0 }
+    const target = shard(1, { runs: [], receiving: [receiving] })
+    const events = [answer(a, shard(0)), answer(b, source), answer(c, target)]
+    const { all, last } = feed(NODES, events)
+    expect(opens(all)).toEqual([])
+    const chunk = { volume: VOLUME, extent: 1, generation: 1, column: 1, replica: 0 }
+    const released = { handoff, chunk, from: b, epoch }
+    expect(last).toContainEqual({ type: 'carry', node: c, released })
+    expect(last).not.toContainEqual({ type: 'retry', node: c })
+    const held = answer(c, shard(1, { runs: [moved] }))
+    const after = feed(NODES, [...events, { type: 'again', node: c }, held, ...events.slice(0, 2)])
+    expect(opens(after.last).length).toBe(3)
+    // Not at another epoch, and not what is not complete.
+    for (const part of [{ isPrepared: false }, { run: { ...moved, epoch: FIRST_EPOCH } }]) {
+      const other = shard(1, { runs: [], receiving: [{ ...receiving, ...part }] })
+      const { last: none } = feed(NODES, [...events.slice(0, 2), answer(c, other)])
+      expect(none.some(({ type }) => type === 'carry')).toBe(false)
+    }
+  })
+
+  it('starts over, for a greater token, when only a mover was there meanwhile', () => {
+    const events = [answer(a, shard(0)), answer(b, shard(1))]
+    const stale = (writer: Token): AttachEvent => ({
+      type: 'answer',
+      node: b,
+      answer: { is: 'stale', token: token(9), writer }
+    })
+    const over = feed(NODES, [
+      ...events,
+      answer(a, shard(0, { token: mine, writer: mine })),
+      stale(FIRST_TOKEN)
+    ])
+    expect(over.at.at).toBe('asking')
+    expect(over.last.map(({ type }) => type)).toEqual(['retry', 'retry'])
+    const moved = { token: token(9), mover: { node: b, host: 'b', since: 0 } }
+    const again = [
+      ...events,
+      stale(mine), // our own grant, and a mover after it
+      answer(a, shard(0, { token: mine, writer: mine })),
+      answer(b, shard(1, { ...moved, writer: mine }))
+    ]
+    const { last } = feed(NODES, again)
+    expect(opens(last)).toEqual([
+      { type: 'open', node: a, token: { counter: 10, attach: attempt.attach } },
+      { type: 'open', node: b, token: { counter: 10, attach: attempt.attach } }
+    ])
+    expect(feed(NODES, [...events, stale(token(2, 0xbb))]).at.at).toBe('refused')
+  })
+
+  it('goes on after its own token only if no other gateway was granted one', () => {
+    const own: Attempt = { ...attempt, after: FIRST_TOKEN }
+    const moved = shard(0, { token: token(5), mover: { node: b, host: 'b', since: 0 } })
+    const events = [answer(a, moved), answer(b, shard(1))]
+    expect(opens(feed(NODES, events, own).last).length).toBe(2)
+    const taken = shard(0, { token: token(5), writer: token(5) })
+    const { at, all } = feed(NODES, [answer(a, taken)], { ...own, takeOver: true })
+    expect([at.at, opens(all)]).toEqual(['refused', []])
+  })
+
   it('holds its invariants against any answers in any order', () => {
     fc.assert(
       fc.property(fc.array(anyEvent, { maxLength: 40 }), events => {
         let at: AttachState = start(attempt, NODES).state
-        const tokens = new Set<string>()
+        const tokens: Token[] = []
         const granted = new Set<NodeId>()
         for (const event of events) {
           const before = at
@@ -161,7 +267,12 @@ describe('the attach machine', () => {
           expect(next.effects.length).toBeLessThanOrEqual(8)
           const sent = opens(next.effects)
           for (const effect of sent) {
-            if (effect.type === 'open') tokens.add(`${effect.token.counter} ${effect.token.attach}`)
+            if (effect.type !== 'open') continue
+            const last = tokens.at(-1)
+            const order = last === undefined ? 1 : compareTokens(effect.token, last)
+            // A greater one only after all were asked again.
+            if (order !== 0) expect(before.at === 'asking' && order > 0).toBe(true)
+            if (order !== 0) tokens.push(effect.token)
           }
           if (before.at === 'opening' && event.type === 'answer' && event.answer.is === 'state') {
             if (compareTokens(event.answer.state.token, before.token) === 0) granted.add(event.node)
@@ -174,7 +285,7 @@ describe('the attach machine', () => {
           }
           if (before.at === 'refused') expect(at).toBe(before)
         }
-        expect(tokens.size).toBeLessThanOrEqual(1)
+        expect(tokens.every(({ attach }) => attach === attempt.attach)).toBe(true)
       }),
       { numRuns: 500 }
     )
@@ -187,17 +298,19 @@ const anyState = fc
     column: fc.nat(1),
     token: fc.constantFrom(FIRST_TOKEN, mine, mine, mine, token(2, 0xffff)),
     to: fc.constantFrom(4, 4, 4, 3),
-    names: fc.constantFrom<NodeId | undefined>(undefined, undefined, node('c'), a)
+    names: fc.constantFrom<NodeId | undefined>(undefined, undefined, node('c'), a),
+    writer: fc.constantFrom(FIRST_TOKEN, FIRST_TOKEN, mine, token(2, 0xffff))
   })
-  .map(({ column, token: of, to, names }) => {
+  .map(({ column, token: of, to, names, writer }) => {
     const released = names === undefined ? [] : [{ run: run(0, 1, column), to: names }]
-    return shard(column, { token: of, runs: [run(0, to, column)], released })
+    return shard(column, { token: of, writer, runs: [run(0, to, column)], released })
   })
 const anyNode = fc.constantFrom(a, a, b, b, node('c'))
 const anyEvent: fc.Arbitrary<AttachEvent> = fc.oneof(
   { weight: 6, arbitrary: fc.tuple(anyNode, anyState).map(([from, of]) => answer(from, of)) },
   { weight: 2, arbitrary: anyNode.map(from => ({ type: 'flushed', node: from }) as const) },
   anyNode.map(from => ({ type: 'again', node: from }) as const),
+  fc.uniqueArray(anyNode, { maxLength: 3 }).map(nodes => ({ type: 'named', nodes }) as const),
   anyNode.map(from => ({ type: 'missing', node: from, why: 'gone' }) as const),
   anyNode.map(from => ({ type: 'answer', node: from, answer: { is: 'absent' } }) as const)
 )
@@ -231,6 +344,31 @@ describe('placement', () => {
           expect(found?.epoch).toEqual(best?.runs[0]?.epoch)
           expect(gaps.some(gap => gap.from <= extent && extent < gap.to)).toBe(best === undefined)
         }
+      })
+    )
+  })
+
+  it('is the same table when one chunk passes on as when it is made anew', () => {
+    const moves = fc.array(fc.record({ extent: fc.nat(7), to: fc.constantFrom(a, b, node('c')) }), {
+      maxLength: 30
+    })
+    fc.assert(
+      fc.property(moves, list => {
+        const shape = { ...spec(VOLUME), columns: 1 }
+        const owners = new Array<NodeId>(8).fill(a)
+        const counters = new Array<number>(8).fill(1)
+        let { columns } = placementOf(shape, 8 * MiB, [{ node: a, runs: [run(0, 8)] }])
+        for (const { extent, to } of list) {
+          const counter = (counters[extent] ?? 0) + 1
+          counters[extent] = counter
+          owners[extent] = to
+          columns = [withExtent(columns[0] ?? [], extent, to, { token: FIRST_TOKEN, counter })]
+        }
+        const held = owners.map((owner, extent) => {
+          const epoch = { token: FIRST_TOKEN, counter: counters[extent] ?? 0 }
+          return { node: owner, runs: [{ ...run(extent, extent + 1), epoch }] }
+        })
+        expect(columns).toEqual(placementOf(shape, 8 * MiB, held).columns)
       })
     )
   })

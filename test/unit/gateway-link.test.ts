@@ -40,6 +40,8 @@ describe('a busy node', () => {
       fence: () => {},
       fail: () => {},
       stopReason: () => new Error('stopped'),
+      lost: () => false,
+      lostInReplay: () => 'refused',
       reroute: () => {},
       freed: () => {}
     }

@@ -45,6 +45,7 @@ class Rig {
       })
     },
     counts: () => ({ sending: this.flights.length, receiving: 0 }),
+    problems: () => [],
     close: async () => {}
   }
   readonly queue = new MoveQueue({

@@ -93,7 +93,8 @@ describe('open', () => {
     const mesh = harness({ store: new MemoryChunkStore(medium) })
     await mesh.attach(V, token(5))
     expect((await mesh.call(open(5))).is).toBe('state')
-    expect(await mesh.call(open(4))).toEqual({ is: 'stale', token: token(5), holder: holder() })
+    const stale = { is: 'stale', token: token(5), writer: token(5), holder: holder() }
+    expect(await mesh.call(open(4))).toEqual(stale)
     medium.losePower()
     const again = harness({ store: new MemoryChunkStore(medium) })
     expect((await again.call(open(4))).is).toBe('stale')

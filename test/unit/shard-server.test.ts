@@ -382,7 +382,8 @@ describe('what was passed on', () => {
     })
     expect((await client.ask(at(1))).status).toBe(Status.ok)
     const moved = await client.ask(at(2))
-    expect([moved.status, Buffer.from(moved.data).toString()]).toEqual([Status.moved, GATEWAY])
+    const epoch = { token: FIRST_TOKEN, counter: 5 }
+    expect([moved.status, moved.movedTo]).toEqual([Status.moved, { node: GATEWAY, epoch }])
     expect((await client.ask(at(3))).status).toBe(Status.noChunk)
     expect((await client.ask({ ...at(3), epoch: later })).status).toBe(Status.ok)
   })

@@ -84,6 +84,38 @@ describe('a flush', () => {
   })
 })
 
+describe('a token that a start found', () => {
+  it('survives loss of power, wherever in its saving the start before was killed', async () => {
+    const { disk, store } = await freshRig()
+    const from = disk.history.length
+    await store.saveShard(shardRecord(VOLUME, 2))
+    for (let steps = from; steps <= disk.history.length; steps++) {
+      const killed = disk.crashImage({ loss: 'none', steps })
+      const found = (await openRig(killed)).store.shard(VOLUME)?.token.counter
+      const dark = killed.crashImage({ loss: 'all' })
+      const kept = (await openRig(dark)).store.shard(VOLUME)?.token.counter
+      expect([steps, kept]).toEqual([steps, found])
+    }
+  })
+})
+
+describe('a write that was never flushed', () => {
+  it('survives what a flush after a killed recovery promises, wherever that was killed', async () => {
+    const { disk, store } = await warmRig()
+    await put(store, chunkKey(0), 0, 7)
+    const killed = disk.crashImage({ loss: 'none' })
+    const from = killed.history.length
+    await openRig(killed)
+    for (let steps = from; steps <= killed.history.length; steps++) {
+      const again = killed.crashImage({ loss: 'none', steps })
+      const { store: second } = await openRig(again)
+      await second.flush()
+      const dark = await openRig(again.crashImage({ loss: 'all' }))
+      expect([steps, await versionsAt(dark.store, chunkKey(0), 0)]).toEqual([steps, [7]])
+    }
+  })
+})
+
 describe('a shard without its manifest', () => {
   it('is damage if it holds chunks: they are kept, and the operator decides', async () => {
     const { disk, store } = await freshRig()

@@ -1,6 +1,7 @@
 // Goal: whatever bytes a medium gives back, every decoder of the store answers a value or a
 //   refusal, never an exception; and what was encoded is decoded again.
 // Method: random bytes, valid encodings with random bytes changed, and round trips (fast-check).
+import { decode } from 'cborg'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Kind, NO_DATA } from '../../node/storage/change.ts'
@@ -12,6 +13,8 @@ import {
   encodeManifest,
   encodeRoot,
   encodeTombstones,
+  MANIFEST_VERSION,
+  OLDEST_MANIFEST_VERSION,
   ROOT_VERSION
 } from '../../node/storage/manifest.ts'
 import {
@@ -28,15 +31,25 @@ import { replayJournal } from '../../node/storage/replay.ts'
 import {
   decodeSealed,
   encodeSealed,
+  readWhole,
   SEALED_HEADER_BYTES,
   SealedKind
 } from '../../node/storage/sealed.ts'
 import { BlockState, Table } from '../../node/storage/table.ts'
 import { blockChecksums } from '../../protocols/checksum.ts'
 import { chunkDigest } from '../../protocols/digest.ts'
-import type { Nonce } from '../../protocols/ids.ts'
+import type { HandoffId, Nonce } from '../../protocols/ids.ts'
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
-import { ATTACH, blocksOf, chunkKey, shardRecord, VOLUME } from '../support/storage-rig.ts'
+import { MemoryDisk } from '../support/memory-disk.ts'
+import {
+  ATTACH,
+  blocksOf,
+  chunkKey,
+  NODE,
+  openRig,
+  shardRecord,
+  VOLUME
+} from '../support/storage-rig.ts'
 
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
 const nonce = Buffer.from(ATTACH, 'hex')
@@ -77,6 +90,7 @@ describe(`the decoders of the store (SEED=${SEED})`, () => {
       fc.property(bytes, input => {
         for (const kind of Object.values(SealedKind)) decodeSealed(input, kind, 1)
         decodeManifest(input)
+        decodeManifest(input, 1)
         decodeTombstones(input)
         decodeRoot(input)
         decodeSlot(input)
@@ -111,6 +125,7 @@ describe(`the decoders of the store (SEED=${SEED})`, () => {
     fc.assert(
       fc.property(mutated(body), mutated(tombstones), (one, other) => {
         decodeManifest(one)
+        decodeManifest(one, 1)
         decodeTombstones(other.subarray(SEALED_HEADER_BYTES))
       }),
       { seed: SEED, numRuns: 2000 }
@@ -125,7 +140,11 @@ describe(`the decoders of the store (SEED=${SEED})`, () => {
         allocatedBlocks: 0
       }
     ]
-    const sealed = decodeSealed(encodeManifest(shardRecord(), listed), SealedKind.manifest, 1)
+    const sealed = decodeSealed(
+      encodeManifest(shardRecord(), listed),
+      SealedKind.manifest,
+      MANIFEST_VERSION
+    )
     expect(sealed.is === 'found' && decodeManifest(sealed.body)).toEqual({
       record: shardRecord(),
       chunks: listed
@@ -147,6 +166,127 @@ describe(`the decoders of the store (SEED=${SEED})`, () => {
     expect(decodeSealed(valid, SealedKind.table, 2)).toEqual({ is: 'format', version: 1 })
   })
 })
+
+/** Bytes that the first release wrote: a shard with a holder, and the same after a detach. */
+const FIRST_MANIFESTS = {
+  held: [
+    '53484f4c02000100a60100003c7260b9a2666368756e6b735820030000000000000000000000040000000000',
+    '0000000000000000000000400000667265636f7264a76472756e7381a662746f106466726f6d006565706f63',
+    '68a265746f6b656ea266617474616368703131323233333434353536363737383867636f756e746572016763',
+    '6f756e7465720166636f6c756d6e00677265706c696361006a67656e65726174696f6e006473706563a66269',
+    '647820616261626162616261626162616261626162616261626162616261626162616266636f706965730167',
+    '636f6c756d6e73016a67656e65726174696f6e006b657874656e7442797465731a040000006f737472697065',
+    '556e697442797465731a0001000065746f6b656ea26661747461636870313132323333343435353636373738',
+    '3867636f756e7465720766686f6c646572a364686f737464686f7374646e6f64657834313244334b6f6f5761',
+    '6161616161616161616161616161616161616161616161616161616161616161616161616161616161616165',
+    '73696e6365016872656c65617365648069726563656976696e67806973697a6542797465731a40000000'
+  ].join(''),
+  detached: [
+    '53484f4c020001005a0100001ca1687ea2666368756e6b735820030000000000000000000000040000000000',
+    '0000000000000000000000400000667265636f7264a76472756e7381a662746f106466726f6d006565706f63',
+    '68a265746f6b656ea266617474616368703131323233333434353536363737383867636f756e746572016763',
+    '6f756e7465720166636f6c756d6e00677265706c696361006a67656e65726174696f6e006473706563a66269',
+    '647820616261626162616261626162616261626162616261626162616261626162616266636f706965730167',
+    '636f6c756d6e73016a67656e65726174696f6e006b657874656e7442797465731a040000006f737472697065',
+    '556e697442797465731a0001000065746f6b656ea26661747461636870313132323333343435353636373738',
+    '3867636f756e7465720766686f6c646572f66872656c65617365648069726563656976696e67806973697a65',
+    '42797465731a40000000'
+  ].join('')
+}
+
+describe('a manifest of version 1', () => {
+  const read = (hex: string) => {
+    const sealed = decodeSealed(
+      Buffer.from(hex, 'hex'),
+      SealedKind.manifest,
+      MANIFEST_VERSION,
+      OLDEST_MANIFEST_VERSION
+    )
+    return sealed.is === 'found' ? decodeManifest(sealed.body, sealed.version) : sealed.is
+  }
+  const token = { counter: 7, attach: ATTACH }
+  const epoch = { token: { counter: 1, attach: ATTACH }, counter: 1 }
+  const record = {
+    ...shardRecord(VOLUME, 7),
+    token,
+    writer: token,
+    runs: [{ from: 0, to: 16, generation: 0, column: 0, replica: 0, epoch }]
+  }
+  const chunks = [
+    { key: chunkKey(3), allocatedBlocks: 4 },
+    { key: chunkKey(0), allocatedBlocks: 16_384 }
+  ]
+
+  it('is read: who had the token wrote last, and nothing is on the move', () => {
+    expect(read(FIRST_MANIFESTS.held)).toEqual({ record, chunks })
+    const detached = { record: { ...record, holder: undefined }, chunks }
+    expect(read(FIRST_MANIFESTS.detached)).toEqual(detached)
+  })
+
+  it('is replaced by the version of today when its shard is next saved', async () => {
+    const disk = new MemoryDisk()
+    const { store } = await openRig(disk)
+    await store.saveShard(shardRecord())
+    await store.close()
+    const bytes = Buffer.from(FIRST_MANIFESTS.held, 'hex')
+    const file = await disk.open(MANIFEST)
+    await file.truncate(0)
+    await file.write([bytes], 0)
+    const next = (await openRig(disk)).store
+    expect(next.shard(VOLUME)).toEqual(record)
+    expect(versionOf(await readWhole(disk, MANIFEST))).toBe(1)
+    const moved = { ...record, mover: { node: NODE, host: 'other', since: 2 } }
+    await next.saveShard(moved)
+    expect(versionOf(await readWhole(disk, MANIFEST))).toBe(MANIFEST_VERSION)
+    await next.close()
+    const last = (await openRig(disk)).store
+    expect(last.shard(VOLUME)).toEqual(moved)
+    await last.close()
+  })
+
+  it('is no manifest of version 2, nor the other way round', () => {
+    const first = Buffer.from(FIRST_MANIFESTS.held, 'hex').subarray(SEALED_HEADER_BYTES)
+    const second = encodeManifest(shardRecord(), []).subarray(SEALED_HEADER_BYTES)
+    expect(typeof decodeManifest(first)).toBe('string')
+    expect(typeof decodeManifest(second, 1)).toBe('string')
+  })
+})
+
+describe('a manifest', () => {
+  it('keeps every step of a handoff, and no undefined value', () => {
+    const epoch = { token: { counter: 3, attach: ATTACH }, counter: 9 }
+    const run = { from: 2, to: 3, generation: 0, column: 0, replica: 0, epoch }
+    const handoff = 'aabbccddeeff0011' as HandoffId
+    const receiving = {
+      run,
+      from: NODE,
+      handoff,
+      isPrepared: true,
+      reservedBytes: 64 * BLOCK_BYTES
+    }
+    const record = {
+      ...shardRecord(),
+      holder: undefined,
+      mover: { node: NODE, host: 'host', since: 5 },
+      runs: [run],
+      released: [
+        { run, to: NODE, handoff },
+        { run, to: NODE, handoff: undefined },
+        { run, to: NODE }
+      ],
+      receiving: [receiving, { ...receiving, isPrepared: false }]
+    }
+    const body = encodeManifest(record, []).subarray(SEALED_HEADER_BYTES)
+    expect(decodeManifest(body)).toEqual({ record, chunks: [] })
+    expect(decode(body, { allowUndefined: false })).toHaveProperty('record.holder', null)
+  })
+})
+
+const MANIFEST = `shards/${VOLUME}/manifest`
+
+function versionOf(bytes: Buffer | undefined): number | undefined {
+  return bytes?.readUInt16LE(6)
+}
 
 describe('a table', () => {
   it('is the same after encoding, whatever was done to it', () => {

@@ -1,0 +1,188 @@
+/**
+ * Copies the blocks of one chunk to the target, round by round, and makes the source's digest.
+ *
+ *   tracker (what changed) --round: each block at most once--> read, hash --> frame, or nothing if
+ *                                                              the target has it already
+ *
+ * Invariants:
+ * - a block is taken out of the tracker in the step in which its read begins or before: a change
+ *   that the read does not see marks it again;
+ * - within a round no block is read twice, and rounds do not overlap: so what is sent of a block is
+ *   in the order in which it was read, and the table says what the target was sent last;
+ * - at most HANDOFF_WINDOW_BYTES are sent and not stored.
+ */
+import { assert } from '../../protocols/assert.ts'
+import { BlockTable } from '../../protocols/handoff/block-table.ts'
+import type { DirtyBlocks } from '../../protocols/handoff/dirty-blocks.ts'
+import { HANDOFF_WINDOW_BYTES } from '../../protocols/handoff/limits.ts'
+import type { Frame } from '../../protocols/handoff/messages.ts'
+import type { ChunkKey } from '../../protocols/ids.ts'
+import { BLOCK_BYTES } from '../../protocols/limits.ts'
+import { HANDOFF_PIECE_BLOCKS, HANDOFF_PIECES_IN_FLIGHT } from '../limits.ts'
+import type { ChunkStore } from '../storage/types.ts'
+import { Compressor } from './compressor.ts'
+import type { Pace } from './types.ts'
+
+export interface CopierParts {
+  readonly store: ChunkStore
+  readonly chunk: ChunkKey
+  readonly blocks: number
+  readonly dirty: DirtyBlocks
+  readonly pace: Pace
+  readonly send: (frame: Frame) => true | Promise<boolean>
+  readonly onSent: (bytes: number) => void
+}
+
+interface Piece {
+  readonly first: number
+  readonly count: number
+}
+
+export class Copier {
+  readonly table: BlockTable
+  readonly #parts: CopierParts
+  readonly #compressor = new Compressor()
+  /** What the target has of an earlier attempt: its checksums, and which blocks those are of. */
+  readonly #have: Uint32Array
+  readonly #has: Uint8Array
+  #outstanding: number[] = []
+  #outstandingBytes = 0
+  #waiters: Array<() => void> = []
+  #isStopped = false
+
+  constructor(parts: CopierParts) {
+    this.#parts = parts
+    this.table = new BlockTable(parts.blocks)
+    this.#have = new Uint32Array(parts.blocks)
+    this.#has = new Uint8Array(parts.blocks)
+  }
+
+  /** The target says that it has these blocks, with these checksums. */
+  has(first: number, crcs: Uint32Array): void {
+    const count = Math.min(crcs.length, this.#parts.blocks - first)
+    for (let i = 0; i < count; i++) {
+      this.#have[first + i] = crcs[i] ?? 0
+      this.#has[first + i] = 1
+    }
+  }
+
+  /** The target has stored so many frames. */
+  stored(frames: number): void {
+    for (const bytes of this.#outstanding.splice(0, frames)) this.#outstandingBytes -= bytes
+    this.#wake()
+  }
+
+  /** Sends what is marked now, each block once; resolves when all of it is sent. */
+  async round(isUrgent: boolean): Promise<void> {
+    const pieces = this.#pieces()
+    const worker = async (): Promise<void> => {
+      for (;;) {
+        const next = await this.#take(pieces)
+        if (next === undefined) return
+        await this.#copy(next, isUrgent)
+      }
+    }
+    await Promise.all(Array.from({ length: HANDOFF_PIECES_IN_FLIGHT }, worker))
+  }
+
+  /** All that is left, and resolves when the target has stored everything. */
+  async rest(): Promise<void> {
+    await this.round(true)
+    while (this.#outstanding.length > 0 && !this.#isStopped) await this.#changed()
+    if (this.#isStopped) throw new Error('the stream is gone')
+    assert(this.#parts.dirty.count === 0, 'a frozen chunk does not change')
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    this.#wake()
+  }
+
+  /** Runs of marked blocks in ascending order, so that no block comes twice. */
+  *#pieces(): Generator<Piece> {
+    let from = 0
+    for (;;) {
+      const run = this.#parts.dirty.take(from, HANDOFF_PIECE_BLOCKS)
+      if (run === undefined) return
+      from = run.first + run.count
+      yield run
+    }
+  }
+
+  async #take(pieces: Generator<Piece>): Promise<Piece | undefined> {
+    while (this.#outstandingBytes >= HANDOFF_WINDOW_BYTES && !this.#isStopped) await this.#changed()
+    if (this.#isStopped) throw new Error('the stream is gone')
+    const { done, value } = pieces.next()
+    return done === true ? undefined : value
+  }
+
+  async #copy({ first, count }: Piece, isUrgent: boolean): Promise<void> {
+    const { store, chunk } = this.#parts
+    const runs = await store.map(chunk, first * BLOCK_BYTES, count * BLOCK_BYTES)
+    let block = first
+    for (const [i, length] of runs.entries()) {
+      if (length === 0) continue
+      if (i % 2 === 0) await this.#copyData(block, length, isUrgent)
+      else await this.#copyHoles(block, length)
+      block += length
+    }
+  }
+
+  async #copyData(first: number, count: number, isUrgent: boolean): Promise<void> {
+    const { store, chunk, pace, onSent } = this.#parts
+    if (!isUrgent) await pace.take(count * BLOCK_BYTES)
+    const { data, crcs } = await store.read(chunk, first * BLOCK_BYTES, count * BLOCK_BYTES)
+    this.table.setData(first, crcs, data)
+    if (!this.#isThere(first, crcs)) {
+      const packed = this.#compressor.compress(data)
+      const isCompressed = packed !== undefined
+      await this.#send({ type: 'blocks', first, count, crcs, data: packed ?? data, isCompressed })
+    }
+    onSent(count * BLOCK_BYTES)
+    for (let block = first; block < first + count; block++) this.#has[block] = 1
+    this.#have.set(crcs, first)
+  }
+
+  /** Only what the target takes for data has to become a hole there. */
+  async #copyHoles(first: number, count: number): Promise<void> {
+    this.table.setHoles(first, count)
+    let from = first
+    while (from < first + count) {
+      if (this.#has[from] === 0) {
+        from++
+        continue
+      }
+      let to = from
+      while (to < first + count && this.#has[to] === 1) this.#has[to++] = 0
+      await this.#send({ type: 'holes', first: from, count: to - from })
+      from = to
+    }
+  }
+
+  #isThere(first: number, crcs: Uint32Array): boolean {
+    for (let i = 0; i < crcs.length; i++) {
+      if (this.#has[first + i] === 0 || this.#have[first + i] !== crcs[i]) return false
+    }
+    return true
+  }
+
+  async #send(frame: Frame & { type: 'blocks' | 'holes' }): Promise<void> {
+    const bytes = frame.type === 'blocks' ? frame.data.length : 0
+    this.#outstanding.push(bytes)
+    this.#outstandingBytes += bytes
+    const sending = this.#parts.send(frame)
+    const hasWaited = sending !== true
+    if (hasWaited && !(await sending)) throw new Error('the stream is gone')
+    if (frame.type === 'blocks' && !frame.isCompressed) this.#compressor.sent(frame.data, hasWaited)
+  }
+
+  #changed(): Promise<void> {
+    return new Promise(resolve => this.#waiters.push(resolve))
+  }
+
+  #wake(): void {
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const wake of waiters) wake()
+  }
+}

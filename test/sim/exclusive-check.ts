@@ -1,0 +1,66 @@
+/**
+ * Never two shards for one replica: no two live nodes hold overlapping extents of one column, and
+ * the epoch at which a chunk is held never goes back.
+ */
+import type { PlacementEpoch, Run } from '../../protocols/ids.ts'
+import { compareEpochs } from '../../protocols/ids.ts'
+import type { SimNode } from './node.ts'
+
+interface HeldRun extends Run {
+  readonly node: string
+  readonly volume: string
+}
+
+export class ExclusiveCheck {
+  /** The greatest epoch at which each chunk was held. */
+  readonly #greatest = new Map<string, PlacementEpoch>()
+
+  /** What is wrong, in words. */
+  check(nodes: readonly SimNode[]): string | undefined {
+    const held = nodes.flatMap(runsOf)
+    for (const [i, run] of held.entries()) {
+      const other = held.slice(i + 1).find(next => next.node !== run.node && overlap(run, next))
+      if (other !== undefined) {
+        return `${run.node} and ${other.node} both hold column ${run.column} of ${run.volume}`
+      }
+      const wrong = this.#advance(run)
+      if (wrong !== undefined) return wrong
+    }
+    return undefined
+  }
+
+  #advance(run: HeldRun): string | undefined {
+    for (let extent = run.from; extent < run.to; extent++) {
+      const { volume, generation, column, replica, epoch, node } = run
+      const name = `${volume} ${generation} ${column} ${replica} ${extent}`
+      const known = this.#greatest.get(name)
+      if (known !== undefined && compareEpochs(epoch, known) < 0) {
+        return `${node} holds extent ${extent} of ${volume} at an epoch that was passed`
+      }
+      this.#greatest.set(name, epoch)
+    }
+    return undefined
+  }
+}
+
+function runsOf(node: SimNode): HeldRun[] {
+  const shards = node.running?.shards
+  const store = node.running?.store
+  if (store === undefined || shards?.stats().outOfService !== undefined) return []
+  return store
+    .shards()
+    .flatMap(record =>
+      record.runs.map(run => ({ ...run, node: node.name, volume: record.spec.id }))
+    )
+}
+
+function overlap(a: HeldRun, b: HeldRun): boolean {
+  return (
+    a.volume === b.volume &&
+    a.generation === b.generation &&
+    a.column === b.column &&
+    a.replica === b.replica &&
+    a.from < b.to &&
+    b.from < a.to
+  )
+}

@@ -1,0 +1,114 @@
+/**
+ * Deliberate mistakes that the simulator must find, each within so many seeds from 1 on. Each
+ * replaces one text, which must be there exactly once, in one compiled file.
+ *
+ * Numbers are those of the project's list; what of it concerns handoffs belongs in the same table.
+ */
+export interface Variant {
+  readonly number: number
+  readonly name: string
+  /** Under dist/. */
+  readonly file: string
+  readonly find: string
+  readonly replace: string
+  /** The same mistake at the second of two guards. */
+  readonly and?: { readonly find: string; readonly replace: string }
+  readonly seeds: number
+}
+
+export const VARIANTS: readonly Variant[] = [
+  {
+    number: 4,
+    name: 'a dirty block is lost: a change is forgotten when its shard restarts',
+    file: 'node/gateway/shard-link.js',
+    find: 'if (isRestored || this.buffer.length === 0) {',
+    replace: 'if (true) {',
+    seeds: 100
+  },
+  {
+    number: 7,
+    name: 'a token that is not persisted',
+    file: 'node/shard/control.js',
+    find: 'await store.saveShard(decision.head);',
+    replace: "if (request.call !== 'open') await store.saveShard(decision.head);",
+    seeds: 150
+  },
+  {
+    number: 8,
+    name: 'a partial attach that serves',
+    file: 'protocols/attach/machine.js',
+    find: "const granted = put(state.shards, node, { is: 'granted', state: answer.state });",
+    replace: `const granted = new Map([...state.shards].map(([other, shard]) =>
+      [other, shard.is === 'known' ? { is: 'granted', state: shard.state } : shard]));
+    granted.set(node, { is: 'granted', state: answer.state });`,
+    seeds: 150
+  },
+  {
+    number: 10,
+    name: 'a write of an older session is applied late',
+    file: 'protocols/shard-io/session.js',
+    find: `        return { state, effects: DISCARD };`,
+    replace: `        return { state: counted(state, state.inFlight, state.olderInFlight + 1), effects: APPLY };`,
+    and: {
+      find: "{ type: 'retire', stream: seat.stream, why }",
+      replace: "...(why === 'stale' ? [{ type: 'retire', stream: seat.stream, why }] : [])"
+    },
+    seeds: 150
+  },
+  {
+    number: 11,
+    name: 'two sub-block writes are merged at once',
+    file: 'node/gateway/order.js',
+    find: 'if (overlaps(older, entry))',
+    replace: 'if (overlaps(older, entry) && !(older.merge && entry.merge))',
+    seeds: 100
+  },
+  {
+    number: 12,
+    name: 'a flush does not wait for every shard',
+    file: 'node/gateway/attachment.js',
+    find: 'const failure = (await Promise.allSettled(flushes))',
+    replace: 'const failure = (await Promise.allSettled(flushes.slice(0, 1)))',
+    seeds: 150
+  },
+  {
+    number: 13,
+    name: 'a replay leaves out FUA writes',
+    file: 'node/gateway/replay.js',
+    find: 'const entry = entries[i];',
+    replace: 'const entry = entries[i]; if (entry.flags & 1) continue;',
+    seeds: 150
+  },
+  {
+    number: 13,
+    name: 'a replay runs after reads',
+    file: 'node/gateway/shard-link.js',
+    find: "this.#phase = 'replaying';",
+    replace:
+      "this.#phase = 'replaying'; for (const read of this.#unsent.extract(r => r.op === Op.read)) this.#send(read);",
+    seeds: 150
+  },
+  {
+    number: 14,
+    name: 'a journal apply puts older bytes over a bypassing write',
+    file: 'node/storage/admission.js',
+    find: 'if (chunk.latest.has(block))\n                return false;',
+    replace: 'if (chunk.latest.get(block)?.lsn === 0)\n                return false;',
+    seeds: 150
+  },
+  {
+    number: 15,
+    name: 'NO_CHUNK is read as zeroes',
+    file: 'node/gateway/shard-link.js',
+    find: 'case Status.noChunk:\n',
+    replace:
+      'case Status.noChunk:\n if (request.op === Op.read) { request.answered({ ...answer, status: 0, data: new Uint8Array(request.lengthBytes), crcs: new Uint32Array(request.lengthBytes / 4096).fill(2566472073) }); return; }\n',
+    seeds: 150
+  }
+]
+
+export function variantNamed(name: string): Variant {
+  const variant = VARIANTS.find(known => known.name === name)
+  if (variant === undefined) throw new Error(`there is no variant '${name}'`)
+  return variant
+}

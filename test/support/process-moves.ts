@@ -1,0 +1,66 @@
+/** Moves as tests, benches and soaks ask for them: through the CLI, waited for by their state. */
+import { join } from 'node:path'
+import { REPOSITORY } from './process-cli.ts'
+import type { ProcessNode } from './process-mesh.ts'
+import { until } from './process-spawn.ts'
+
+const MOVE_MS = 120_000
+
+export interface MoveLine {
+  readonly id: string
+  readonly fromName: string
+  readonly toName: string
+  readonly state: 'queued' | 'running' | 'done' | 'failed' | 'cancelled'
+  readonly chunks: { readonly total: number; readonly done: number }
+  readonly bytes: { readonly total: number; readonly done: number }
+  readonly longestPauseMs: number
+  readonly trouble?: string
+}
+
+/** Starts a daemon that kills itself when a handoff reaches `step`. */
+export function dieAt(step: string): readonly string[] {
+  return [join(REPOSITORY, 'dist/test/support/handoff-launcher.js'), '--die-at', step]
+}
+
+/** Asks for a move; its id. */
+export async function startMove(
+  at: ProcessNode,
+  volume: string,
+  from: string,
+  to: string,
+  ...options: string[]
+): Promise<string> {
+  const words = ['move', volume, '--from', from, '--to', to, ...options]
+  return (await at.json<{ id: string }>(...words)).id
+}
+
+export async function movesOf(at: ProcessNode): Promise<readonly MoveLine[]> {
+  return (await at.json<{ moves: MoveLine[] }>('moves')).moves
+}
+
+/** Waits until the move has ended; throws unless it is done. */
+export async function moveDone(at: ProcessNode, id: string): Promise<MoveLine> {
+  const move = await until(
+    `move ${id} has ended`,
+    async () => {
+      const found = (await movesOf(at)).find(line => line.id === id)
+      const isOpen = found?.state === 'running' || found?.state === 'queued'
+      return isOpen ? undefined : found
+    },
+    MOVE_MS
+  )
+  if (move.state !== 'done') throw new Error(`move ${id} is ${move.state}: ${move.trouble}`)
+  return move
+}
+
+/** Chunks that each node holds of a volume, as the nodes themselves say. */
+export async function chunksByNode(
+  at: ProcessNode,
+  volume: string
+): Promise<ReadonlyMap<string, number>> {
+  interface Shown {
+    readonly shards: ReadonlyArray<{ readonly name: string; readonly chunks?: number }>
+  }
+  const { shards } = await at.json<Shown>('volume', 'show', volume)
+  return new Map(shards.map(({ name, chunks }) => [name, chunks ?? 0]))
+}
