@@ -12,9 +12,11 @@ import { messageOf, ShoalError } from '../../protocols/fault.ts'
 import type { DrainPlan } from '../../protocols/layout/drain.ts'
 import { MAX_ENDED_MOVES, MAX_MOVE_RANGES, MAX_OPEN_RANGES } from '../../protocols/moves/limits.ts'
 import type { DrainPurpose, DrainStatus, Move } from '../../protocols/moves/messages.ts'
+import { nodeName } from '../volumes/shards.ts'
 import { Drain } from './drain.ts'
 import { isHeld } from './held.ts'
 import { type Loaded, loadMoves, MoveFile, type MovesRecord } from './move-file.ts'
+import type { SavedMove } from './open-move.ts'
 import { MoveQueue } from './queue.ts'
 import type { ChunkRange } from './ranges.ts'
 import { serveMoves } from './serve.ts'
@@ -65,7 +67,8 @@ class NodeMoves implements Moves {
   }
 
   resume(): void {
-    this.#queue.pump()
+    this.#parts.map.onMesh(() => this.#queue.giveUp(saved => this.#hopeless(saved)))
+    this.#queue.giveUp(saved => this.#hopeless(saved))
     this.#drain.resume()
   }
 
@@ -169,6 +172,14 @@ class NodeMoves implements Moves {
         ? 'these chunks are too scattered for one move: move them in parts, with --extents'
         : 'this node has as many moves as it may: wait for some, or cancel them'
     )
+  }
+
+  /** Why a move can never be done, as far as the map knows. */
+  #hopeless({ volume, to }: SavedMove): string | undefined {
+    const mesh = this.#parts.map.mesh()
+    if (mesh.tombstones.has(volume)) return 'the volume was deleted'
+    const isGone = mesh.revocations.has(to) || mesh.nodes.get(to)?.leftAt !== undefined
+    return isGone ? `node ${nodeName(mesh, to)} is no member any more` : undefined
   }
 
   /** One move per volume and target; what the queue has no room for waits for the next look. */

@@ -52,6 +52,7 @@ export class OpenMove {
   readonly saved: SavedMove
   readonly #abort = new AbortController()
   #isCancelled = false
+  #isHopeless = false
   readonly speed = new Speed()
   readonly #isHeld: (chunk: ChunkKey) => boolean
   readonly #running = new Map<string, Running>()
@@ -88,6 +89,13 @@ export class OpenMove {
   /** Nothing more begins, and what is not committed is called off. */
   cancel(): void {
     this.#isCancelled = true
+    this.#abort.abort()
+  }
+
+  /** It can never be done: its target is no member any more, or the volume is gone. */
+  giveUp(why: string): void {
+    this.#isHopeless = true
+    this.#trouble = why
     this.#abort.abort()
   }
 
@@ -137,7 +145,7 @@ export class OpenMove {
       this.#longestPauseMs = Math.max(this.#longestPauseMs, end.pauseMs)
       return
     }
-    if (this.#isCancelled) return
+    if (this.#isCancelled || this.#isHopeless) return
     this.#trouble = `extent ${chunk.extent}, column ${chunk.column}: ${end.why}`
     const failed = running.failed + 1
     if (!end.mayRetry || failed >= MAX_CHUNK_ATTEMPTS) {
@@ -188,7 +196,7 @@ export class OpenMove {
   }
 
   get #hasGivenUp(): boolean {
-    return this.#failedChunks >= MAX_FAILED_CHUNKS
+    return this.#isHopeless || this.#failedChunks >= MAX_FAILED_CHUNKS
   }
 
   #take(nowMs: number): Attempt | undefined {

@@ -127,6 +127,23 @@ describe('a move', () => {
     expect(await homeOf(0, 0)).toBe(a)
   })
 
+  it('ends when its target is cut off, or its volume is deleted', async () => {
+    a.handoffs.hold()
+    const first = (await move({ extents: { from: 0, to: 3 } })).body
+    mesh.gate.context.map.announceRevocation(c.id, new Uint8Array(1))
+    expect(await ended(first.id)).toMatchObject({
+      state: 'failed',
+      chunks: { total: 3, done: 0 },
+      trouble: `node ${c.name} is no member any more`
+    })
+    const second = (await move({ extents: { from: 0, to: 3 }, to: b.name })).body
+    expect((await ask('DELETE', '/v1/volumes/web')).status).toBe(200)
+    expect(await ended(second.id)).toMatchObject({
+      state: 'failed',
+      trouble: 'the volume was deleted'
+    })
+  })
+
   it('is refused in words when it makes no sense', async () => {
     const refused = async (more: object, status: number, words: RegExp) => {
       const answer = await move(more)
