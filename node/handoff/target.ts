@@ -42,6 +42,7 @@ export class TargetRun {
   readonly #storing = new Set<Promise<void>>()
   #stored = 0
   #hasStored = false
+  #isVerifying = false
 
   constructor(parts: HandoffParts, stream: ByteStream, listener: TargetListener) {
     this.#parts = parts
@@ -173,6 +174,8 @@ export class TargetRun {
     } finally {
       this.#storing.delete(storing)
     }
+    // Our own clients matter as well; but in a cutover others wait.
+    if (!this.#isVerifying) await this.#parts.pace.take(count * BLOCK_BYTES)
     this.#stored++
     if (this.#stored > 1) return
     this.#parts.clock.soon(() => {
@@ -199,6 +202,7 @@ export class TargetRun {
 
   /** Durable before the holder is asked to wait: what is flushed in the cutover is little. */
   async #verify(): Promise<void> {
+    this.#isVerifying = true
     await this.#readBack()
     await this.#parts.store.flush()
     this.#parts.observe('target: verified')
