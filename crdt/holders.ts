@@ -8,7 +8,7 @@
  * Invariant: a node is named if, and only if, it has the greatest epoch of some chunk.
  */
 import { assert } from '../protocols/assert.ts'
-import type { NodeId, PlacementEpoch } from '../protocols/ids.ts'
+import type { ChunkKey, NodeId, PlacementEpoch } from '../protocols/ids.ts'
 import { compareEpochs } from '../protocols/ids.ts'
 import { IntervalSet } from '../protocols/interval-set.ts'
 import { MAX_COPIES } from '../protocols/limits.ts'
@@ -61,12 +61,28 @@ export function chunksByNode(view: Placed): Map<NodeId, number> {
   return counts
 }
 
+/** The node of one chunk replica; undefined if the map knows none. */
+export function holderOf(view: Placed, chunk: Omit<ChunkKey, 'volume'>): NodeId | undefined {
+  if (chunk.generation !== view.spec.generation) return undefined
+  const slot = slotsOf(view).get(slotNumber(chunk))
+  if (slot === undefined) return undefined
+  const part = partAt(partsOf(slot.runs), chunk.extent)
+  const claim = slot.claims.get(chunk.extent)
+  if (claim === undefined) return part?.node
+  if (part !== undefined && compareEpochs(claim.epoch, part.epoch) < 0) return part.node
+  return claim.node
+}
+
+function slotNumber({ column, replica }: Pick<ChunkKey, 'column' | 'replica'>): number {
+  return column * MAX_COPIES + replica
+}
+
 /** By column and replica, of the present layout generation. */
 function slotsOf(view: Placed): Map<number, Slot> {
   const { generation } = view.spec
   const slots = new Map<number, Slot>()
   const slotOf = (column: number, replica: number): Slot => {
-    const number = column * MAX_COPIES + replica
+    const number = slotNumber({ column, replica })
     const slot = slots.get(number) ?? { runs: [], claims: new Map() }
     slots.set(number, slot)
     return slot

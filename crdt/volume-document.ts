@@ -163,7 +163,7 @@ export function volumeView(document: VolumeDocument): VolumeView | undefined {
     sizeBytes: size.sizeBytes,
     sizeEpoch: size.epoch,
     layout: flatten(runs),
-    claims,
+    claims: claims.sort(byChunk),
     holder:
       holder?.kind === 'holder'
         ? { token: holder.token, node: holder.node, since: holder.since }
@@ -171,6 +171,16 @@ export function volumeView(document: VolumeDocument): VolumeView | undefined {
     expectedIops: spec.expectedIops,
     near: spec.near
   }
+}
+
+/** Equal documents give equal views, in whatever order they learned. */
+function byChunk(a: PlacementClaim, b: PlacementClaim): number {
+  return (
+    a.generation - b.generation ||
+    a.extent - b.extent ||
+    a.column - b.column ||
+    a.replica - b.replica
+  )
 }
 
 function groupOf(record: VolumeRecord): string {

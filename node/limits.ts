@@ -296,8 +296,10 @@ export const HANDOFF_RETRY_MIN_MS = 100
 export const HANDOFF_RETRY_MAX_MS = 5_000
 /** Between two looks at what handoffs left behind. */
 export const HANDOFF_KEEPER_MS = 5_000
+/** A sign-post to where a chunk went stays at least so long after it was confirmed. */
+export const HANDOFF_SIGN_POST_MS = 60_000
 /** A partial copy that nobody goes on with is dropped after so long. */
-export const HANDOFF_PARTIAL_KEEP_MS = 3_600_000
+export const HANDOFF_PARTIAL_KEEP_MS = 600_000
 
 // Map (node/map).
 /** One record of the map log: a whole document at most. */

@@ -16,7 +16,7 @@ import type { Gateway } from './gateway/types.ts'
 import { createHandoffs } from './handoff/handoffs.ts'
 import { MoverTurns } from './handoff/mover-turns.ts'
 import type { Handoffs } from './handoff/types.ts'
-import { DEFAULT_HOLDER_TIMEOUT_MS } from './limits.ts'
+import { DEFAULT_HOLDER_TIMEOUT_MS, HANDOFF_PARTIAL_KEEP_MS } from './limits.ts'
 import { createMap } from './map/map.ts'
 import type { ShardMap } from './map/types.ts'
 import { openMoves } from './moves/moves.ts'
@@ -63,6 +63,8 @@ export interface ServiceParts extends Basics {
   readonly rpc: Rpc
   readonly acceptsRevocation: (peer: NodeId, signed: Uint8Array) => boolean
   readonly gatewayOptions?: GatewayOptions
+  /** How long a partial copy that nobody goes on with is kept. */
+  readonly partialKeepMs?: number
   /** Bytes per second of background copying, instead of what is kept; null: no bound. */
   readonly moveBound?: number | null | undefined
   /** Told of every step of a handoff in which this node takes part. */
@@ -117,7 +119,8 @@ export async function openService(parts: ServiceParts, cleanups: Cleanup[]): Pro
     random,
     log,
     self,
-    options: gatewayOptions
+    options: gatewayOptions,
+    observe: parts.observe
   })
   cleanups.push(() => gateway?.close())
   const moving =
@@ -138,7 +141,8 @@ async function openMoving(
     pace: pacer,
     observe: parts.observe ?? (() => {}),
     holderTimeoutMs: gatewayOptions.holderTimeoutMs ?? DEFAULT_HOLDER_TIMEOUT_MS,
-    movers: new MoverTurns()
+    movers: new MoverTurns(),
+    partialKeepMs: parts.partialKeepMs ?? HANDOFF_PARTIAL_KEEP_MS
   })
   cleanups.push(() => handoffs.close())
   const moves = await openMoves({

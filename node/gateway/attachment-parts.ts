@@ -1,5 +1,7 @@
 /** What an attachment is made of, and asks of its gateway. */
+
 import type { Granted } from '../../protocols/attach/machine.ts'
+import type { ObserveStep } from '../../protocols/handoff/steps.ts'
 import type { NodeId, Nonce, Token } from '../../protocols/ids.ts'
 import type { Layout } from './layout.ts'
 import type { LinksParts } from './links.ts'
@@ -9,6 +11,7 @@ export type AttachmentParts = Pick<LinksParts, 'clock' | 'random' | 'log' | 'opt
   readonly granted: Granted
   readonly calls: ShardCalls
   readonly outcomes: OutcomeCalls
+  readonly observe: ObserveStep
   /** Asks all shards, and takes a token after one that a mover may have overtaken. */
   readonly openAgain: (wish: Reopening, signal: AbortSignal) => Promise<Granted>
   /** The attachment goes on under a new token. */

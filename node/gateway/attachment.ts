@@ -87,6 +87,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
       changes: this.#changes,
       calls: parts.calls,
       outcomes: parts.outcomes,
+      observe: parts.observe,
       clock,
       random,
       log,
@@ -279,7 +280,8 @@ export class VolumeAttachment implements Attachment, JobOwner {
       this.#detached = undefined
       throw error
     }
-    const nodes = [...this.#links.known]
+    // A chunk that moved and was not used since is on a node without a link.
+    const nodes = [...new Set([...this.#links.known, ...this.#links.layout.nodes])]
     const call = { call: 'detach', volume: this.volume, token: this.token } as const
     const told = await Promise.allSettled(nodes.map(node => this.#parts.calls(node, call)))
     const silent = nodes.filter((_, i) => told[i]?.status === 'rejected')

@@ -17,6 +17,7 @@ import {
   type OutcomeAnswer,
   shortened
 } from '../../protocols/handoff/calls.ts'
+import type { ObserveStep } from '../../protocols/handoff/steps.ts'
 import {
   compareEpochs,
   compareTokens,
@@ -41,6 +42,7 @@ export type Approve = Extract<ApprovalRequest, { call: 'approve' }>
 export type Ending = HandoffOutcome | { readonly is: 'refused' } | { readonly is: 'stopped' }
 
 export interface CutoverParts {
+  readonly observe: ObserveStep
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -101,7 +103,8 @@ export class Cutover {
   }
 
   begin(): void {
-    const { clock, hold } = this.#parts
+    const { clock, hold, observe } = this.#parts
+    observe('holder: stopping changes')
     this.#timer = clock.after(CUTOVER_BARRIER_MS, () => {
       this.#refuse('the changes of the chunk that are in flight did not end in time')
     })
@@ -202,6 +205,7 @@ export class Cutover {
     this.#epoch = this.#parts.mint(this.#request)
     this.#at = 'approved'
     this.#approvedAtMs = this.#parts.clock.monotonicMs()
+    this.#parts.observe('holder: approved')
     this.#answered(this.#approval())
     this.#asked = 0
     this.#askLater()

@@ -10,6 +10,7 @@
  */
 import type { ApprovalAnswer, ApprovalRequest } from '../../protocols/handoff/calls.ts'
 import { covers } from '../../protocols/handoff/records.ts'
+import type { ObserveStep } from '../../protocols/handoff/steps.ts'
 import type { ChunkKey, HandoffId, NodeId, PlacementEpoch, Token } from '../../protocols/ids.ts'
 import { compareEpochs, compareTokens, sameIncarnation, ZERO_NONCE } from '../../protocols/ids.ts'
 import type { MovedTo } from '../../protocols/shard-io/messages.ts'
@@ -38,6 +39,7 @@ interface Switch {
 type Grant = Extract<ApprovalRequest, { call: 'grant' }>
 
 export interface CutoversParts {
+  readonly observe: ObserveStep
   readonly links: Links
   readonly changes: Changes
   readonly calls: ShardCalls
@@ -65,8 +67,9 @@ export class Cutovers {
 
   constructor(parts: CutoversParts) {
     this.#parts = parts
-    const { links, clock, random, log, outcomes } = parts
+    const { links, clock, random, log, outcomes, observe } = parts
     this.#cutoverParts = {
+      observe,
       clock,
       random,
       log,
@@ -264,8 +267,9 @@ export class Cutovers {
   }
 
   #over(cutover: Cutover, ending: Ending): void {
-    const { links, changes, log } = this.#parts
+    const { links, changes, log, observe } = this.#parts
     const { chunk, handoff, target } = cutover.request
+    if (ending.is === 'released') observe('holder: switching')
     const number = chunkNumber(chunk.extent, chunk.column)
     this.#open.delete(number)
     this.#remember(handoff, ending.is)
@@ -278,6 +282,7 @@ export class Cutovers {
       for (const node of [cutover.source, target]) links.resubmit(chunk, node)
     }
     if (cutover.barrier !== undefined) changes.lift(cutover.barrier)
+    if (ending.is === 'released') observe('holder: resumed')
     log.debug({ handoff, ending: ending.is }, 'a cutover ended')
     if (this.#open.size > 0) return
     const idlers = this.#idlers

@@ -12,6 +12,7 @@ import {
   approvalRequestSchema,
   HANDOFF_APPROVAL_PROTOCOL
 } from '../../protocols/handoff/calls.ts'
+import type { ObserveStep } from '../../protocols/handoff/steps.ts'
 import type { NodeId, Nonce, VolumeId } from '../../protocols/ids.ts'
 import { SHARD_IO_PROTOCOL } from '../../protocols/shard-io/messages.ts'
 import { extentCount } from '../../protocols/stripe/map.ts'
@@ -59,6 +60,8 @@ export interface GatewayParts {
   readonly log: Log
   readonly self: { readonly id: NodeId; readonly host: string }
   readonly options?: GatewayOptions
+  /** Told of every step of a handoff that this gateway approves. */
+  readonly observe?: ObserveStep | undefined
 }
 
 export function createGateway(parts: GatewayParts): Gateway {
@@ -233,6 +236,7 @@ class VolumeGateway implements Gateway {
       open: (node, listener) => this.#open(node, listener),
       calls: this.#calls,
       outcomes: this.#outcomes,
+      observe: this.#parts.observe ?? (() => {}),
       sweepMs: this.#parts.options?.sweepMs ?? GATEWAY_SWEEP_MS,
       openAgain: (wish, signal) => this.#openAgain(id, wish, signal),
       regained: (token, since) => map.announceHolder(id, token, self.id, since),

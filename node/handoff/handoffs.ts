@@ -72,7 +72,7 @@ class NodeHandoffs implements Handoffs {
   async close(): Promise<void> {
     this.#isClosed = true
     for (const run of this.#sending.values()) run.stop()
-    for (const run of this.#receiving) run.stop()
+    for (const run of this.#receiving) run.stop('the node is going down')
     await this.#keeper.stop()
   }
 
@@ -97,10 +97,22 @@ class NodeHandoffs implements Handoffs {
   }
 
   #accept(stream: ByteStream): void {
-    const run = new TargetRun(this.#parts, stream, ended => this.#receiving.delete(ended))
+    const run = new TargetRun(this.#parts, stream, {
+      reserved: latest => this.#supersede(latest),
+      ended: over => this.#receiving.delete(over)
+    })
     const why = this.#refusal()
     this.#receiving.add(run)
     if (why !== undefined) run.refuse({ code: 'busy', why })
+  }
+
+  #supersede(latest: TargetRun): void {
+    const { hello } = latest
+    if (hello === undefined) return
+    for (const run of this.#receiving) {
+      if (run === latest || run.hello === undefined) continue
+      if (chunkName(run.hello.chunk) === chunkName(hello.chunk)) run.stop('a newer attempt began')
+    }
   }
 
   #refusal(): string | undefined {

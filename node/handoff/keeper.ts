@@ -19,7 +19,7 @@ import type { ChunkKey, HandoffId, VolumeId } from '../../protocols/ids.ts'
 import { compareEpochs } from '../../protocols/ids.ts'
 import type { ShardHead } from '../../protocols/shard-control/grants.ts'
 import type { ReceivingRun, ReleasedRun } from '../../protocols/shard-control/runs.ts'
-import { HANDOFF_KEEPER_MS, HANDOFF_PARTIAL_KEEP_MS } from '../limits.ts'
+import { HANDOFF_KEEPER_MS, HANDOFF_SIGN_POST_MS } from '../limits.ts'
 import type { Timer } from '../ports.ts'
 import { announceHeld, unannounced } from './claims.ts'
 import { askOutcome } from './outcomes.ts'
@@ -38,6 +38,10 @@ export class Keeper {
   readonly #options: KeeperOptions
   /** Since when nobody goes on with a partial copy. */
   readonly #idleSince = new Map<HandoffId, number>()
+  /** Since when the target of a chunk that left has confirmed, by the run's name. */
+  #confirmedSince = new Map<string, number>()
+  /** The same, as far as the present look has got. */
+  #stillConfirmed = new Map<string, number>()
   #timer: Timer | undefined
   #looking: Promise<void> | undefined
   #isStopped = false
@@ -84,6 +88,8 @@ export class Keeper {
         log.warn({ volume, why: messageOf(error) }, 'looking after a shard failed')
       }
     }
+    this.#confirmedSince = this.#stillConfirmed
+    this.#stillConfirmed = new Map()
   }
 
   async #lookAt(volume: VolumeId): Promise<void> {
@@ -122,12 +128,12 @@ export class Keeper {
   }
 
   async #mayDrop(volume: VolumeId, { handoff, from }: ReceivingRun): Promise<void> {
-    const { clock, map, shards } = this.#parts
+    const { clock, map, shards, partialKeepMs } = this.#parts
     const nowMs = clock.monotonicMs()
     const sinceMs = this.#idleSince.get(handoff) ?? nowMs
     this.#idleSince.set(handoff, sinceMs)
     const isGone = map.mesh().revocations.has(from)
-    if (!isGone && nowMs - sinceMs < HANDOFF_PARTIAL_KEEP_MS) return
+    if (!isGone && nowMs - sinceMs < partialKeepMs) return
     this.#idleSince.delete(handoff)
     this.#parts.observe('target: dropping')
     const isIdle = () => !this.#options.isReceiving(handoff)
@@ -143,7 +149,13 @@ export class Keeper {
     }
   }
 
-  #isKnown(volume: VolumeId, { run }: ReleasedRun): boolean {
+  /** And confirmed so long ago that no late repetition of a growth can grant it here again. */
+  #isKnown(volume: VolumeId, { run, to }: ReleasedRun): boolean {
+    const nowMs = this.#parts.clock.monotonicMs()
+    const name = `${volume} ${run.column} ${run.from} ${run.to} ${to}`
+    const sinceMs = this.#confirmedSince.get(name) ?? nowMs
+    this.#stillConfirmed.set(name, sinceMs)
+    if (nowMs - sinceMs < HANDOFF_SIGN_POST_MS) return false
     const view = this.#parts.map.volume(volume)
     for (let extent = run.from; extent < run.to; extent++) {
       const claimed = claimedEpoch(view, { ...chunkOf(volume, run), extent })

@@ -26,6 +26,8 @@ export interface HandoffParts {
   readonly observe: ObserveStep
   readonly holderTimeoutMs: number
   readonly movers: MoverTurns
+  /** A partial copy that nobody goes on with is dropped after so long. */
+  readonly partialKeepMs: number
 }
 
 export function newHandoffId(random: Random): HandoffId {

@@ -11,7 +11,7 @@ import type { HandoffOutcome } from '../../protocols/handoff/calls.ts'
 import type { DirtyBlocks } from '../../protocols/handoff/dirty-blocks.ts'
 import { CUTOVER_MS } from '../../protocols/handoff/limits.ts'
 import { type Frame, HANDOFF_PROTOCOL } from '../../protocols/handoff/messages.ts'
-import { confirm, covers, release } from '../../protocols/handoff/records.ts'
+import { confirm, covers, mustKeep, release } from '../../protocols/handoff/records.ts'
 import type {
   Approval,
   SourceEffect,
@@ -384,8 +384,11 @@ export class SourceRun {
   }
 
   async #free(): Promise<void> {
-    const { store, observe, log } = this.#parts
+    const { store, shards, observe, log } = this.#parts
     observe('source: freeing')
+    const head = shards.replicas.head(this.chunk.volume)
+    // It may be on its way back: what arrives is written after this very step.
+    if (head === undefined || mustKeep(head, this.chunk)) return
     try {
       await store.freeChunk(this.chunk)
       observe('source: freed')

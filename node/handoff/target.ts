@@ -25,27 +25,33 @@ import { announceHeld } from './claims.ts'
 import { uncompress } from './compressor.ts'
 import type { HandoffParts } from './parts.ts'
 
+export interface TargetListener {
+  /** The chunk of its hello is this run's: any other run of it is over. */
+  readonly reserved: (run: TargetRun) => void
+  readonly ended: (run: TargetRun) => void
+}
+
 export class TargetRun {
   readonly source: NodeId
   hello: Hello | undefined
   readonly #parts: HandoffParts
   readonly #channel: HandoffChannel
-  readonly #ended: (run: TargetRun) => void
+  readonly #listener: TargetListener
   #state: TargetState = newTarget
   #table = new BlockTable(0)
   readonly #storing = new Set<Promise<void>>()
   #stored = 0
   #hasStored = false
 
-  constructor(parts: HandoffParts, stream: ByteStream, ended: (run: TargetRun) => void) {
+  constructor(parts: HandoffParts, stream: ByteStream, listener: TargetListener) {
     this.#parts = parts
     this.source = stream.peer
-    this.#ended = ended
+    this.#listener = listener
     this.#channel = new HandoffChannel(stream, {
       received: frame => this.#dispatch({ type: 'frame', frame }),
       closed: () => {
         this.#dispatch({ type: 'lost' })
-        ended(this)
+        listener.ended(this)
       }
     })
   }
@@ -55,8 +61,8 @@ export class TargetRun {
     this.#dispatch({ type: 'refused', refusal })
   }
 
-  stop(): void {
-    this.#channel.close('the node is going down')
+  stop(why: string): void {
+    this.#channel.close(why)
   }
 
   #dispatch(event: TargetEvent): void {
@@ -127,6 +133,8 @@ export class TargetRun {
     observe('target: reserving')
     const head = await shards.replicas.update(chunk.volume, now => reserve(now, this.source, hello))
     if (typeof head === 'string') return this.#refuseWith(codeOf(head), head)
+    // An older stream of the chunk must not write what it still brings over what comes now.
+    this.#listener.reserved(this)
     this.#table = new BlockTable(columnBytes(spec, chunk.column) / BLOCK_BYTES)
     observe('target: reserved')
     this.#dispatch({ type: 'reserved' })
@@ -277,7 +285,7 @@ export class TargetRun {
   async #sayRefused(body: Refusal): Promise<void> {
     await this.#say({ type: 'refused', body })
     await this.#channel.end(body.why)
-    this.#ended(this)
+    this.#listener.ended(this)
   }
 
   async #say(frame: Frame): Promise<void> {

@@ -51,6 +51,9 @@ export async function openMapLog(
     if (/^log-\d+\.new$/.test(name)) await disk.remove(`${MAP_DIRECTORY}/${name}`)
   }
   if (number > 0) await mapLog.load(replay)
+  // A start that died may have renamed this file and not synced the name: what is read from it, and
+  // appended to it, is promised to be durable.
+  if (number > 0) await disk.syncDirectory(MAP_DIRECTORY)
   for (const old of numbers) {
     if (old !== number) await disk.remove(`${MAP_DIRECTORY}/log-${old}`)
   }

@@ -11,7 +11,7 @@
  * may lack an acknowledged change is granted without the operator's `acceptLoss`: the holder
  * decides that, not this file; all of it may be done again.
  */
-import { chunksByNode } from '../../crdt/holders.ts'
+import { chunksByNode, holderOf } from '../../crdt/holders.ts'
 import { isFault, messageOf } from '../../protocols/fault.ts'
 import {
   type ApprovalAnswer,
@@ -20,6 +20,8 @@ import {
   HANDOFF_APPROVAL_PROTOCOL
 } from '../../protocols/handoff/calls.ts'
 import type { ChunkKey, HandoffId, NodeId, VolumeId } from '../../protocols/ids.ts'
+import { compareTokens } from '../../protocols/ids.ts'
+import type { ShardState } from '../../protocols/shard-control/messages.ts'
 import { columnBytes } from '../../protocols/stripe/map.ts'
 import { MAX_PARALLEL_CALLS, NODE_STATUS_TIMEOUT_MS } from '../limits.ts'
 import { askNodes, type Statuses } from '../volumes/candidates.ts'
@@ -109,10 +111,8 @@ async function explainVolume(
   )
   const states = statesOf(replies)
   const handoffs: OpenHandoff[] = []
-  let isAttached = false
+  const holder = holderIn([...states.values()])
   for (const [here, state] of states) {
-    const holder = state.holder?.node
-    isAttached ||= holder === node
     for (const { run, from, handoff, isPrepared } of state.receiving) {
       if (from !== node) continue
       const is = isPrepared ? 'prepared' : 'copying'
@@ -125,7 +125,9 @@ async function explainVolume(
       handoffs.push({ is: 'released', handoff, chunk, source: here, target: node, holder })
     }
   }
-  const saved = handoffs.filter(({ is }) => is !== 'copying').length
+  const saved = handoffs.filter(
+    ({ is, chunk }) => is !== 'copying' && holderOf(view, chunk) === node
+  ).length
   const chunks = Math.max(0, (chunksByNode(view).get(node) ?? 0) - saved)
   const mostBytes = chunks * columnBytes(view.spec, 0)
   return {
@@ -133,9 +135,21 @@ async function explainVolume(
     loss: chunks === 0 ? undefined : { volume, chunks, mostBytes },
     handoffs,
     isUnknown: false,
-    isAttached,
+    isAttached: holder === node,
     silent: replies.flatMap(reply => ('error' in reply ? [reply.node] : []))
   }
+}
+
+/** As those say that know the greatest token. */
+function holderIn(states: readonly ShardState[]): NodeId | undefined {
+  let greatest: ShardState | undefined
+  for (const state of states) {
+    if (greatest === undefined || compareTokens(state.token, greatest.token) > 0) greatest = state
+  }
+  const { token } = greatest ?? {}
+  if (token === undefined) return undefined
+  const knowing = states.filter(state => compareTokens(state.token, token) === 0)
+  return knowing.find(state => state.holder !== undefined)?.holder?.node
 }
 
 /** A target that has not got its first chunk yet is named by nobody but itself. */

@@ -9,28 +9,19 @@
  */
 import { assert } from '../../protocols/assert.ts'
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
-import type { VolumeId } from '../../protocols/ids.ts'
 import type { DrainPlan } from '../../protocols/layout/drain.ts'
-import { MIN_ROOM_BYTES } from '../../protocols/layout/placement.ts'
-import { formatSize } from '../../protocols/layout/sizes.ts'
-import {
-  MAX_ENDED_MOVES,
-  MAX_HOTTEST,
-  MAX_MOVE_RANGES,
-  MAX_OPEN_RANGES
-} from '../../protocols/moves/limits.ts'
-import type { DrainPurpose, DrainStatus, Move, Selection } from '../../protocols/moves/messages.ts'
-import type { ShardHead } from '../../protocols/shard-control/grants.ts'
-import { askNode, liveNodes } from '../volumes/candidates.ts'
-import { volumeName } from '../volumes/names.ts'
+import { MAX_ENDED_MOVES, MAX_MOVE_RANGES, MAX_OPEN_RANGES } from '../../protocols/moves/limits.ts'
+import type { DrainPurpose, DrainStatus, Move } from '../../protocols/moves/messages.ts'
 import { nodeName } from '../volumes/shards.ts'
 import { Drain } from './drain.ts'
-import { averageBytes, heldRanges, isHeld } from './held.ts'
+import { isHeld } from './held.ts'
 import { type Loaded, loadMoves, MoveFile, type MovesRecord } from './move-file.ts'
+import type { SavedMove } from './open-move.ts'
 import { MoveQueue } from './queue.ts'
-import { type ChunkRange, countChunks, isIn, rangesOfChunks, selected, without } from './ranges.ts'
+import type { ChunkRange } from './ranges.ts'
 import { serveMoves } from './serve.ts'
 import type { Moves, MovesList, MovesParts, MoveWish } from './types.ts'
+import { checkTarget, chooseChunks } from './wish.ts'
 
 /** Goes on with what is kept, and serves `/shoal/moves/1`. */
 export async function openMoves(parts: MovesParts): Promise<Moves> {
@@ -76,15 +67,16 @@ class NodeMoves implements Moves {
   }
 
   resume(): void {
-    this.#queue.pump()
+    this.#parts.map.onMesh(() => this.#queue.giveUp(saved => this.#hopeless(saved)))
+    this.#queue.giveUp(saved => this.#hopeless(saved))
     this.#drain.resume()
   }
 
   async start(wish: MoveWish): Promise<Move> {
-    this.#choose(wish)
-    await this.#checkTarget(wish)
+    const busy = () => this.#queue.rangesOf(wish.volume)
+    await checkTarget(this.#parts, wish.to, chooseChunks(this.#parts, busy(), wish).bytes)
     // Asking took a while: another move may have taken some of the chunks, or they are gone.
-    const { head, ranges } = this.#choose(wish)
+    const { bytes, ranges } = chooseChunks(this.#parts, busy(), wish)
     this.#checkBounds(ranges)
     const move = this.#queue.add({
       id: this.#newId(),
@@ -94,7 +86,7 @@ class NodeMoves implements Moves {
       since: this.#parts.clock.now(),
       isDrain: false,
       ranges,
-      totalBytes: averageBytes(this.#parts.store, head, countChunks(ranges)),
+      totalBytes: bytes,
       doneBytes: 0,
       longestPauseMs: 0
     })
@@ -162,76 +154,14 @@ class NodeMoves implements Moves {
 
   async close(): Promise<void> {
     this.#drain.close()
-    await this.#queue.close()
+    const closing = this.#queue.close()
+    // Whoever waits for its turn to copy learns that it is over.
+    this.#parts.pacer.close()
+    await closing
     await this.#file.save()
   }
 
   // -- starting
-
-  /** The chunks that the wish means and no other move has. */
-  #choose({ volume, selection }: MoveWish): { head: ShardHead; ranges: ChunkRange[] } {
-    const { map, store, network } = this.#parts
-    const mesh = map.mesh()
-    const head = store.shard(volume)
-    const names = `node ${nodeName(mesh, network.self)} holds no chunk of volume`
-    const name = volumeName(mesh, volume)
-    if (head === undefined || head.runs.length === 0) {
-      throw new ShoalError({ code: 'NOT_FOUND', what: name }, `${names} ${name}`)
-    }
-    const wanted = this.#hottest(volume, selection, selected(heldRanges(head), selection))
-    if (wanted.length === 0) {
-      const which = selection.hottest === undefined ? 'that was named' : 'that is in use'
-      throw new ShoalError({ code: 'NOT_FOUND', what: name }, `${names} ${name} ${which}`)
-    }
-    const ranges = without(wanted, this.#queue.rangesOf(volume))
-    if (ranges.length === 0) {
-      throw new ShoalError(
-        { code: 'CONFLICT', what: name },
-        `these chunks of volume ${name} are being moved already: \`shoal moves\` lists it`
-      )
-    }
-    return { head, ranges }
-  }
-
-  #hottest(volume: VolumeId, selection: Selection, held: ChunkRange[]): ChunkRange[] {
-    if (selection.hottest === undefined) return held
-    const hot = this.#parts
-      .hottest(volume, MAX_HOTTEST)
-      .filter(({ chunk, perSecond }) => perSecond > 0 && held.some(range => isIn(range, chunk)))
-    return rangesOfChunks(hot.slice(0, selection.hottest).map(({ chunk }) => chunk))
-  }
-
-  async #checkTarget(wish: MoveWish): Promise<void> {
-    const { map, network, store } = this.#parts
-    const { head, ranges } = this.#choose(wish)
-    if (wish.to === network.self) {
-      throw new ShoalError({ code: 'BAD_INPUT', field: 'to' }, 'the target is the source')
-    }
-    const mesh = map.mesh()
-    const name = nodeName(mesh, wish.to)
-    if (!liveNodes(mesh).some(node => node.id === wish.to)) {
-      throw new ShoalError({ code: 'NOT_FOUND', what: name }, `node ${name} is no member now`)
-    }
-    const status = await askNode(this.#parts, wish.to)
-    if (status === undefined) {
-      throw new ShoalError({ code: 'UNREACHABLE', peer: name }, `node ${name} does not answer`)
-    }
-    if (status.store === undefined) {
-      throw new ShoalError(
-        { code: 'BAD_INPUT', field: 'to' },
-        `node ${name} has no capacity: it holds no chunks`
-      )
-    }
-    if (status.draining !== undefined) {
-      throw new ShoalError(
-        { code: 'CONFLICT', what: name },
-        `node ${name} is being drained and takes no chunks: \`shoal drain ${name} --cancel\``
-      )
-    }
-    const neededBytes = averageBytes(store, head, countChunks(ranges))
-    const availableBytes = Math.max(0, status.store.availableBytes - MIN_ROOM_BYTES)
-    if (neededBytes > availableBytes) throw tooFull(name, neededBytes, availableBytes)
-  }
 
   #checkBounds(ranges: readonly ChunkRange[]): void {
     const isMany = ranges.length > MAX_MOVE_RANGES
@@ -242,6 +172,14 @@ class NodeMoves implements Moves {
         ? 'these chunks are too scattered for one move: move them in parts, with --extents'
         : 'this node has as many moves as it may: wait for some, or cancel them'
     )
+  }
+
+  /** Why a move can never be done, as far as the map knows. */
+  #hopeless({ volume, to }: SavedMove): string | undefined {
+    const mesh = this.#parts.map.mesh()
+    if (mesh.tombstones.has(volume)) return 'the volume was deleted'
+    const isGone = mesh.revocations.has(to) || mesh.nodes.get(to)?.leftAt !== undefined
+    return isGone ? `node ${nodeName(mesh, to)} is no member any more` : undefined
   }
 
   /** One move per volume and target; what the queue has no room for waits for the next look. */
@@ -300,14 +238,6 @@ class NodeMoves implements Moves {
   #newId(): string {
     return Buffer.from(this.#parts.random.bytes(6)).toString('hex')
   }
-}
-
-function tooFull(name: string, neededBytes: number, availableBytes: number): ShoalError {
-  return new ShoalError(
-    { code: 'NO_CAPACITY', neededBytes, availableBytes },
-    `node ${name} has no room: ${formatSize(neededBytes)} would go there, ` +
-      `${formatSize(availableBytes)} are free (${formatSize(neededBytes - availableBytes)} missing)`
-  )
 }
 
 function notWritten(error: unknown): ShoalError {

@@ -52,6 +52,7 @@ export class OpenMove {
   readonly saved: SavedMove
   readonly #abort = new AbortController()
   #isCancelled = false
+  #isHopeless = false
   readonly speed = new Speed()
   readonly #isHeld: (chunk: ChunkKey) => boolean
   readonly #running = new Map<string, Running>()
@@ -61,6 +62,8 @@ export class OpenMove {
   #doneChunks = 0
   #failedChunks = 0
   #doneBytes: number
+  /** What the chunks that are done took, of `saved.totalBytes`. */
+  #accountedBytes: number
   #longestPauseMs: number
   #trouble: string | undefined
   #hasRun = false
@@ -70,6 +73,7 @@ export class OpenMove {
     this.#isHeld = isHeld
     this.#extent = saved.ranges[0]?.from ?? 0
     this.#doneBytes = saved.doneBytes
+    this.#accountedBytes = saved.doneBytes
     this.#longestPauseMs = saved.longestPauseMs
   }
 
@@ -85,6 +89,13 @@ export class OpenMove {
   /** Nothing more begins, and what is not committed is called off. */
   cancel(): void {
     this.#isCancelled = true
+    this.#abort.abort()
+  }
+
+  /** It can never be done: its target is no member any more, or the volume is gone. */
+  giveUp(why: string): void {
+    this.#isHopeless = true
+    this.#trouble = why
     this.#abort.abort()
   }
 
@@ -130,10 +141,11 @@ export class OpenMove {
       this.speed.add(Math.max(0, end.bytes - running.sentBytes), nowMs)
       this.#doneChunks += 1
       this.#doneBytes += end.bytes
+      this.#accountedBytes += running.totalBytes
       this.#longestPauseMs = Math.max(this.#longestPauseMs, end.pauseMs)
       return
     }
-    if (this.#isCancelled) return
+    if (this.#isCancelled || this.#isHopeless) return
     this.#trouble = `extent ${chunk.extent}, column ${chunk.column}: ${end.why}`
     const failed = running.failed + 1
     if (!end.mayRetry || failed >= MAX_CHUNK_ATTEMPTS) {
@@ -184,7 +196,7 @@ export class OpenMove {
   }
 
   get #hasGivenUp(): boolean {
-    return this.#failedChunks >= MAX_FAILED_CHUNKS
+    return this.#isHopeless || this.#failedChunks >= MAX_FAILED_CHUNKS
   }
 
   #take(nowMs: number): Attempt | undefined {
@@ -205,14 +217,14 @@ export class OpenMove {
     return { chunk: { volume: this.saved.volume, extent, generation, column, replica }, failed: 0 }
   }
 
-  /** What is not being copied yet is counted with the average of the move. */
+  /** What is not being copied yet takes what is left of the estimate for all of it. */
   #bytes(): Move['bytes'] {
     const running = [...this.#running.values()]
     const chunks = countChunks(this.saved.ranges)
     const waiting = chunks - this.#doneChunks - this.#failedChunks - running.length
-    const average = chunks === 0 ? 0 : this.saved.totalBytes / chunks
     const done = this.#doneBytes + running.reduce((sum, one) => sum + one.sentBytes, 0)
     const begun = running.reduce((sum, one) => sum + Math.max(one.totalBytes, one.sentBytes), 0)
-    return { done, total: this.#doneBytes + begun + Math.round(average * Math.max(0, waiting)) }
+    const rest = waiting > 0 ? this.saved.totalBytes - this.#accountedBytes - begun : 0
+    return { done, total: this.#doneBytes + begun + Math.max(0, rest) }
   }
 }

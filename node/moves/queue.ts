@@ -78,6 +78,15 @@ export class MoveQueue {
     return view
   }
 
+  /** Ends moves that can never be done; `why` says so of one, or gives undefined. */
+  giveUp(why: (move: SavedMove) => string | undefined): void {
+    for (const move of this.#inOrder()) {
+      const reason = why(move.saved)
+      if (reason !== undefined) move.giveUp(reason)
+    }
+    this.pump()
+  }
+
   cancelDrain(): void {
     for (const { saved } of this.#inOrder()) if (saved.isDrain) this.cancel(saved.id)
   }

@@ -90,15 +90,17 @@ export class Applier {
       return
     }
     if (started instanceof Promise) {
-      const { load, clock } = this.#options
-      const answered = (answer: Answer | undefined): void => {
-        load.note(arrivedAtMs, clock.monotonicMs(), bytes)
-        settle(answer)
-      }
+      const { load } = this.#options
       // Neither throws: this promise has nobody behind it.
       started.then(
-        outcome => answered(this.#succeed(volume, request, outcome)),
-        (error: unknown) => answered(this.#fail(volume, request, error))
+        outcome => {
+          load.answered(arrivedAtMs, bytes)
+          settle(this.#succeed(volume, request, outcome))
+        },
+        (error: unknown) => {
+          load.answered(arrivedAtMs, bytes)
+          settle(this.#fail(volume, request, error))
+        }
       )
     } else settle(started)
   }

@@ -19,8 +19,9 @@ import {
   SHARD_VIOLATORS,
   STREAM_QUEUE_BYTES
 } from '../limits.ts'
-import type { Clock, Log } from '../ports.ts'
+import type { Log } from '../ports.ts'
 import { plainAnswer, staleAnswer, welcomeAnswer } from './answers.ts'
+import type { ClientLoadMeter } from './client-load.ts'
 import type { ConnectionContext, Sink } from './connection.ts'
 import { Connection } from './connection.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -29,7 +30,7 @@ import type { Volumes } from './volumes.ts'
 
 export interface ReceptionOptions {
   readonly incarnation: Incarnation
-  readonly clock: Clock
+  readonly load: ClientLoadMeter
   readonly log: Log
   readonly volumes: Volumes
   readonly scheduler: Scheduler
@@ -79,7 +80,7 @@ export class Reception {
 
   /** Something is about to be received: the requests up to the next call share this time. */
   arrived(connection: Connection): void {
-    connection.arrivedAtMs = this.#options.clock.monotonicMs()
+    connection.arrivedAtMs = this.#options.load.arrival()
   }
 
   /** One request, in the order of arrival. Call `offer` of the scheduler after the last of a batch. */

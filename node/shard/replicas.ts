@@ -111,7 +111,7 @@ export class Replicas implements ReplicaDesk {
   }
 
   clientLoad(): ClientLoad {
-    return this.#options.load.load(this.#options.clock.monotonicMs())
+    return this.#options.load.load()
   }
 
   hottest(id: VolumeId, limit: number): ChunkHeat[] {

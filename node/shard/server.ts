@@ -69,7 +69,7 @@ class Server implements ShardServer {
     this.#options = options
     const { store, network, rpc, clock, log } = options
     const outOfService = () => this.#outOfService
-    const load = new ClientLoadMeter()
+    const load = new ClientLoadMeter(clock)
     const heat = new HeatMeter(clock.monotonicMs())
     const applier = new Applier({
       store,
@@ -93,7 +93,7 @@ class Server implements ShardServer {
     )
     this.#reception = new Reception({
       incarnation: store.incarnation,
-      clock,
+      load,
       log,
       volumes: this.#volumes,
       scheduler: this.#scheduler,

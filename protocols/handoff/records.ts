@@ -47,6 +47,9 @@ export function reserve(
   if (chunk.generation !== spec.generation || chunk.column >= spec.columns) return OUTSIDE
   if (chunk.replica >= spec.copies || chunk.extent >= extentCount(spec, sizeBytes)) return OUTSIDE
   if (base.runs.some(run => covers(run, chunk))) return 'this replica is held here already'
+  // The bytes of the last time are freed once that is confirmed: they must not be taken for these.
+  const isOwed = base.released.some(one => one.handoff !== undefined && covers(one.run, chunk))
+  if (isOwed) return 'another handoff of it from here is not confirmed'
   const other = receivingOf(base, chunk)
   if (other?.isPrepared === true && other.handoff !== handoff) return 'another handoff is prepared'
   if (other?.handoff === handoff) return base

@@ -4,8 +4,8 @@
 // the head before it. Run look-ups are compared with a search through all runs.
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { compareTokens, type Run } from '../../protocols/ids.ts'
-import { MiB } from '../../protocols/limits.ts'
+import { compareTokens, type HandoffId, type NodeId, type Run } from '../../protocols/ids.ts'
+import { MiB, MOVER_TIMEOUT_MS } from '../../protocols/limits.ts'
 import {
   type Decision,
   decide,
@@ -46,7 +46,7 @@ const someRun = fc
   .map(({ from, length, column }) => run(from, from + length, column))
 const someCall = fc
   .record({
-    call: fc.constantFrom('create', 'open', 'open', 'grow', 'grow', 'detach', 'remove'),
+    call: fc.constantFrom('create', 'open', 'open', 'mover', 'grow', 'grow', 'detach', 'remove'),
     under: someToken,
     extents: fc.integer({ min: 1, max: 12 }),
     runs: fc.array(someRun, { maxLength: 3 }),
@@ -60,12 +60,28 @@ const someCall = fc
         return { call: 'create', token: granted, spec: spec(V), sizeBytes, runs } as const
       case 'open':
         return { call: 'open', volume: V, token: granted, holder: holder(since) } as const
+      case 'mover':
+        return { call: 'mover', volume: V, token: granted, mover: holder(since) } as const
       case 'grow':
         return { call: 'grow', volume: V, token: granted, sizeBytes, runs } as const
       default:
         return { call, volume: V, token: granted } as const
     }
   })
+
+const noRuns: Run[] = []
+const nothing: Known = { head: undefined, removedAt: undefined, ...ROOM }
+
+const moment = fc.record({
+  what: fc.constantFrom('open', 'heard', 'mover', 'mover', 'detach', 'wait', 'wait', 'restart'),
+  node: fc.constantFrom(GATEWAY, SHARD_NODE),
+  ms: fc.constantFrom(1, 9_999, 10_000, 29_999, 30_000, 45_000)
+})
+
+function later(known: Known, ms: number): Known {
+  const { holderSilentMs, moverAgeMs } = known
+  return { ...known, holderSilentMs: holderSilentMs + ms, moverAgeMs: moverAgeMs + ms }
+}
 
 function carryOut(known: Known, decision: Decision): Known {
   if (decision.do === 'save') return { ...known, head: decision.head }
@@ -104,6 +120,136 @@ describe(`grants (SEED=${SEED})`, () => {
       }),
       { seed: SEED, numRuns: 1000 }
     )
+  })
+
+  it('let no mover fence a live gateway, nor two movers in, and no mover keep a gateway out', () => {
+    fc.assert(
+      fc.property(fc.array(moment, { maxLength: 60 }), moments => {
+        const created = decide(nothing, createCall(V))
+        let known = carryOut(nothing, created)
+        let counter = 1
+        let active: { node: NodeId; sinceMs: number } | undefined
+        let nowMs = 0
+        for (const { what, node, ms } of moments) {
+          const { head } = known
+          if (head === undefined) throw new Error('nothing removes this shard')
+          if (what === 'wait') {
+            nowMs += ms
+            known = later(known, ms)
+          } else if (what === 'heard') known = { ...known, holderSilentMs: 0 }
+          else if (what === 'restart') {
+            if (active !== undefined) active.sinceMs = nowMs
+            known = { ...known, holderSilentMs: 0, moverAgeMs: 0 }
+          } else if (what === 'open') {
+            counter += 1
+            const by = { ...holder(counter), node }
+            const call = { call: 'open', volume: V, token: token(counter), holder: by } as const
+            const decision = decide(known, call)
+            expect(decision).toMatchObject({ do: 'save', head: { writer: call.token, holder: by } })
+            known = { ...carryOut(known, decision), holderSilentMs: 0 }
+            expect(known.head?.mover).toBeUndefined()
+            active = undefined
+          } else if (what === 'detach') {
+            const call = { call: 'detach', volume: V, token: head.token } as const
+            const isMovers = compareTokens(head.token, head.writer) !== 0
+            known = carryOut(known, decide(known, call))
+            expect(known.head?.mover).toBeUndefined()
+            expect(known.head?.holder).toEqual(isMovers ? head.holder : undefined)
+            active = undefined
+          } else {
+            const mover = { ...holder(counter), node }
+            const under = token(counter + 1)
+            const decision = decide(known, { call: 'mover', volume: V, token: under, mover })
+            const isLive = head.holder !== undefined && known.holderSilentMs < 30_000
+            const isOther = active !== undefined && active.node !== node
+            const isRival = isOther && nowMs - (active?.sinceMs ?? 0) < MOVER_TIMEOUT_MS
+            if (isLive || isRival) {
+              expect(decision).toMatchObject({ do: 'answer', answer: { is: 'busy' } })
+              continue
+            }
+            expect(decision).toEqual({ do: 'save', head: { ...head, token: under, mover } })
+            counter += 1
+            active = { node, sinceMs: nowMs }
+            known = { ...carryOut(known, decision), moverAgeMs: 0 }
+          }
+        }
+      }),
+      { seed: SEED, numRuns: 1000 }
+    )
+  })
+
+  it('let a mover neither grow the volume nor pass its token on to a gateway', () => {
+    const under = token(2)
+    const mover = { call: 'mover', volume: V, token: under, mover: holder() } as const
+    let known = carryOut(nothing, decide(nothing, createCall(V)))
+    known = carryOut(known, decide(known, mover))
+    expect(decide(known, mover)).toEqual({ do: 'keep' })
+    const grow = {
+      call: 'grow',
+      volume: V,
+      token: under,
+      sizeBytes: 8 * MiB,
+      runs: noRuns
+    } as const
+    expect(decide(known, grow)).toMatchObject({ answer: { is: 'failed' } })
+    const open = { call: 'open', volume: V, token: under, holder: holder() } as const
+    const writer = createCall(V).token
+    expect(decide(known, open)).toMatchObject({ answer: { is: 'stale', token: under, writer } })
+    const another = { ...mover, mover: { ...holder(), node: SHARD_NODE } }
+    expect(decide(known, another)).toMatchObject({ answer: { is: 'stale' } })
+  })
+
+  it('grant nothing again by a repeated grow that has moved on since', () => {
+    const at = (counter: number) => ({ token: token(1), counter })
+    const asked = [run(4, 8, 0, at(5))]
+    const grow = {
+      call: 'grow',
+      volume: V,
+      token: token(1),
+      sizeBytes: 8 * MiB,
+      runs: asked
+    } as const
+    let known = carryOut(nothing, decide(nothing, createCall(V)))
+    known = carryOut(known, decide(known, grow))
+    expect(decide(known, grow)).toEqual({ do: 'keep' })
+    const { head } = known
+    if (head === undefined) throw new Error('the shard was created')
+    const moved: ShardHead = {
+      ...head,
+      runs: [run(0, 4), run(4, 5, 0, at(5)), run(6, 7, 0, at(5))],
+      released: [{ run: run(5, 6, 0, at(6)), to: GATEWAY }],
+      receiving: [
+        {
+          run: run(7, 8, 0, at(7)),
+          from: GATEWAY,
+          handoff: '00000000000000aa' as HandoffId,
+          isPrepared: false,
+          reservedBytes: 0
+        }
+      ]
+    }
+    expect(decide({ ...known, head: moved }, grow)).toEqual({ do: 'keep' })
+    const lost = { ...moved, released: [] }
+    expect(decide({ ...known, head: lost }, grow)).toMatchObject({ answer: { is: 'failed' } })
+    const older = { ...grow, runs: [run(4, 8, 0, at(9))] }
+    expect(decide({ ...known, head: moved }, older)).toMatchObject({ answer: { is: 'failed' } })
+  })
+
+  it('let a shard that holds nothing know the new size, and gain its first runs', () => {
+    const created = carryOut(nothing, decide(nothing, createCall(V))).head
+    if (created === undefined) throw new Error('the shard was created')
+    const known = { ...nothing, head: { ...created, runs: [] } }
+    const grow = {
+      call: 'grow',
+      volume: V,
+      token: token(1),
+      sizeBytes: 8 * MiB,
+      runs: noRuns
+    } as const
+    const grown = carryOut(known, decide(known, grow))
+    expect(grown.head).toMatchObject({ sizeBytes: 8 * MiB, runs: [] })
+    const more = { ...grow, sizeBytes: 9 * MiB, runs: [run(8, 9)] }
+    expect(carryOut(grown, decide(grown, more)).head?.runs).toEqual([run(8, 9)])
   })
 
   it('find the run of a chunk exactly where one covers it', () => {

@@ -166,6 +166,7 @@ describe(`mutated input (SEED=${SEED})`, () => {
         sizeBytes: BLOCK_BYTES * 256 * 8,
         runs: [run(4, 8)]
       },
+      { call: 'mover', volume: V, token: token(1), mover: holder() },
       { call: 'detach', volume: V, token: token(1) },
       { call: 'remove', volume: V, token: token(1) },
       { call: 'digest', volume: V, extent: 0, generation: 1, column: 0, replica: 0 }

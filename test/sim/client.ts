@@ -170,7 +170,11 @@ export class Client {
     const id = change?.id ?? 0xffff_0000
     const words = `${kind} ${from}..${to} #${id}${fua ? ' fua' : ''}${isGhost ? ' (ghost)' : ''}`
     const operation = this.#begin(held, words, change)
-    if (from < to) this.#volume.changes(from, to)
+    if (from < to) {
+      this.#volume.changes(from, to)
+      const shard = this.#volume.nodeAt(range.offset)
+      if (shard !== undefined) this.#sim.faults.changing(held.node, shard)
+    }
     const { offset, length } = range
     const { device } = held
     const work =

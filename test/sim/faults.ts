@@ -22,6 +22,9 @@ const ARMED_MS = 4_000
 /** An answered flush is followed by the dark this often. */
 const DARK_CHANCE = 0.03
 const LEAST_FAULTS = 5
+/** A change meets a lost connection this often, so soon after it left. */
+const BREAK_CHANCE = 0.02
+const BREAK_MS = [0.3, 8] as const
 
 const KINDS = {
   'kill storage': 10,
@@ -95,7 +98,18 @@ export class Faults {
     const { held } = volume
     if (held === undefined) return
     this.#sim.powerOff(held.node)
-    for (const node of volume.columns) if (node.process !== undefined) this.#sim.powerOff(node)
+    for (const node of volume.holders()) if (node.process !== undefined) this.#sim.powerOff(node)
+  }
+
+  /** A change is on its way, now: this is when a lost connection hurts. */
+  changing(gateway: SimNode, shard: SimNode): void {
+    if (this.#isOver || gateway === shard || !this.#random.chance(BREAK_CHANCE)) return
+    this.#later(BREAK_MS, () => {
+      if (this.#isOver) return
+      this.#sim.note(gateway.name, `and ${shard.name} lose their connection amid a change`)
+      this.#count('connection lost')
+      this.#sim.network.break(gateway.id, shard.id)
+    })
   }
 
   #count(kind: FaultKind): void {
@@ -156,8 +170,10 @@ export class Faults {
   /** The next time that this step is reached, whoever reaches it dies there. */
   #arm(): boolean {
     const { steps, timeline, nodes } = this.#sim
-    const step = this.#random.oneOf(steps.names())
-    if (step === undefined) return false
+    // Of two the one that was reached less often, so that rare steps are struck too.
+    const [one, other] = [this.#random.oneOf(steps.names()), this.#random.oneOf(steps.names())]
+    if (one === undefined || other === undefined) return false
+    const step = steps.reached(one) < steps.reached(other) ? one : other
     const how = this.#random.chance(0.5) ? 'kill' : 'power'
     steps.arm({
       step,
@@ -235,7 +251,7 @@ export class Faults {
     const holder = volume?.held?.node
     if (volume === undefined || holder === undefined) return false
     if (isCutOff) {
-      for (const node of volume.columns) {
+      for (const node of volume.holders()) {
         if (node !== holder && this.#random.chance(0.7)) this.#cut(holder, node, true)
       }
     }
@@ -275,7 +291,7 @@ export class Faults {
     const block = this.#random.below(volume.sizeBytes / BLOCK_BYTES)
     if (volume.rotten.has(block) || !volume.isAtRest(block)) return false
     const { node, path, at } = volume.placeOf(block * BLOCK_BYTES)
-    if (!node.isUp || !node.store.paths().includes(path)) return false
+    if (node?.isUp !== true || !node.store.paths().includes(path)) return false
     this.#sim.note(node.name, `block ${block} of volume ${volume.number} rots`)
     const bit = this.#random.below(BLOCK_BYTES * 8)
     node.store.corrupt(path, bytes => {
@@ -309,7 +325,7 @@ export class Faults {
     const holder = volume?.held?.node
     const pair =
       holder !== undefined && this.#random.chance(0.75)
-        ? [holder, this.#random.oneOf(volume?.columns.filter(node => node !== holder) ?? [])]
+        ? [holder, this.#random.oneOf(volume?.holders().filter(node => node !== holder) ?? [])]
         : [this.#random.oneOf(this.#sim.nodes), this.#random.oneOf(this.#sim.nodes)]
     const [a, b] = this.#random.chance(0.5) ? pair : pair.reverse()
     return a === b ? [undefined, undefined] : [a, b]

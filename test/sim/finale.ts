@@ -14,6 +14,7 @@ import type { SimVolume } from './volume.ts'
 const UP_MS = 60_000
 const IDLE_MS = 60_000
 const ATTACH_MS = 60_000
+const HANDOFF_MS = 90_000
 const CALM_MS = 2_000
 const READ_MS = 60_000
 const CONVERGE_MS = 180_000
@@ -32,6 +33,13 @@ export async function finale(sim: Simulation): Promise<void> {
   await must(sim, 'every node is up', areUp, UP_MS)
   const areIdle = () => sim.volumes.every(volume => volume.clients.every(client => !client.isBusy))
   await must(sim, 'every request was answered', areIdle, IDLE_MS, () => waiting(sim))
+  await must(
+    sim,
+    'every handoff is over',
+    () => areOver(sim),
+    HANDOFF_MS,
+    () => open(sim)
+  )
   const areHeld = () => sim.volumes.every(isSettled)
   await must(sim, 'every volume is attached', areHeld, ATTACH_MS)
   // What a dead gateway asked of the shards last may still be under way, and take a volume away.
@@ -43,7 +51,7 @@ export async function finale(sim: Simulation): Promise<void> {
     await during(sim, restore(sim, volume), 'the volume takes writes')
     let counted = ''
     const isCounted = () => {
-      counted = shardsDiffer(volume, dataBytes)
+      counted = shardsDiffer(sim, volume, dataBytes)
       return counted === ''
     }
     let dataBytes = 0
@@ -110,6 +118,24 @@ async function during(sim: Simulation, work: Promise<void>, what: string): Promi
     (error: unknown) => sim.fail(`after the faults, ${what}: ${messageOf(error)}`)
   )
   await must(sim, what, () => isDone, READ_MS)
+}
+
+/** Nothing is passing: every replica has one holder, and no record of a handoff is left open. */
+function areOver(sim: Simulation): boolean {
+  return sim.mover.isIdle && open(sim) === ''
+}
+
+function open(sim: Simulation): string {
+  const left: string[] = []
+  for (const { name, running } of sim.storage) {
+    for (const { released, receiving } of running?.store?.shards() ?? []) {
+      const unconfirmed = released.filter(one => one.handoff !== undefined)
+      const prepared = receiving.filter(one => one.isPrepared)
+      if (unconfirmed.length > 0) left.push(`${name} has released and not confirmed`)
+      if (prepared.length > 0) left.push(`${name} has prepared and not held`)
+    }
+  }
+  return left.join(', ')
 }
 
 function isSettled(volume: SimVolume): boolean {
@@ -196,9 +222,9 @@ async function countData(volume: SimVolume): Promise<number> {
 }
 
 /** Why the shards' own count is another; it is exact once everything was applied. */
-function shardsDiffer({ columns, spec }: SimVolume, dataBytes: number): string {
+function shardsDiffer(sim: Simulation, { spec }: SimVolume, dataBytes: number): string {
   let shardBytes = 0
-  for (const node of columns) shardBytes += node.running?.store?.allocatedBytes(spec.id) ?? 0
+  for (const node of sim.storage) shardBytes += node.running?.store?.allocatedBytes(spec.id) ?? 0
   if (shardBytes === dataBytes) return ''
   return `block status says ${dataBytes} bytes, the shards say ${shardBytes}`
 }
@@ -232,7 +258,8 @@ async function remove(sim: Simulation, volume: SimVolume): Promise<void> {
   const { model, number, spec, sizeBytes } = volume
   volume.isOver = true
   const calls = shardCalls(held.running.rpc)
-  const removals = volume.columns.map(node =>
+  const withShard = sim.storage.filter(node => node.running?.store?.shard(spec.id) !== undefined)
+  const removals = withShard.map(node =>
     calls(node.id, { call: 'remove', volume: spec.id, token: held.device.token })
   )
   await sleep(sim, REMOVING_MS)

@@ -21,13 +21,17 @@ export interface ReadBounds {
   readonly bounds: readonly Bound[]
 }
 
+/** Undefined: the chunk is just passing, and durable wherever it will be. */
+export type HostOf = (sector: number) => NodeId | undefined
+
 export class VolumeModel {
   /** The attachment that counts; 0 while there is none. */
   attachment = 0
   readonly #registers: Register[]
-  readonly #hostOf: (sector: number) => NodeId
-  /** Hosts that lost power and have answered nothing since. */
-  readonly #unreplayed = new Map<NodeId, { upMs: number }>()
+  /** Who has each sector, as things are at the call. */
+  readonly #hosts: () => HostOf
+  /** Hosts that lost power and have answered nothing since, and what they had then. */
+  readonly #unreplayed = new Map<NodeId, { upMs: number; readonly sectors: ReadonlySet<number> }>()
   #attachments = 0
   #changes = 0
   #answers = 0
@@ -35,9 +39,9 @@ export class VolumeModel {
   #readsOpen = 0
   #hasLost = false
 
-  constructor(sizeBytes: number, hostOf: (sector: number) => NodeId) {
+  constructor(sizeBytes: number, hosts: () => HostOf) {
     this.#registers = Array.from({ length: sizeBytes / SECTOR_BYTES }, () => new Register())
-    this.#hostOf = hostOf
+    this.#hosts = hosts
   }
 
   get answers(): number {
@@ -54,18 +58,23 @@ export class VolumeModel {
 
   /** The attachment is gone without a detach: dead, fenced or superseded. */
   ended(): void {
-    if (this.attachment !== 0) for (const host of this.#unreplayed.keys()) this.#lose(host)
+    if (this.attachment !== 0)
+      for (const { sectors } of this.#unreplayed.values()) this.#lose(sectors)
     this.#unreplayed.clear()
     this.attachment = 0
   }
 
   powerLost(host: NodeId): void {
-    if (this.attachment === 0) this.#lose(host)
-    else this.#unreplayed.set(host, { upMs: Number.POSITIVE_INFINITY })
+    const sectors = new Set(this.#unreplayed.get(host)?.sectors)
+    const hostOf = this.#hosts()
+    for (const sector of this.#registers.keys()) if (hostOf(sector) === host) sectors.add(sector)
+    if (this.attachment === 0) this.#lose(sectors)
+    else this.#unreplayed.set(host, { upMs: Number.POSITIVE_INFINITY, sectors })
   }
 
   powerBack(host: NodeId, nowMs: number): void {
-    if (this.#unreplayed.has(host)) this.#unreplayed.set(host, { upMs: nowMs })
+    const lost = this.#unreplayed.get(host)
+    if (lost !== undefined) this.#unreplayed.set(host, { ...lost, upMs: nowMs })
   }
 
   called(value: 'own' | 'zeroes', from: number, to: number, fua: boolean): Change {
@@ -121,7 +130,8 @@ export class VolumeModel {
       if (value === undefined) continue
       const wrong = this.#at(offset + i).found(value, bound, attachment)
       if (wrong !== undefined) {
-        return `sector ${offset + i} on ${this.#hostOf(offset + i).slice(8, 18)} reads as ${wrong}`
+        const host = this.#hosts()(offset + i)?.slice(8, 18) ?? 'nobody'
+        return `sector ${offset + i} on ${host} reads as ${wrong}`
       }
     }
     this.#readEnded()
@@ -143,18 +153,18 @@ export class VolumeModel {
   /** What these hosts answered to a request made since they are back means: replayed. */
   #heard(from: number, to: number, attachment: number, calledMs: number): void {
     if (this.#unreplayed.size === 0 || attachment !== this.attachment) return
-    for (let sector = from; sector < to; sector++) {
-      const host = this.#hostOf(sector)
-      const lost = this.#unreplayed.get(host)
-      if (lost !== undefined && calledMs > lost.upMs) this.#unreplayed.delete(host)
+    const hostOf = this.#hosts()
+    for (const [host, { upMs, sectors }] of this.#unreplayed) {
+      if (calledMs <= upMs) continue
+      for (let sector = from; sector < to; sector++) {
+        if (hostOf(sector) === host && sectors.has(sector)) this.#unreplayed.delete(host)
+      }
     }
   }
 
-  #lose(host: NodeId): void {
+  #lose(sectors: ReadonlySet<number>): void {
     this.#hasLost = true
-    for (const [sector, register] of this.#registers.entries()) {
-      if (this.#hostOf(sector) === host) register.lose(this.#flushedUpTo)
-    }
+    for (const sector of sectors) this.#at(sector).lose(this.#flushedUpTo)
   }
 
   #readEnded(): void {

@@ -22,6 +22,8 @@ const GOSSIP_LATE_MS = 2_000
 /** After so long a silent host is found dead by pings. */
 const PINGS_MS = 20_000
 const DIAL_MS = 400
+/** The other side of a broken connection finds out within. */
+const NOTICE_MS = 3_000
 
 interface Link {
   isStalled: boolean
@@ -89,16 +91,22 @@ export class SimNetwork implements StreamPlace {
     this.link(from, to).slowUntilMs = untilMs
   }
 
-  /** Both sides find the connection dead; what was under way may still arrive. */
+  /**
+   * The connection is dead: one side finds out soon, the other perhaps much later, and what was
+   * under way may arrive before that.
+   */
   break(a: NodeId, b: NodeId): void {
     const [one, other] = [this.#members.get(a), this.#members.get(b)]
     if (one === undefined || other === undefined) return
+    const { random, timeline } = this
+    const isOneFirst = random.chance(0.5)
+    const lateMs = random.between(0, random.chance(0.3) ? 50 : NOTICE_MS)
     for (const end of [...this.#streams]) {
       const isOfOne = end.process === one.process && end.peer === b
       const isOfOther = end.process === other.process && end.peer === a
       if (!isOfOne && !isOfOther) continue
-      // One side may notice a little before the other.
-      this.timeline.after(this.random.between(0, 50), () =>
+      if (isOfOne === isOneFirst) end.lag(timeline.nowMs + lateMs * random.fraction())
+      timeline.after(isOfOne === isOneFirst ? random.between(0, 20) : lateMs, () =>
         end.process.enter(() => end.break('connection lost'))
       )
     }

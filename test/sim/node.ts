@@ -9,7 +9,7 @@ import type { Log } from '../../node/ports.ts'
 import { createRpc, type RpcNode } from '../../node/rpc/rpc.ts'
 import { openService, openStorage, type Service, type Storage } from '../../node/service.ts'
 import { messageOf } from '../../protocols/fault.ts'
-import type { NodeId } from '../../protocols/ids.ts'
+import type { NodeId, Run, VolumeId } from '../../protocols/ids.ts'
 import { KiB, MiB } from '../../protocols/limits.ts'
 import { MemoryDisk } from '../support/memory-disk.ts'
 import { SimDisk } from './disk.ts'
@@ -20,6 +20,7 @@ import type { Simulation } from './simulation.ts'
 
 /** Small, so that a short run rotates, applies and checkpoints. */
 const LIMITS = { journalBytes: 2 * MiB, segmentBytes: 256 * KiB, reserveBytes: 64 * KiB }
+const PARTIAL_KEEP_MS = 3_000
 const GATEWAY_OPTIONS = {
   ioTimeoutMs: 6_000,
   linkResetMs: 2_000,
@@ -46,6 +47,8 @@ export class SimNode {
   store = new MemoryDisk()
   map = new MemoryDisk()
   starts = 0
+  /** What its shards held when it was last up. */
+  #lastRuns = new Map<VolumeId, readonly Run[]>()
   readonly #sim: Simulation
   #disks: SimDisk[] = []
 
@@ -64,6 +67,13 @@ export class SimNode {
   /** The store ended itself after an error of its disk: only a new start helps. */
   get isBroken(): boolean {
     return this.running?.store?.failure !== undefined
+  }
+
+  /** What its shard of the volume holds, or held when the node died. */
+  runsOf(volume: VolumeId): readonly Run[] {
+    const { shards } = this.running ?? {}
+    if (shards === undefined) return this.#lastRuns.get(volume) ?? []
+    return shards.replicas.head(volume)?.runs ?? []
   }
 
   start(): void {
@@ -113,6 +123,11 @@ export class SimNode {
 
   #gone(): void {
     const wasRunning = this.running !== undefined
+    const { shards } = this.running ?? {}
+    if (shards !== undefined) {
+      const held = shards.volumes().map(id => [id, shards.replicas.head(id)?.runs ?? []] as const)
+      this.#lastRuns = new Map(held)
+    }
     this.running = undefined
     this.process = undefined
     if (wasRunning) this.#sim.nodeDown(this)
@@ -144,7 +159,9 @@ export class SimNode {
         network: member,
         rpc,
         acceptsRevocation: () => false,
-        gatewayOptions: GATEWAY_OPTIONS
+        gatewayOptions: GATEWAY_OPTIONS,
+        partialKeepMs: PARTIAL_KEEP_MS,
+        observe
       },
       []
     )

@@ -9,7 +9,7 @@ const TAIL_LINES = 40
 export function printOutcome({ sum, failed, replaced, problem }: RunOutcome): void {
   console.log(
     `${sum.seeds} seeds: ${sum.operations} operations of clients, ${sum.errors} errors seen, ` +
-      `${sum.attaches} attaches, ${sum.takeOvers} take-overs, ${sum.handoffs} handoffs; ` +
+      `${sum.attaches} attaches, ${sum.takeOvers} take-overs, ${sum.handoffs} handoffs (${sum.passed} passed); ` +
       `${Math.round(sum.virtualMs / 1000)} s simulated in ${Math.round(sum.cpuMs / 1000)} s of CPU`
   )
   printTable(

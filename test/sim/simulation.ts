@@ -12,6 +12,7 @@ import { GiB } from '../../protocols/limits.ts'
 import { ExclusiveCheck } from './exclusive-check.ts'
 import { Faults } from './faults.ts'
 import { finale } from './finale.ts'
+import { Mover } from './mover.ts'
 import { SimNetwork } from './network.ts'
 import { SimNode } from './node.ts'
 import { Operator } from './operator.ts'
@@ -39,6 +40,7 @@ export class Simulation {
   readonly failures: string[] = []
   readonly faults: Faults
   readonly operator: Operator
+  readonly mover: Mover
   /** Clients ask for more. */
   isLoading = false
   /** Faults strike; clients may see errors. */
@@ -62,6 +64,7 @@ export class Simulation {
     if (this.gateways.length === 1) this.gateways.push(...this.storage.slice(0, 1))
     this.faults = new Faults(this)
     this.operator = new Operator(this)
+    this.mover = new Mover(this)
   }
 
   get nodes(): SimNode[] {
@@ -159,10 +162,13 @@ export class Simulation {
     this.isLoading = true
     this.isStormy = true
     this.operator.begin()
+    this.mover.begin()
     this.faults.begin()
     this.#watch()
     const goal = 205 + this.random.below(60)
-    await this.until(() => this.totals.operations >= goal && this.faults.isEnough, LOAD_MS)
+    const isEnough = () =>
+      this.totals.operations >= goal && this.faults.isEnough && this.totals.handoffs > 0
+    await this.until(isEnough, LOAD_MS)
     this.isLoading = false
   }
 
@@ -177,7 +183,7 @@ export class Simulation {
 
   #result(cpuMs: number): SeedResult {
     const { totals, failures, seed, timeline } = this
-    const { operations, errors, attaches, takeOvers, handoffs } = totals
+    const { operations, errors, attaches, takeOvers, handoffs, passed } = totals
     return {
       seed,
       failures,
@@ -186,6 +192,7 @@ export class Simulation {
       attaches,
       takeOvers,
       handoffs,
+      passed,
       events: timeline.ran,
       virtualMs: Math.round(timeline.nowMs),
       cpuMs: Math.round(cpuMs),

@@ -5,6 +5,8 @@
  * hears of it. An armed crash strikes at the next step of its name, on its node or on any: nothing
  * of that process runs after that instant.
  */
+import { HANDOFF_STEPS } from '../../protocols/handoff/steps.ts'
+
 export interface StepCount {
   reached: number
   crashed: number
@@ -19,6 +21,7 @@ interface Armed {
 
 /** Steps that every run of many seeds must have crashed at. Protocols add theirs here. */
 export const REQUIRED_STEPS: readonly string[] = [
+  ...HANDOFF_STEPS,
   'write journal',
   'sync journal',
   'rename journal',
@@ -72,6 +75,10 @@ export class Steps {
   end(): void {
     this.#armed = []
     this.#isOver = true
+  }
+
+  reached(step: string): number {
+    return this.counts.get(step)?.reached ?? 0
   }
 
   names(): string[] {

@@ -41,6 +41,7 @@ export class SimStream implements ByteStream {
   #sent: Item[] = []
   #sentBytes = 0
   #lastArrivalMs = 0
+  #laggingUntilMs = 0
   #isWaitingForFlow = false
   #inbox: Uint8Array[] = []
   #inboxBytes = 0
@@ -121,6 +122,11 @@ export class SimStream implements ByteStream {
     this.#close(new Error(why))
   }
 
+  /** What is under way from here arrives no sooner than that: it is being sent again. */
+  lag(untilMs: number): void {
+    this.#laggingUntilMs = untilMs
+  }
+
   /** Its process died, and its kernel says so to the remote. */
   resetRemote(): void {
     this.#send('reset')
@@ -163,13 +169,19 @@ export class SimStream implements ByteStream {
     this.#scheduled++
     this.#lastArrivalMs = Math.max(this.#lastArrivalMs, timeline.nowMs + this.#wire.latencyMs())
     timeline.after(this.#lastArrivalMs - timeline.nowMs, () => {
-      this.#scheduled--
-      const item = this.#sent.shift()
-      if (item === undefined) return
-      if (typeof item !== 'string') this.#sentBytes -= item.length
-      this.#remote?.process.enter(() => this.#remote?.arrived(item))
-      this.#wake()
+      const lagMs = this.#laggingUntilMs - timeline.nowMs
+      if (lagMs > 0) timeline.after(lagMs, () => this.#arrive())
+      else this.#arrive()
     })
+  }
+
+  #arrive(): void {
+    this.#scheduled--
+    const item = this.#sent.shift()
+    if (item === undefined) return
+    if (typeof item !== 'string') this.#sentBytes -= item.length
+    this.#remote?.process.enter(() => this.#remote?.arrived(item))
+    this.#wake()
   }
 
   arrived(item: Item): void {

@@ -6,7 +6,9 @@ export class Totals {
   errors = 0
   attaches = 0
   takeOvers = 0
+  /** Handoffs that are over, and those of them that passed the chunk on. */
   handoffs = 0
+  passed = 0
   events = 0
   virtualMs = 0
   readonly faults = new Map<string, number>()
@@ -29,6 +31,7 @@ export interface SeedResult {
   readonly attaches: number
   readonly takeOvers: number
   readonly handoffs: number
+  readonly passed: number
   readonly events: number
   readonly virtualMs: number
   readonly cpuMs: number
@@ -42,8 +45,7 @@ export interface SeedResult {
 export const LEAST_OPERATIONS = 200
 export const LEAST_FAULTS = 3
 export const LEAST_FAULT_KINDS = 2
-/** Raised to 1 once data moves. */
-export const LEAST_HANDOFFS = 0
+export const LEAST_HANDOFFS = 1
 
 /** Why a seed does not count; undefined if it does. */
 export function shortfall(result: SeedResult): string | undefined {
@@ -63,6 +65,7 @@ export interface Sum {
   attaches: number
   takeOvers: number
   handoffs: number
+  passed: number
   events: number
   virtualMs: number
   cpuMs: number
@@ -72,7 +75,7 @@ export interface Sum {
 
 export function emptySum(): Sum {
   const counts = { seeds: 0, operations: 0, errors: 0, attaches: 0, takeOvers: 0, handoffs: 0 }
-  return { ...counts, events: 0, virtualMs: 0, cpuMs: 0, faults: {}, steps: {} }
+  return { ...counts, passed: 0, events: 0, virtualMs: 0, cpuMs: 0, faults: {}, steps: {} }
 }
 
 export function addTo(sum: Sum, result: SeedResult): void {
@@ -93,6 +96,7 @@ const COUNTS = [
   'attaches',
   'takeOvers',
   'handoffs',
+  'passed',
   'events',
   'virtualMs',
   'cpuMs'

@@ -9,13 +9,14 @@ import { shardCalls } from '../../node/gateway/shard-calls.ts'
 import type { Attachment } from '../../node/gateway/types.ts'
 import { newNonce, newVolumeId } from '../../node/volumes/types.ts'
 import { isFault, messageOf } from '../../protocols/fault.ts'
-import type { PlacementEpoch, Token, VolumeSpec } from '../../protocols/ids.ts'
+import type { ChunkKey, PlacementEpoch, Token, VolumeSpec } from '../../protocols/ids.ts'
 import { BLOCK_BYTES, KiB, MiB } from '../../protocols/limits.ts'
 import { extentCount, locate } from '../../protocols/stripe/map.ts'
 import { Client } from './client.ts'
 import { SECTOR_BYTES } from './content.ts'
-import { VolumeModel } from './model.ts'
+import { type HostOf, VolumeModel } from './model.ts'
 import type { Running, SimNode } from './node.ts'
+import { Placement } from './placement.ts'
 import { randomPort, type SimRandom, streamOf } from './random.ts'
 import type { Simulation } from './simulation.ts'
 
@@ -66,16 +67,33 @@ export class SimVolume {
     this.#token = { counter: 1, attach: newNonce(port) }
     // The last extent is not whole.
     this.sizeBytes = extents * EXTENT_BYTES - 16 * KiB * this.random.below(8)
-    this.model = new VolumeModel(this.sizeBytes, sector => this.nodeAt(sector * SECTOR_BYTES).id)
+    this.model = new VolumeModel(this.sizeBytes, () => this.#hosts())
     this.clients = Array.from({ length: 3 + this.random.below(3) }, (_, i) => {
       return new Client(sim, this, i)
     })
   }
 
-  nodeAt(offset: number): SimNode {
-    const node = this.columns[locate(this.spec, offset).column]
-    if (node === undefined) throw new Error('a column has its node')
-    return node
+  /** Who holds what of it, as things are now. */
+  placement(): Placement {
+    return new Placement(this.#sim.storage, this.spec.id)
+  }
+
+  nodeAt(offset: number): SimNode | undefined {
+    const { extent, column } = locate(this.spec, offset)
+    return this.placement().nodeOf(extent, column)
+  }
+
+  /** Nodes that hold some of it now. */
+  holders(): SimNode[] {
+    return this.placement().nodes()
+  }
+
+  /** A handoff of the chunk is over, one way or the other: its blocks are not at rest. */
+  moved({ extent }: ChunkKey): void {
+    const blocks = EXTENT_BYTES / BLOCK_BYTES
+    for (let block = extent * blocks; block < (extent + 1) * blocks; block++) {
+      this.#changedMs.set(block, this.#sim.timeline.nowMs)
+    }
   }
 
   /** As node/volumes creates one, but with extents that a simulation can afford. */
@@ -165,10 +183,10 @@ export class SimVolume {
   }
 
   /** The chunk file that keeps a block, and where in it. */
-  placeOf(offset: number): { node: SimNode; path: string; at: number } {
+  placeOf(offset: number): { node: SimNode | undefined; path: string; at: number } {
     const { extent, column, chunkOffset } = locate(this.spec, offset)
     const path = `shards/${this.spec.id}/${extent}.0.${column}.0.data`
-    return { node: this.nodeAt(offset), path, at: chunkOffset }
+    return { node: this.placement().nodeOf(extent, column), path, at: chunkOffset }
   }
 
   /** Durable, and unchanged for so long that the store has put it in its place. */
@@ -226,6 +244,14 @@ export class SimVolume {
       if (this.held === held) this.ended(`it is ${state}: ${device.reason()}`)
     })
     for (const client of this.clients) client.begin()
+  }
+
+  #hosts(): HostOf {
+    const placement = this.placement()
+    return sector => {
+      const { extent, column } = locate(this.spec, sector * SECTOR_BYTES)
+      return placement.hostOf(extent, column)
+    }
   }
 
   /** The VMs of a superseded gateway live on for a moment, and do not know. */

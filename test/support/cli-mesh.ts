@@ -188,6 +188,12 @@ export class CliMesh {
     this.#states.get(name)?.medium.crash()
   }
 
+  diskOf(name: string): MapDisk {
+    const state = this.#states.get(name)
+    if (state === undefined) throw new Error(`no node ${name}`)
+    return state.disk
+  }
+
   /** Until every node knows every other. */
   async converged(): Promise<void> {
     const nodes = [...this.nodes.values()]

@@ -60,9 +60,9 @@ export class MemoryHandoffMesh {
     await this.#store(node).trim(chunk, 0, bytes)
   }
 
-  /** What the target would announce: a claim on the chunk. */
-  announce(to: NodeId, chunk: ChunkKey, epoch: PlacementEpoch): void {
-    const map = this.maps.get(to)
+  /** A claim of the target on the chunk, put into the map where its document is already. */
+  announce(from: NodeId, to: NodeId, chunk: ChunkKey, epoch: PlacementEpoch): void {
+    const map = this.maps.get(from)
     const view = map?.volume(chunk.volume)
     const run = view?.layout.find(one => one.from <= chunk.extent && chunk.extent < one.to)
     if (map === undefined || run === undefined) return
@@ -154,7 +154,7 @@ export class MemoryHandoffs implements Handoffs {
     const hello = { handoff, chunk, spec, sizeBytes, token, writer, epoch, reserveBytes: 0 }
     await this.#mesh.turn(to, chunk, there => reserve(there, this.#self, hello))
     onProgress({ phase: 'copying', totalBytes: bytes, sentBytes: 0 })
-    await this.#gate
+    if (this.#gate !== undefined) await Promise.race([this.#gate, aborted(signal)])
     if (signal.aborted) return { is: 'failed', why: 'called off', mayRetry: true }
     const sentBytes = await this.#mesh.copy(this.#self, to, chunk, bytes)
     onProgress({ phase: 'cutover', totalBytes: sentBytes, sentBytes })
@@ -165,7 +165,14 @@ export class MemoryHandoffs implements Handoffs {
     await this.#mesh.turn(to, chunk, there => hold(there, handoff, epoch))
     await this.#mesh.turn(this.#self, chunk, here => confirm(here, handoff))
     await this.#mesh.free(this.#self, chunk, bytes)
-    this.#mesh.announce(to, chunk, epoch)
+    this.#mesh.announce(this.#self, to, chunk, epoch)
     return { is: 'passed', bytes: sentBytes, pauseMs: 1 }
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
 }

@@ -174,7 +174,7 @@ export interface Harness {
 }
 
 export function harness<Store extends ChunkStore = MemoryChunkStore>(
-  options: { store?: Store; clock?: Clock } = {}
+  options: { store?: Store; clock?: Clock; holderTimeoutMs?: number } = {}
 ): Harness & { store: Store } {
   const store = (options.store ?? new MemoryChunkStore()) as Store & MemoryChunkStore
   const clock = options.clock ?? systemClock
@@ -183,7 +183,15 @@ export function harness<Store extends ChunkStore = MemoryChunkStore>(
   const gateway = mesh.join(GATEWAY)
   const rpc = createRpc({ network, clock, log: quietLog })
   const caller = createRpc({ network: gateway, clock, log: quietLog })
-  const server = createShardServer({ store, network, rpc, clock, log: quietLog, self: SHARD_NODE })
+  const server = createShardServer({
+    store,
+    network,
+    rpc,
+    clock,
+    log: quietLog,
+    self: SHARD_NODE,
+    holderTimeoutMs: options.holderTimeoutMs
+  })
   const call = (asked: ControlRequest) =>
     caller.call(SHARD_NODE, SHARD_CONTROL_PROTOCOL, asked, controlAnswerSchema)
   const open = () => gateway.open(SHARD_NODE, SHARD_IO_PROTOCOL)
@@ -203,6 +211,27 @@ export function harness<Store extends ChunkStore = MemoryChunkStore>(
     },
     connect: async (id, under = token(2)) => new IoClient(await open(), id, under),
     connectLocal: (id, under = token(2)) => new IoClient(server.connectLocal(), id, under)
+  }
+}
+
+/** A clock that stands until it is moved. */
+export class HandClock implements Clock {
+  nowMs = 1000
+
+  now(): number {
+    return this.nowMs
+  }
+
+  monotonicMs(): number {
+    return this.nowMs
+  }
+
+  after(): { cancel: () => void } {
+    return { cancel: () => {} }
+  }
+
+  soon(task: () => void): void {
+    setImmediate(task)
   }
 }
 

@@ -119,6 +119,23 @@ describe('bad input', () => {
     ['revoke', '../x'],
     ['up', '--log-level=loud'],
     ['up', '--io-timeout=1e3'],
+    ['up', '--move-rate=fast'],
+    ['move', 'web', '--from=a'],
+    ['move', 'web', '--from=a', '--to=../b'],
+    ['move', 'A', '--from=a', '--to=b'],
+    ['move', 'web', '--from=a', '--to=b', '--extents=5-2'],
+    ['move', 'web', '--from=a', '--to=b', '--extents=1..2'],
+    ['move', 'web', '--from=a', '--to=b', '--hottest=0'],
+    ['move', 'web', '--from=a', '--to=b', '--columns=x'],
+    ['moves', 'nonsense'],
+    ['moves', '--ended=-1'],
+    ['moves', 'cancel'],
+    ['moves', 'rate', '1e3'],
+    ['moves', 'rate', '0'],
+    ['drain', '../x'],
+    ['drain'],
+    ['node', 'give-up', 'A B'],
+    ['node', 'nonsense'],
     ['volume', 'export', 'web', '-']
   ])('%j %j %j %j %j is bad usage', async (...words) => {
     const run = await shoal(...words)
@@ -150,6 +167,11 @@ describe('a daemon that does not run', () => {
     ['volume', 'delete', 'web', '--yes'],
     ['volume', 'export', 'web', 'out.img'],
     ['leave', '--yes'],
+    ['move', 'web', '--from=a', '--to=b'],
+    ['moves'],
+    ['moves', 'rate', '50M'],
+    ['drain', 'eu-1'],
+    ['node', 'give-up', 'eu-1', '--yes'],
     ['revoke', 'eu-1', '--yes']
   ])('%j %j: exit code 1, and the command that starts it', async (...words) => {
     const run = await shoal(...words)
@@ -189,6 +211,13 @@ describe('help', () => {
     ['invite'],
     ['revoke'],
     ['leave'],
+    ['move'],
+    ['moves'],
+    ['moves', 'cancel'],
+    ['moves', 'rate'],
+    ['drain'],
+    ['node'],
+    ['node', 'give-up'],
     ['volume'],
     ...['create', 'list', 'show', 'resize', 'rename', 'delete', 'attach', 'detach'].map(name => [
       'volume',

@@ -123,13 +123,17 @@ describe('members', () => {
     await ask('DELETE', '/v1/volumes/held')
   })
 
-  it('a node that holds chunks does not leave, and says of which volumes', async () => {
+  it('a node that holds chunks does not leave before they have gone', async () => {
     await ask('POST', '/v1/volumes', { name: 'stays', sizeBytes: MiB, shards: 3 })
     const west = await westThatKnows('stays')
-    const refused = await ask('POST', '/v1/leave', {}, west)
-    expect(refused).toMatchObject({ status: 409, body: { error: { code: 'HOLDS_CHUNKS' } } })
-    expect(JSON.stringify(refused.body)).toContain('stays')
+    west.handoffs.hold()
+    const first = await ask('POST', '/v1/leave', {}, west)
+    const draining = { state: 'draining', purpose: 'leave', chunks: { total: 1, done: 0 } }
+    expect(first).toMatchObject({ status: 202, body: { draining } })
     expect(west.asked).toEqual([])
+    expect((await ask('POST', '/v1/leave', { cancel: true }, west)).status).toBe(200)
+    west.handoffs.release()
+    await until(() => west.handoffs.counts().sending === 0)
     await ask('DELETE', '/v1/volumes/stays')
     expect((await ask('POST', '/v1/leave', {}, west)).status).toBe(200)
     expect(west.asked).toEqual(['leave', 'shutdown: the node left the mesh'])
@@ -153,6 +157,19 @@ describe('refusals', () => {
     ['PATCH', '/v1/volumes/absent', {}, 404, 'NOT_FOUND'],
     ['POST', '/v1/volumes/absent/attach', {}, 404, 'NOT_FOUND'],
     ['POST', '/v1/invites', { validMs: 1e300 }, 400, 'BAD_INPUT'],
+    ['POST', '/v1/moves', {}, 400, 'BAD_INPUT'],
+    ['POST', '/v1/moves', { volume: 'A', from: 'west', to: 'east' }, 400, 'BAD_INPUT'],
+    ['DELETE', '/v1/moves/zz', undefined, 400, 'BAD_INPUT'],
+    ['DELETE', '/v1/moves/abcd', undefined, 404, 'NOT_FOUND'],
+    ['GET', '/v1/moves?ended=x', undefined, 400, 'BAD_INPUT'],
+    ['POST', '/v1/moves/rate', { bytesPerSecond: -1 }, 400, 'BAD_INPUT'],
+    ['POST', '/v1/moves/rate', { bytesPerSecond: 1, node: 'absent' }, 404, 'NOT_FOUND'],
+    ['POST', '/v1/nodes/absent/drain', {}, 404, 'NOT_FOUND'],
+    ['POST', '/v1/nodes/gate/drain', {}, 400, 'BAD_INPUT'],
+    ['POST', '/v1/nodes/west/drain', { more: 1 }, 400, 'BAD_INPUT'],
+    ['GET', '/v1/nodes/absent/give-up', undefined, 404, 'NOT_FOUND'],
+    ['POST', '/v1/nodes/gate/give-up', {}, 400, 'BAD_INPUT'],
+    ['POST', '/v1/leave', { cancel: true }, 409, 'CONFLICT'],
     ['GET', '/v1/nothing', undefined, 404, 'NOT_FOUND']
   ])('%s %s %j is %d %s', async (method, path, body, status, code) => {
     const answer = await ask(method, path, body)
@@ -166,17 +183,29 @@ describe('refusals', () => {
     const pick = <T>(list: readonly [T, ...T[]]): T =>
       list[Math.floor(random.fraction() * list.length)] ?? list[0]
     const values = [null, 0, -1, 1e308, 'x', '', [], {}, true, '\u0000', 'a'.repeat(300)] as const
-    const fields = ['name', 'sizeBytes', 'shards', 'near', 'path', 'takeOver', '__proto__'] as const
+    const fields = [
+      'name',
+      'sizeBytes',
+      'near',
+      'path',
+      'volume',
+      'from',
+      'node',
+      '__proto__'
+    ] as const
+    const groups = ['/v1/volumes', '/v1/moves', '/v1/nodes'] as const
     for (let i = 0; i < 600; i++) {
       const name = pick(['absent', '%00', '..%2f..', '%ff', '%', 'a'.repeat(5000), '__proto__'])
-      const tail = pick(['', '/attach', '/detach', '/export', '/import', '/import-stream?a=b'])
+      const group = pick(groups)
+      const ends = ['', '/attach', '/export', '/import-stream?a=b', '/drain', '/give-up'] as const
+      const tail = pick(ends)
       const body = Object.fromEntries([0, 1, 2].map(() => [pick(fields), pick(values)]))
       const method = pick(['POST', 'PATCH', 'DELETE', 'GET'])
       const text = random.fraction() < 0.2 ? '{"a' : JSON.stringify(body)
       const init = method === 'GET' ? { method } : { method, body: text }
-      const response = await mesh.gate.app.request(`/v1/volumes/${name}${tail}`, init)
+      const response = await mesh.gate.app.request(`${group}/${name}${tail}`, init)
       const answer = await response.text()
-      expect(answer, `${method} ${name}${tail} ${text}`).not.toContain('INTERNAL')
+      expect(answer, `${method} ${group}/${name}${tail} ${text}`).not.toContain('INTERNAL')
       expect(answer).toContain('"error":{"code":"')
     }
   })

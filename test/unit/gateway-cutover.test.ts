@@ -52,6 +52,23 @@ describe('a cutover', () => {
     await gateway.close()
   })
 
+  it('leaves a chunk on a new node that nothing was sent to: it learns of the detach all the same', async () => {
+    const mesh = new GatewayMesh(3)
+    const volume = await mesh.createVolume(1, MiB, { columns: 2 })
+    const gateway = mesh.gateway('vm-host')
+    const device = await gateway.attach(volume)
+    const [source, target] = [mesh.node(0), mesh.node(2)]
+    await new HandoffByHand({ volume, source, target, gateway: gateway.id }).pass()
+    const holderAt = async (): Promise<string | undefined> => {
+      const answer = await target.server.control({ call: 'query', volume })
+      return answer.is === 'state' ? answer.state.holder?.node : answer.is
+    }
+    expect(await holderAt()).toBe(gateway.id)
+    await device.detach()
+    expect(await holderAt()).toBeUndefined()
+    await gateway.close()
+  })
+
   it('is approved once what is in flight was answered; newer changes wait, reads do not', async () => {
     const { gateway, device, source, target, passing, first } = await attached()
     await device.write(0, block(1), PLAIN)

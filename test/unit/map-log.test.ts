@@ -6,16 +6,33 @@ import type { MapLog } from '../../node/map/log.ts'
 import { MAP_DIRECTORY, openMapLog } from '../../node/map/log.ts'
 import type { LogEntry } from '../../node/map/log-format.ts'
 import { encodeEntry, encodeHeader, readLog } from '../../node/map/log-format.ts'
+import type { Disk } from '../../node/ports.ts'
 import { isFault } from '../../protocols/fault.ts'
 import { ZERO_NONCE } from '../../protocols/ids.ts'
 import { MapDisk } from '../support/map-disk.ts'
 import { StepClock } from '../support/map-mesh.ts'
+import { MemoryDisk } from '../support/memory-disk.ts'
 import { SeededRandom, seedOfRun } from '../support/process-random.ts'
 
 const SEED = seedOfRun()
 const FIRST = `${MAP_DIRECTORY}/log-1`
 
 describe('the map log', () => {
+  it('keeps what a start found and flushed, wherever the start before was killed', async () => {
+    const disk = new MemoryDisk()
+    const store = await open(disk)
+    store.put(1)
+    await store.log.flush()
+    for (let steps = 0; steps <= disk.history.length; steps++) {
+      const killed = disk.crashImage({ loss: 'none', steps })
+      const second = await open(killed)
+      second.put(2)
+      await second.log.flush()
+      const dark = await open(killed.crashImage({ loss: 'all' }))
+      expect([steps, dark.values]).toEqual([steps, second.values])
+    }
+  })
+
   it('gives back everything that was flushed, after losing all that was not synced', async () => {
     const disk = new MapDisk()
     const store = await open(disk)
@@ -140,7 +157,7 @@ interface Store {
 }
 
 /** A log of numbers; the snapshot is all numbers so far, or only the last if they are padded. */
-async function open(disk: MapDisk, clock = new StepClock()): Promise<Store> {
+async function open(disk: Disk, clock = new StepClock()): Promise<Store> {
   const values: number[] = []
   let isPadded = false
   const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }

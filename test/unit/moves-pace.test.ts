@@ -5,8 +5,14 @@
 import { describe, expect, it } from 'vitest'
 import { Pacer } from '../../node/moves/pace.ts'
 import { MiB } from '../../protocols/limits.ts'
-import { PACE_FLOOR_BYTES } from '../../protocols/moves/limits.ts'
+import {
+  PACE_FLOOR_BYTES,
+  PACE_ROUND_TICKS,
+  PACE_STEP_BYTES
+} from '../../protocols/moves/limits.ts'
+import { type PaceState, startPace, stepPace } from '../../protocols/moves/pace.ts'
 import { MicroClock } from '../support/moves-clock.ts'
+import { SeededRandom } from '../support/process-random.ts'
 
 const STEP_MS = 10
 const PIECE_BYTES = 256 * 1024
@@ -20,8 +26,6 @@ class ModelDisk {
   /** What clients ask for, and what the disk can do; bytes per second. */
   clientBytesPerSecond = 0
   capacityBytesPerSecond = 200 * MiB
-  /** Copying keeps the event loop busy for so long in each step. */
-  stallMs = 0
   readonly requestBytes = 16 * 1024
   readonly serviceMs = 0.4
   readonly pacer: Pacer
@@ -67,7 +71,6 @@ class ModelDisk {
     for (let passed = 0; passed < ms; passed += STEP_MS) {
       this.#stepBytes = 0
       await this.clock.run(STEP_MS)
-      if (this.#stepBytes > 0) this.clock.stall(this.stallMs)
       this.#recentBytes = [...this.#recentBytes, this.#stepBytes].slice(-5)
       this.#owedRequests += (this.clientBytesPerSecond / this.requestBytes) * (STEP_MS / 1000)
       const answered = Math.floor(this.#owedRequests)
@@ -184,17 +187,6 @@ describe('the pace of copying', () => {
     disk.stop()
   })
 
-  it('gives way when the event loop is late, though the mean of few requests is not', async () => {
-    const disk = new ModelDisk()
-    disk.clientBytesPerSecond = 40 * MiB
-    await disk.run(20_000)
-    const before = disk.pacer.rate ?? 0
-    disk.stallMs = 30
-    await disk.run(400)
-    expect(disk.pacer.rate ?? 0).toBeLessThan(before / 2)
-    disk.stop()
-  })
-
   it('runs no timer while nobody copies', async () => {
     const disk = new ModelDisk()
     await disk.run(1_000)
@@ -210,5 +202,75 @@ describe('the pace of copying', () => {
       expect(clock.pending).toBe(0)
     }
     pacer.close()
+  })
+})
+
+const CALM = { requests: 20, latencyMsSum: 20, lagMs: 1, bound: Number.POSITIVE_INFINITY }
+
+/** Some rounds in which clients are well and copying uses what it may. */
+function wellUsed(rounds: number): PaceState {
+  let state = startPace(CALM.bound)
+  for (let tick = 0; tick < rounds * PACE_ROUND_TICKS; tick++) {
+    state = stepPace(state, { ...CALM, sentBytes: state.rate / 10 })
+  }
+  // To the beginning of the next round.
+  const { round } = state
+  while (state.round === round) state = stepPace(state, { ...CALM, sentBytes: 0 })
+  return state
+}
+
+describe('the controller', () => {
+  it('grows by steps while clients are as well as without copying', () => {
+    const [few, many] = [wellUsed(2), wellUsed(6)]
+    expect(many.target).toBeGreaterThan(few.target + PACE_STEP_BYTES * 20)
+    expect(many.target).toBeLessThanOrEqual(few.target + PACE_STEP_BYTES * 45)
+  })
+
+  it('does not grow while its rate is not used', () => {
+    let state = wellUsed(4)
+    const { target } = state
+    for (let tick = 0; tick < 40; tick++) state = stepPace(state, { ...CALM, sentBytes: 1024 })
+    expect(state.target).toBe(target)
+  })
+
+  it.each([
+    ['a higher mean', { latencyMsSum: 40 }, 1],
+    ['a late event loop', { lagMs: 20 }, 1],
+    ['no answers to clients that were busy', { requests: 0, latencyMsSum: 0 }, 2]
+  ])('halves at once on %s', (_what, trouble, ticks) => {
+    let state = wellUsed(4)
+    const { target } = state
+    for (let tick = 0; tick < ticks; tick++) {
+      expect(state.target).toBe(target)
+      state = stepPace(state, { ...CALM, sentBytes: 0, ...trouble })
+    }
+    expect(state.target).toBe(target / 2)
+  })
+
+  it('takes what is as bad without copying for what it is', () => {
+    let state = wellUsed(4)
+    for (let tick = 0; tick < 400; tick++) {
+      state = stepPace(state, { ...CALM, latencyMsSum: 60, lagMs: 30, sentBytes: state.rate / 10 })
+    }
+    expect(state.target).toBeGreaterThan(wellUsed(4).target)
+  })
+
+  it.each([1, 17, 20_261_127])('keeps to its bounds whatever the samples say (seed %i)', seed => {
+    const random = new SeededRandom(seed)
+    let state = startPace(CALM.bound)
+    for (let tick = 0; tick < 5_000; tick++) {
+      const bound = random.pick([1, MiB / 2, 20 * MiB, Number.POSITIVE_INFINITY])
+      const requests = random.pick([0, 0, 1, 50])
+      state = stepPace(state, {
+        requests,
+        latencyMsSum: requests * random.fraction() * 10,
+        lagMs: random.pick([0, 0, 50]),
+        sentBytes: random.below(20 * MiB),
+        bound
+      })
+      expect(state.target).toBeLessThanOrEqual(bound)
+      expect(state.target).toBeGreaterThanOrEqual(Math.min(bound, PACE_FLOOR_BYTES))
+      expect([0, state.target]).toContain(state.rate)
+    }
   })
 })

@@ -150,9 +150,9 @@ describe('the queue of moves', () => {
       state: 'running',
       from: SOURCE,
       chunks: { total: 10, done: 0 },
-      bytes: { total: 12 * MiB, done: MiB },
+      bytes: { total: 10 * MiB, done: MiB },
       bytesPerSecond: MiB,
-      leftMs: 11_000
+      leftMs: 9_000
     })
   })
 

@@ -2,9 +2,9 @@
 // it is answered, and may be repeated.
 // Method: calls over the memory mesh to a real server; power is lost under its store.
 import { describe, expect, it } from 'vitest'
-import type { Clock } from '../../node/ports.ts'
+import { DEFAULT_HOLDER_TIMEOUT_MS } from '../../node/limits.ts'
 import type { NodeId } from '../../protocols/ids.ts'
-import { GiB, MAX_GRANTED_RUNS, MiB } from '../../protocols/limits.ts'
+import { GiB, MAX_GRANTED_RUNS, MiB, MOVER_TIMEOUT_MS } from '../../protocols/limits.ts'
 import {
   type ControlRequest,
   controlRequestSchema
@@ -13,6 +13,8 @@ import { Op, Status } from '../../protocols/shard-io/messages.ts'
 import {
   createCall,
   FIRST_TOKEN,
+  GATEWAY,
+  HandClock,
   harness,
   holder,
   run,
@@ -279,13 +281,7 @@ describe('who calls', () => {
 
 describe('the silence of the holder', () => {
   it('counts from the last request of its stream, and from the start after a restart', async () => {
-    let nowMs = 1000
-    const clock: Clock = {
-      now: () => nowMs,
-      monotonicMs: () => nowMs,
-      after: () => ({ cancel: () => {} }),
-      soon: task => setImmediate(task)
-    }
+    const clock = new HandClock()
     const store = new MemoryChunkStore()
     const mesh = harness({ store, clock })
     await mesh.attach(V)
@@ -293,22 +289,107 @@ describe('the silence of the holder', () => {
       const answer = await of.call({ call: 'query', volume: V })
       return answer.is === 'state' ? answer.state.holderSilentMs : undefined
     }
-    nowMs += 500
+    clock.nowMs += 500
     expect(await silence()).toBe(500)
     const client = await mesh.connect(V)
     await client.hello(1)
-    nowMs += 70
+    clock.nowMs += 70
     expect(await silence()).toBe(70)
     await client.ask({ op: Op.read, lengthBytes: 0 })
     expect(await silence()).toBe(0)
-    nowMs += 5000
+    clock.nowMs += 5000
     await (await mesh.connect(V, token(1))).hello(1)
     expect(await silence()).toBe(5000)
     const again = harness({ store, clock })
-    nowMs += 30
+    clock.nowMs += 30
     expect(await silence(again)).toBe(30)
     await again.call({ call: 'detach', volume: V, token: token(2) })
     expect(await silence(again)).toBeUndefined()
+  })
+})
+
+describe('movers', () => {
+  const mover = (counter: number, node: NodeId = GATEWAY, since = 1): ControlRequest => ({
+    call: 'mover',
+    volume: V,
+    token: token(counter),
+    mover: { node, host: 'a-host', since }
+  })
+
+  it('get the token while nobody is heard, one at a time, and give it back', async () => {
+    const clock = new HandClock()
+    const mesh = harness({ clock })
+    await mesh.attach(V, token(2))
+    clock.nowMs += DEFAULT_HOLDER_TIMEOUT_MS - 5
+    expect(await mesh.call(mover(3))).toMatchObject({ is: 'busy', retryAfterMs: 5 })
+    clock.nowMs += 5
+    expect((await mesh.call(mover(2))).is).toBe('stale')
+    expect(await mesh.call(mover(3))).toMatchObject({
+      is: 'state',
+      state: { token: token(3), writer: token(2), mover: { node: GATEWAY }, holder: holder() }
+    })
+    clock.nowMs += 10
+    const rival = await mesh.server.control(mover(4, SHARD_NODE), SHARD_NODE)
+    expect(rival).toMatchObject({ is: 'busy', retryAfterMs: MOVER_TIMEOUT_MS - 10 })
+    expect(await mesh.call(mover(4))).toMatchObject({ is: 'state', state: { token: token(4) } })
+    const stale = { is: 'stale', token: token(4), writer: token(2), holder: holder() }
+    expect(await mesh.call(detach(3))).toEqual(stale)
+    expect((await mesh.server.control(detach(4), SHARD_NODE)).is).toBe('failed')
+    expect(await mesh.call(detach(4))).toEqual({ is: 'done' })
+    const freed = await mesh.server.control(mover(5, SHARD_NODE), SHARD_NODE)
+    expect(freed).toMatchObject({ is: 'state', state: { token: token(5), holder: holder() } })
+  })
+
+  it('need no patience where the holder left, and come only for themselves', async () => {
+    const mesh = harness()
+    await mesh.attach(V, token(2))
+    await mesh.call(detach(2))
+    expect((await mesh.call(mover(3, SHARD_NODE))).is).toBe('failed')
+    expect((await mesh.call(mover(3))).is).toBe('state')
+    expect((await mesh.call(grow(3, 8))).is).toBe('failed')
+  })
+
+  it('are answered only after what the silent gateway had begun, which is stale then', async () => {
+    const mesh = harness({ holderTimeoutMs: 0 })
+    await mesh.attach(V)
+    const client = await mesh.connect(V)
+    await client.hello(1)
+    mesh.store.hold()
+    const flushed = client.ask({ op: Op.flush })
+    await until(() => mesh.store.heldCalls === 1)
+    let isGranted = false
+    const granted = mesh.call(mover(3)).then(answer => {
+      isGranted = true
+      return answer
+    })
+    await until(() => mesh.store.heldCalls === 2)
+    mesh.store.releaseOnly('saveShard')
+    await until(() => mesh.server.replicas.head(V)?.mover !== undefined)
+    expect(isGranted).toBe(false)
+    mesh.store.release()
+    expect((await granted).is).toBe('state')
+    expect((await flushed).status).toBe(Status.ok)
+    expect((await client.ask({ op: Op.flush })).status).toBe(Status.staleToken)
+  })
+
+  it('lose to every open, and are remembered over a restart for a while', async () => {
+    const clock = new HandClock()
+    const medium = new MemoryMedium()
+    const mesh = harness({ store: new MemoryChunkStore(medium), clock })
+    await mesh.call(createCall(V))
+    await mesh.call(mover(3))
+    clock.nowMs += MOVER_TIMEOUT_MS - 1
+    medium.losePower()
+    const again = harness({ store: new MemoryChunkStore(medium), clock })
+    const rival = () => again.server.control(mover(4, SHARD_NODE), SHARD_NODE)
+    clock.nowMs += 1
+    expect(await rival()).toMatchObject({ is: 'busy', retryAfterMs: MOVER_TIMEOUT_MS - 1 })
+    expect((await again.call(open(3))).is).toBe('stale')
+    const opened = await again.call(open(4))
+    expect(opened).toMatchObject({ is: 'state', state: { token: token(4), writer: token(4) } })
+    if (opened.is === 'state') expect(opened.state).not.toHaveProperty('mover')
+    expect(await again.call(mover(5))).toMatchObject({ is: 'busy' })
+    expect((await again.call(detach(3))).is).toBe('stale')
   })
 })
 

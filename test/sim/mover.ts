@@ -1,0 +1,85 @@
+/**
+ * Moves chunks from node to node all the time, whoever has the volume attached, or nobody: what a
+ * balancer would ask for, without a reason. A handoff counts when it is over, passed or aborted.
+ */
+import { type ChunkKey, chunkName } from '../../protocols/ids.ts'
+import { extentCount } from '../../protocols/stripe/map.ts'
+import type { Running, SimNode } from './node.ts'
+import { type SimRandom, streamOf } from './random.ts'
+import type { Simulation } from './simulation.ts'
+import type { SimVolume } from './volume.ts'
+
+const PAUSE_MS = [100, 2_000] as const
+/** Now and then one is called off. */
+const CANCEL_CHANCE = 0.1
+const CANCEL_MS = [1, 800] as const
+
+export class Mover {
+  readonly #sim: Simulation
+  readonly #random: SimRandom
+  readonly #open = new Set<string>()
+
+  constructor(sim: Simulation) {
+    this.#sim = sim
+    this.#random = streamOf(sim.seed, 'mover')
+  }
+
+  get isIdle(): boolean {
+    return this.#open.size === 0
+  }
+
+  begin(): void {
+    this.#sim.timeline.after(this.#random.between(...PAUSE_MS), () => {
+      if (!this.#sim.isLoading) return
+      const volume = this.#random.oneOf(this.#sim.volumes)
+      if (volume !== undefined) this.#move(volume)
+      this.begin()
+    })
+  }
+
+  #move(volume: SimVolume): void {
+    const { id, generation, columns } = volume.spec
+    const extent = this.#random.below(extentCount(volume.spec, volume.sizeBytes))
+    const column = this.#random.below(columns)
+    const from = volume.placement().nodeOf(extent, column)
+    const to = this.#random.oneOf(this.#sim.storage.filter(node => node !== from))
+    const { running } = from ?? {}
+    if (from === undefined || to === undefined || running?.handoffs === undefined) return
+    const chunk = { volume: id, extent, generation, column, replica: 0 }
+    if (this.#open.has(chunkName(chunk))) return
+    this.#pass(volume, running, chunk, from, to)
+  }
+
+  #pass(volume: SimVolume, running: Running, chunk: ChunkKey, from: SimNode, to: SimNode): void {
+    const { handoffs, process } = running
+    const abort = new AbortController()
+    if (this.#random.chance(CANCEL_CHANCE)) {
+      this.#sim.timeline.after(this.#random.between(...CANCEL_MS), () => {
+        if (process.isAlive && !process.isFrozen) abort.abort()
+      })
+    }
+    const what = `chunk ${chunk.extent}.${chunk.column} of volume ${volume.number} to ${to.name}`
+    this.#sim.note(from.name, `passes ${what}`)
+    let isOver = false
+    const over = (end: string): void => {
+      if (isOver) return
+      isOver = true
+      this.#open.delete(chunkName(chunk))
+      this.#sim.note(from.name, `${what}: ${end}`)
+    }
+    this.#open.add(chunkName(chunk))
+    process.onDeath(() => {
+      over('it died')
+      volume.moved(chunk)
+    })
+    void handoffs
+      ?.pass({ chunk, to: to.id, signal: abort.signal, onProgress: () => {} })
+      .then(end => {
+        if (!process.isAlive) return
+        this.#sim.totals.handoffs++
+        if (end.is === 'passed') this.#sim.totals.passed++
+        volume.moved(chunk)
+        over(end.is === 'passed' ? 'passed' : end.why)
+      })
+  }
+}
