@@ -2,8 +2,9 @@
  * Answers what became of a handoff, to targets and holders that ask; and takes the answer where it
  * is carried here (PROTOCOL.md, "Calls").
  *
- * Invariant: `aborted` is said only of an id that is neither open here nor released: it then never
- * will be, because ids are minted once and commits need the run that is gone.
+ * Invariant: `aborted` is said only of an id that is neither open here nor released and waited for:
+ * it then never will be, because ids are minted once and commits need the run that is gone. A
+ * target that was told `held` does not ask; a holder that asks so late learns the rest by MOVED.
  */
 import { messageOf } from '../../protocols/fault.ts'
 import {

@@ -10,7 +10,6 @@ import { isFault, messageOf } from '../../protocols/fault.ts'
 import { BlockTable } from '../../protocols/handoff/block-table.ts'
 import { shortened } from '../../protocols/handoff/calls.ts'
 import type { Frame, Hello, Prepare, Refusal } from '../../protocols/handoff/messages.ts'
-import { MAX_HAVE_BLOCKS } from '../../protocols/handoff/messages.ts'
 import { demote, drop, hold, prepare, reserve } from '../../protocols/handoff/records.ts'
 import type { TargetEffect, TargetEvent, TargetState } from '../../protocols/handoff/target.ts'
 import { newTarget, step } from '../../protocols/handoff/target.ts'
@@ -141,23 +140,34 @@ export class TargetRun {
     this.#dispatch({ type: 'reserved' })
   }
 
-  /** What an earlier attempt left: the source sends only what differs. */
+  /** What an earlier attempt left, read back: the source sends only what differs. */
   async #sayHave(): Promise<void> {
     const { store } = this.#parts
     const chunk = this.hello?.chunk
-    const end: Frame = { type: 'have', first: 0, count: 0, crcs: new Uint32Array(0) }
+    const end: Frame = { type: 'have', first: 0, count: 0, hashes: new BigUint64Array(0) }
     if (chunk !== undefined && store.chunks(chunk.volume).some(key => sameChunk(key, chunk))) {
-      for (let at = 0; at < this.#table.blocks; at += MAX_HAVE_BLOCKS) {
-        const count = Math.min(MAX_HAVE_BLOCKS, this.#table.blocks - at)
-        const { states, crcs } = await store.blocks(chunk, at, count)
-        for (const run of dataRuns(states)) {
-          const { first, length } = run
-          const some = crcs.slice(first, first + length)
-          await this.#say({ type: 'have', first: at + first, count: length, crcs: some })
-        }
+      for (let at = 0; at < this.#table.blocks; at += HANDOFF_PIECE_BLOCKS) {
+        const count = Math.min(HANDOFF_PIECE_BLOCKS, this.#table.blocks - at)
+        const { states } = await store.blocks(chunk, at, count)
+        for (const { first, length } of dataRuns(states)) await this.#sayRun(at + first, length)
       }
     }
     await this.#say(end)
+  }
+
+  /** A run that cannot be read is as good as none: it is sent again. */
+  async #sayRun(first: number, count: number): Promise<void> {
+    const { store, pace } = this.#parts
+    const chunk = this.hello?.chunk
+    if (chunk === undefined) return
+    await pace.take(count * BLOCK_BYTES)
+    try {
+      const { data, crcs } = await store.read(chunk, first * BLOCK_BYTES, count * BLOCK_BYTES)
+      this.#table.setData(first, crcs, data)
+    } catch {
+      return
+    }
+    await this.#say({ type: 'have', first, count, hashes: this.#table.hashes(first, count) })
   }
 
   /** Handed to the store in the order of arrival; answered when the store has it. */
