@@ -417,6 +417,8 @@ export class SourceRun {
     this.#cutoverTimer?.cancel()
     if (this.#state.at === 'done') void this.#channel?.end('done')
     const bytes = this.#sentBytes
+    this.#copier = undefined
+    this.#dirty = undefined
     this.#end(end.is === 'passed' ? { is: 'passed', bytes, pauseMs: this.#pauseMs } : end)
   }
 

@@ -9,6 +9,7 @@ import { firstBadBlock } from '../../protocols/checksum.ts'
 import { isFault, messageOf } from '../../protocols/fault.ts'
 import { BlockTable } from '../../protocols/handoff/block-table.ts'
 import { shortened } from '../../protocols/handoff/calls.ts'
+import { HANDOFF_WINDOW_BYTES } from '../../protocols/handoff/limits.ts'
 import type { Frame, Hello, Prepare, Refusal } from '../../protocols/handoff/messages.ts'
 import { demote, drop, hold, prepare, reserve } from '../../protocols/handoff/records.ts'
 import type { TargetEffect, TargetEvent, TargetState } from '../../protocols/handoff/target.ts'
@@ -16,7 +17,7 @@ import { newTarget, step } from '../../protocols/handoff/target.ts'
 import type { NodeId, PlacementEpoch } from '../../protocols/ids.ts'
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
 import { columnBytes, shapeProblem } from '../../protocols/stripe/map.ts'
-import { HANDOFF_PIECE_BLOCKS } from '../limits.ts'
+import { HANDOFF_OPEN_TIMEOUT_MS, HANDOFF_PIECE_BLOCKS } from '../limits.ts'
 import type { ByteStream } from '../ports.ts'
 import { BlockState } from '../storage/table.ts'
 import { HandoffChannel } from './channel.ts'
@@ -42,14 +43,20 @@ export class TargetRun {
   #stored = 0
   #hasStored = false
   #isVerifying = false
+  /** Received and not `stored`. */
+  #waitingBytes = 0
 
   constructor(parts: HandoffParts, stream: ByteStream, listener: TargetListener) {
     this.#parts = parts
     this.source = stream.peer
     this.#listener = listener
+    const late = parts.clock.after(HANDOFF_OPEN_TIMEOUT_MS, () => {
+      if (this.hello === undefined) this.stop('no hello came')
+    })
     this.#channel = new HandoffChannel(stream, {
       received: frame => this.#dispatch({ type: 'frame', frame }),
       closed: () => {
+        late.cancel()
         this.#dispatch({ type: 'lost' })
         listener.ended(this)
       }
@@ -176,6 +183,11 @@ export class TargetRun {
     this.#hasStored = true
     const { first, count } = frame
     if (first + count > this.#table.blocks) return this.#channel.close('blocks beyond the chunk')
+    const waitingBytes = frame.type === 'blocks' ? frame.data.length : 0
+    this.#waitingBytes += waitingBytes
+    if (this.#waitingBytes > 2 * HANDOFF_WINDOW_BYTES) {
+      return this.#channel.close('more than the window was sent')
+    }
     const storing = this.#write(frame)
     this.#table.forget(first, count)
     this.#storing.add(storing)
@@ -186,6 +198,7 @@ export class TargetRun {
     }
     // Our own clients matter as well; but in a cutover others wait.
     if (!this.#isVerifying) await this.#parts.pace.take(count * BLOCK_BYTES)
+    this.#waitingBytes -= waitingBytes
     this.#stored++
     if (this.#stored > 1) return
     this.#parts.clock.soon(() => {

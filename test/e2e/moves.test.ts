@@ -116,7 +116,10 @@ describe('moves', () => {
       [['move', 'refused', '--from', 'west', '--to', 'west'], /another node/],
       [['move', 'refused', '--from', 'west', '--to', 'nowhere'], /nowhere/],
       [['move', 'refused', '--from', 'gate', '--to', 'west'], /gateway|capacity|holds no/],
-      [['move', 'refused', '--from', 'west', '--to', 'north', '--extents', '900-901'], /extent/],
+      [
+        ['move', 'refused', '--from', 'west', '--to', 'north', '--extents', '900-901'],
+        /holds no chunk/
+      ],
       [['moves', 'cancel', 'feedfeedfeed'], /no move/]
     ] as const
     for (const [words, pattern] of refusals) {
