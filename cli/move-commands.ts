@@ -153,7 +153,7 @@ function addRate(moves: Command, io: Io): void {
     .command('rate')
     .summary('bound what copying for moves may use')
     .description(
-      'Sets the most that copying from a node may use, per second; it is kept. Copying yields to ' +
+      'Sets the most that copying from and to a node may use, per second; it is kept. Copying yields to ' +
         'clients in any case: the bound is for links and disks that others use too.'
     )
     .argument('<rate>', 'bytes per second, for example 50M, or unlimited')
@@ -176,7 +176,7 @@ function addRate(moves: Command, io: Io): void {
         ...where
       })
       const rate = bytesPerSecond === null ? 'as much as there is' : `${size(bytesPerSecond)}/s`
-      report(io, json, set, () => `copying from ${set.name} may use ${rate}`)
+      report(io, json, set, () => `copying from and to ${set.name} may use ${rate}`)
     })
 }
 
@@ -186,7 +186,7 @@ function movesText({ moves, nodes, silent }: MovesDocument): string {
   const drains = nodes.filter(({ drain }) => drain.state !== 'off').map(drainText)
   const bounds = nodes
     .filter(({ bound }) => bound !== null)
-    .map(({ name, bound }) => `copying from ${name} may use ${size(bound ?? 0)}/s`)
+    .map(({ name, bound }) => `copying from and to ${name} may use ${size(bound ?? 0)}/s`)
   const silence = silent.length === 0 ? [] : [`no answer from ${silent.join(', ')}`]
   const notes = [...drains, ...bounds, ...silence].map(clean)
   return [
