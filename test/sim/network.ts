@@ -36,6 +36,8 @@ interface Link {
 export class SimNetwork implements StreamPlace {
   readonly timeline: Timeline
   readonly random: SimRandom
+  /** What a server gets of a stream that it accepts: somebody may look over its shoulder. */
+  tap: (protocol: string, server: SimProcess, stream: SimStream) => ByteStream = (_p, _s, s) => s
   readonly #members = new Map<NodeId, SimMember>()
   readonly #links = new Map<string, Link>()
   readonly #streams = new Set<SimStream>()
@@ -285,7 +287,7 @@ export class SimMember implements Network {
         }
         if (!this.process.isAlive) return
         const { near, far } = network.pair(this, remote)
-        handler(far)
+        handler(network.tap(protocol, remote.process, far))
         network.timeline.after(back, () => this.process.enter(() => opened(near)))
       })
     })

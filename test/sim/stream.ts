@@ -136,6 +136,10 @@ export class SimStream implements ByteStream {
     return this.#sentBytes + (this.#remote?.inboxBytes ?? 0) >= HIGH_MARK_BYTES
   }
 
+  get isOpen(): boolean {
+    return !this.#isClosed && !this.#hasEnded && this.process.isAlive
+  }
+
   get inboxBytes(): number {
     return this.#inboxBytes
   }
