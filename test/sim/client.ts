@@ -15,7 +15,7 @@ import type { Change } from './register.ts'
 import type { Simulation } from './simulation.ts'
 import type { Held, SimVolume } from './volume.ts'
 
-const THINK_MS = [0, 40] as const
+const THINK_MS = [0, 30] as const
 /** Most requests go to this much of the volume. */
 const HOT_BLOCKS = 40
 /** Blocks of one CRC follow each other here. */

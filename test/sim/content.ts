@@ -47,14 +47,24 @@ export function twinOf(volume: number, change: number, offset: number): Uint8Arr
 
 /** The change that each sector of `bytes` says it was written by. */
 export function changesIn(volume: number, offset: number, parts: readonly Uint8Array[]): number[] {
-  const bytes = Uint8Array.from(Buffer.concat(parts))
-  const words = new Uint32Array(bytes.buffer)
+  const words = wordsOf(parts)
   const found: number[] = []
   const first = offset / SECTOR_BYTES
   for (let at = 0; at < words.length; at += WORDS) {
     found.push(changeOf(words, at, volume, first + at / WORDS))
   }
   return found
+}
+
+/** All of it, aligned. */
+function wordsOf(parts: readonly Uint8Array[]): Uint32Array {
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) {
+    bytes.set(part, at)
+    at += part.length
+  }
+  return new Uint32Array(bytes.buffer)
 }
 
 function changeOf(words: Uint32Array, from: number, volume: number, sector: number): number {

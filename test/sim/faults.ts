@@ -18,6 +18,7 @@ import type { Simulation } from './simulation.ts'
 import type { SimVolume } from './volume.ts'
 
 const PAUSE_MS = [100, 1_000] as const
+const MAX_CALM = 2
 const STALL_MS = [200, 3_500] as const
 const FREEZE_MS = [100, 2_500] as const
 const FULL_MS = [200, 1_500] as const
@@ -74,11 +75,14 @@ export class Faults {
   readonly #sim: Simulation
   readonly #random: SimRandom
   readonly #hurt = new Set<SimNode>()
+  /** Some seeds are stormier than others. */
+  readonly #calm: number
   #isOver = false
 
   constructor(sim: Simulation) {
     this.#sim = sim
     this.#random = streamOf(sim.seed, 'faults')
+    this.#calm = this.#random.between(1, MAX_CALM)
   }
 
   get isEnough(): boolean {
@@ -87,7 +91,7 @@ export class Faults {
   }
 
   begin(): void {
-    this.#sim.timeline.after(this.#random.between(...PAUSE_MS), () => {
+    this.#sim.timeline.after(this.#calm * this.#random.between(...PAUSE_MS), () => {
       if (this.#isOver) return
       const kind = this.#random.weighted(KINDS)
       if (this.#strike(kind)) this.#count(kind)

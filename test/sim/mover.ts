@@ -9,7 +9,7 @@ import { type SimRandom, streamOf } from './random.ts'
 import type { Simulation } from './simulation.ts'
 import type { SimVolume } from './volume.ts'
 
-const PAUSE_MS = [100, 2_000] as const
+const PAUSE_MS = [80, 1_500] as const
 /** Now and then one is called off. */
 const CANCEL_CHANCE = 0.1
 const CANCEL_MS = [1, 800] as const

@@ -257,7 +257,9 @@ export class SimMember implements Network {
           return
         }
         isOver = true
-        resolve(near)
+        // Lost while the answer was under way: nobody listens to it yet, so nobody would hear.
+        if (near.isOpen) resolve(near)
+        else reject(new ShoalError({ code: 'UNREACHABLE', peer }, `${peer} cannot be reached`))
       })
     })
   }

@@ -112,6 +112,7 @@ export class Simulation {
 
   /** `node` is at a step of the disk or of a protocol, now. */
   observed(node: SimNode, step: string): void {
+    if (step.includes(':')) this.note(node.name, `'${step}'`)
     if (step === 'source: committed') {
       const wrong = this.#exclusive.committed(node)
       if (wrong !== undefined) this.fail(wrong)
