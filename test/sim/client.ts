@@ -19,12 +19,12 @@ const THINK_MS = [0, 30] as const
 /** Most requests go to this much of the volume. */
 const HOT_BLOCKS = 40
 /** Blocks of one CRC follow each other here. */
-const TWIN_BLOCKS = 6
+const TWIN_BLOCKS = 4
 
 const KINDS = {
   read: 30,
-  write: 30,
-  'twin write': 7,
+  write: 28,
+  'twin write': 9,
   'large write': 6,
   trim: 5,
   zero: 5,

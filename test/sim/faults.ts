@@ -37,7 +37,7 @@ const AMID = {
 }
 const AMID_MS = [2, 250] as const
 /** Another gateway attaches while a cutover is open. */
-const ATTACH_CHANCE = 0.08
+const ATTACH_CHANCE = 0.15
 const ATTACH_MS = [0, 12] as const
 /** Longer than a holder may be silent. */
 const SILENT_MS = [3_200, 5_500] as const

@@ -70,10 +70,10 @@ export const VARIANTS: readonly Variant[] = [
   },
   {
     number: 5,
-    name: 'a claim that overwrites a greater epoch',
+    name: 'a claim that overwrites a greater epoch: counters are compared without their tokens',
     file: 'crdt/volume-document.js',
     find: `if ((a.kind === 'layout' || a.kind === 'claim') && a.kind === b.kind) {`,
-    replace: `if (a.kind === 'claim' && b.kind === 'claim') return 0;
+    replace: `if (a.kind === 'claim' && b.kind === 'claim') return a.epoch.counter - b.epoch.counter;
     if ((a.kind === 'layout' || a.kind === 'claim') && a.kind === b.kind) {`,
     seeds: 150
   },
@@ -136,7 +136,7 @@ export const VARIANTS: readonly Variant[] = [
   {
     number: 12,
     name: 'a flush does not wait for every shard',
-    file: 'node/gateway/attachment.js',
+    file: 'node/gateway/links.js',
     find: 'const failure = (await Promise.allSettled(flushes))',
     replace: 'const failure = (await Promise.allSettled(flushes.slice(0, 1)))',
     seeds: 150
@@ -152,9 +152,9 @@ export const VARIANTS: readonly Variant[] = [
   {
     number: 13,
     name: 'a replay that leaves out everything',
-    file: 'node/gateway/shard-link.js',
-    find: 'if (isRestored || this.buffer.length === 0) {',
-    replace: 'if (true) {',
+    file: 'node/gateway/restoration.js',
+    find: 'isNeeded(incarnation) {',
+    replace: 'isNeeded(incarnation) { return false;',
     seeds: 100
   },
   {
@@ -163,7 +163,7 @@ export const VARIANTS: readonly Variant[] = [
     file: 'node/gateway/shard-link.js',
     find: "this.#phase = 'replaying';",
     replace:
-      "this.#phase = 'replaying'; for (const read of this.#unsent.extract(r => r.op === Op.read)) this.#send(read);",
+      "this.#phase = 'replaying'; for (const read of this.#waiting.unsent.extract(r => r.op === Op.read)) this.#send(read);",
     seeds: 150
   },
   {
@@ -177,7 +177,7 @@ export const VARIANTS: readonly Variant[] = [
   {
     number: 15,
     name: 'NO_CHUNK is read as zeroes',
-    file: 'node/gateway/shard-link.js',
+    file: 'node/gateway/refusals.js',
     find: 'case Status.noChunk:\n',
     replace:
       'case Status.noChunk:\n if (request.op === Op.read) { request.answered({ ...answer, status: 0, data: new Uint8Array(request.lengthBytes), crcs: new Uint32Array(request.lengthBytes / 4096).fill(2566472073) }); return; }\n',
