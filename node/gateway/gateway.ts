@@ -35,6 +35,7 @@ import { attachVolume, type OpenOptions, openAgain } from './attach.ts'
 import { VolumeAttachment } from './attachment.ts'
 import type { Reopening } from './attachment-parts.ts'
 import { type ChannelListener, localChannel, type ShardChannel, streamChannel } from './channel.ts'
+import { refused } from './cutover.ts'
 import type { Layout } from './layout.ts'
 import type { IoOptions } from './link-context.ts'
 import { type OutcomeCalls, outcomeCalls, type ShardCalls, shardCalls } from './shard-calls.ts'
@@ -63,6 +64,9 @@ export interface GatewayParts {
   /** Told of every step of a handoff that this gateway approves. */
   readonly observe?: ObserveStep | undefined
 }
+
+const REVOCATION_WAITS = 20
+const REVOCATION_WAIT_MS = 200
 
 export function createGateway(parts: GatewayParts): Gateway {
   return new VolumeGateway(parts)
@@ -113,10 +117,24 @@ class VolumeGateway implements Gateway {
     return attaching
   }
 
-  #approval(from: NodeId, request: ApprovalRequest): Promise<ApprovalAnswer> {
+  async #approval(from: NodeId, request: ApprovalRequest): Promise<ApprovalAnswer> {
     const attachment = this.#attachments.get(request.chunk.volume)
-    if (attachment !== undefined) return attachment.approval(from, request)
-    return Promise.resolve({ is: request.call === 'settled' ? 'noted' : 'not-holder' })
+    if (attachment === undefined) return { is: request.call === 'settled' ? 'noted' : 'not-holder' }
+    // A source that may still serve is never gone round.
+    if (request.call === 'grant' && !(await this.#isRevoked(request.source))) {
+      return refused('the source has not been given up, as far as this gateway knows')
+    }
+    return attachment.approval(from, request)
+  }
+
+  /** The word that a node was given up may be on its way still. */
+  async #isRevoked(node: NodeId): Promise<boolean> {
+    const { map, clock } = this.#parts
+    for (let waits = 0; !map.mesh().revocations.has(node); waits++) {
+      if (waits === REVOCATION_WAITS || this.#isClosed) return false
+      await new Promise<void>(resolve => void clock.after(REVOCATION_WAIT_MS, resolve))
+    }
+    return true
   }
 
   attachments(): ReadonlyMap<VolumeId, Attachment> {

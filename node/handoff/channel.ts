@@ -56,15 +56,6 @@ export class HandoffChannel {
     )
   }
 
-  /** Stops and restarts arrival. */
-  pause(): void {
-    if (this.#isOpen) this.#stream.pause()
-  }
-
-  resume(): void {
-    if (this.#isOpen) this.#stream.resume()
-  }
-
   /** Sends what is queued, then closes. */
   async end(why: string): Promise<void> {
     if (!this.#isOpen) return

@@ -9,7 +9,9 @@
  *   that the read does not see marks it again;
  * - within a round no block is read twice, and rounds do not overlap: so what is sent of a block is
  *   in the order in which it was read, and the table says what the target was sent last;
- * - at most HANDOFF_WINDOW_BYTES are sent and not stored.
+ * - at most HANDOFF_WINDOW_BYTES are sent and not stored;
+ * - what the target has is told by its hash, never by its checksum: blocks that contain a CRC32C of
+ *   themselves (databases, file systems and fio write such) all have the same one.
  */
 import { assert } from '../../protocols/assert.ts'
 import { BlockTable } from '../../protocols/handoff/block-table.ts'
@@ -42,9 +44,9 @@ export class Copier {
   readonly table: BlockTable
   readonly #parts: CopierParts
   readonly #compressor = new Compressor()
-  /** What the target has of an earlier attempt: its checksums, and which blocks those are of. */
-  readonly #have: Uint32Array
+  /** What the target has, of this attempt and of earlier ones: which blocks, and their hashes. */
   readonly #has: Uint8Array
+  readonly #hashes: BigUint64Array
   #outstanding: number[] = []
   #outstandingBytes = 0
   #waiters: Array<() => void> = []
@@ -53,17 +55,15 @@ export class Copier {
   constructor(parts: CopierParts) {
     this.#parts = parts
     this.table = new BlockTable(parts.blocks)
-    this.#have = new Uint32Array(parts.blocks)
     this.#has = new Uint8Array(parts.blocks)
+    this.#hashes = new BigUint64Array(parts.blocks)
   }
 
-  /** The target says that it has these blocks, with these checksums. */
-  has(first: number, crcs: Uint32Array): void {
-    const count = Math.min(crcs.length, this.#parts.blocks - first)
-    for (let i = 0; i < count; i++) {
-      this.#have[first + i] = crcs[i] ?? 0
-      this.#has[first + i] = 1
-    }
+  /** The target says that it has these blocks, with these hashes. */
+  has(first: number, hashes: BigUint64Array): void {
+    const known = hashes.subarray(0, Math.max(0, this.#parts.blocks - first))
+    this.#hashes.set(known, known.length === 0 ? 0 : first)
+    this.#has.fill(1, first, first + known.length)
   }
 
   /** The target has stored so many frames. */
@@ -133,14 +133,14 @@ export class Copier {
     if (!isUrgent) await pace.take(count * BLOCK_BYTES)
     const { data, crcs } = await store.read(chunk, first * BLOCK_BYTES, count * BLOCK_BYTES)
     this.table.setData(first, crcs, data)
-    if (!this.#isThere(first, crcs)) {
+    const hashes = this.table.hashes(first, count)
+    if (!this.#isThere(first, hashes)) {
       const packed = this.#compressor.compress(data)
       const isCompressed = packed !== undefined
       await this.#send({ type: 'blocks', first, count, crcs, data: packed ?? data, isCompressed })
     }
     onSent(count * BLOCK_BYTES)
-    for (let block = first; block < first + count; block++) this.#has[block] = 1
-    this.#have.set(crcs, first)
+    this.has(first, hashes)
   }
 
   /** Only what the target takes for data has to become a hole there. */
@@ -159,11 +159,8 @@ export class Copier {
     }
   }
 
-  #isThere(first: number, crcs: Uint32Array): boolean {
-    for (let i = 0; i < crcs.length; i++) {
-      if (this.#has[first + i] === 0 || this.#have[first + i] !== crcs[i]) return false
-    }
-    return true
+  #isThere(first: number, hashes: BigUint64Array): boolean {
+    return hashes.every((hash, i) => this.#has[first + i] === 1 && this.#hashes[first + i] === hash)
   }
 
   async #send(frame: Frame & { type: 'blocks' | 'holes' }): Promise<void> {

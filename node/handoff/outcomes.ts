@@ -2,8 +2,9 @@
  * Answers what became of a handoff, to targets and holders that ask; and takes the answer where it
  * is carried here (PROTOCOL.md, "Calls").
  *
- * Invariant: `aborted` is said only of an id that is neither open here nor released: it then never
- * will be, because ids are minted once and commits need the run that is gone.
+ * Invariant: `aborted` is said only of an id that is neither open here nor released and waited for:
+ * it then never will be, because ids are minted once and commits need the run that is gone. A
+ * target that was told `held` does not ask; a holder that asks so late learns the rest by MOVED.
  */
 import { messageOf } from '../../protocols/fault.ts'
 import {
@@ -17,6 +18,7 @@ import {
 import { covers, grantPrepared, releasedBy } from '../../protocols/handoff/records.ts'
 import type { HandoffId, NodeId } from '../../protocols/ids.ts'
 import { compareEpochs } from '../../protocols/ids.ts'
+import { ownerOf } from '../../protocols/shard-control/grants.ts'
 import { HANDOFF_CALL_TIMEOUT_MS } from '../limits.ts'
 import { announceHeld } from './claims.ts'
 import type { HandoffParts } from './parts.ts'
@@ -33,7 +35,8 @@ export function serveOutcomes(
   parts.rpc.serve(HANDOFF_OUTCOME_PROTOCOL, outcomeRequestSchema, async (from, request) => {
     try {
       if (request.call === 'outcome') return outcomeOf(parts, runOf(request.handoff), request)
-      return request.call === 'carry' ? await carry(parts, request) : await grant(parts, request)
+      if (request.call === 'carry') return await carry(parts, from, request)
+      return await grant(parts, from, request)
     } catch (error) {
       parts.log.warn({ from, call: request.call, why: messageOf(error) }, 'a handoff call failed')
       return { is: 'failed', why: shortened(messageOf(error)) }
@@ -52,12 +55,19 @@ function outcomeOf(
   return { is: 'released', to: released.to, epoch: released.run.epoch }
 }
 
-async function carry(parts: HandoffParts, request: Carry): Promise<OutcomeAnswer> {
+/** The source's own word is taken, and its holder's; anybody else's is asked of the source. */
+async function carry(parts: HandoffParts, by: NodeId, request: Carry): Promise<OutcomeAnswer> {
   const { handoff, chunk, epoch, from } = request
   const { replicas } = parts.shards
-  const entry = replicas.head(chunk.volume)?.receiving.find(one => one.handoff === handoff)
-  if (entry !== undefined) {
+  const present = replicas.head(chunk.volume)
+  const entry = present?.receiving.find(one => one.handoff === handoff)
+  if (present !== undefined && entry !== undefined) {
     if (entry.from !== from) return { is: 'unknown' }
+    if (by !== from && by !== ownerOf(present)) {
+      const word = await askOutcome(parts, from, { call: 'outcome', handoff, chunk })
+      const isTrue = word?.is === 'released' && compareEpochs(word.epoch, epoch) === 0
+      if (!isTrue) return { is: 'unknown' }
+    }
     const refusal = await holdChunk(parts, chunk, handoff, epoch)
     if (refusal === undefined) return { is: 'held', epoch }
   }
@@ -69,9 +79,12 @@ async function carry(parts: HandoffParts, request: Carry): Promise<OutcomeAnswer
   return later === undefined ? { is: 'unknown' } : { is: 'held', epoch: later.epoch }
 }
 
-async function grant(parts: HandoffParts, request: Grant): Promise<OutcomeAnswer> {
+/** Only from the node to which the token was granted. */
+async function grant(parts: HandoffParts, by: NodeId, request: Grant): Promise<OutcomeAnswer> {
   const { handoff, chunk, token, epoch } = request
   const { replicas } = parts.shards
+  const present = replicas.head(chunk.volume)
+  if (present === undefined || ownerOf(present) !== by) return { is: 'unknown' }
   const head = await replicas.update(chunk.volume, now => grantPrepared(now, handoff, token, epoch))
   if (head === 'stale') {
     const known = replicas.head(chunk.volume)

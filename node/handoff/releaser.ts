@@ -9,7 +9,7 @@
  * Invariants: never rejects; ends only when the target held it, when the chunk is back, or when the
  * node goes down; nothing is taken back while anybody in the mesh may hold it.
  */
-import { claimedEpoch } from '../../crdt/claim-index.ts'
+import { holderOf } from '../../crdt/holders.ts'
 import { messageOf } from '../../protocols/fault.ts'
 import { HANDOFF_OUTCOME_PROTOCOL, outcomeAnswerSchema } from '../../protocols/handoff/calls.ts'
 import { covers, reclaim } from '../../protocols/handoff/records.ts'
@@ -65,7 +65,8 @@ export class Releaser {
         await this.#sleep(HANDOFF_HELD_WAIT_MS)
         continue
       }
-      if (this.#wasHeld() || (await this.#carry())) return this.#options.dispatch({ type: 'held' })
+      if ((await this.#carry()) || (await this.#isHeldElsewhere()))
+        return this.#options.dispatch({ type: 'held' })
       if (this.#parts.map.mesh().revocations.has(to) && (await this.#isNowhereElse())) {
         return this.#options.dispatch({ type: 'target gone' })
       }
@@ -132,34 +133,43 @@ export class Releaser {
     return false
   }
 
-  /** Claims are announced only by who held: the map's word is enough to stop asking. */
-  #wasHeld(): boolean {
+  /** The target may have passed it on, and forgotten: the map says whom to ask, no more. */
+  async #isHeldElsewhere(): Promise<boolean> {
+    const { chunk, to } = this.#options
+    const view = this.#parts.map.volume(chunk.volume)
+    const named = view === undefined ? undefined : holderOf(view, chunk)
+    if (named === undefined || named === to || named === this.#parts.self.id) return false
+    try {
+      return await this.#holds(named)
+    } catch {
+      return false
+    }
+  }
+
+  /** Whether that node holds the chunk at this epoch or a later one. Rejects if it is silent. */
+  async #holds(node: NodeId): Promise<boolean> {
     const { chunk, epoch } = this.#options
-    const claimed = claimedEpoch(this.#parts.map.volume(chunk.volume), chunk)
-    return claimed !== undefined && compareEpochs(claimed, epoch) >= 0
+    const answer = await this.#parts.rpc.call(
+      node,
+      SHARD_CONTROL_PROTOCOL,
+      { call: 'query', volume: chunk.volume },
+      controlAnswerSchema,
+      { timeoutMs: HANDOFF_CALL_TIMEOUT_MS }
+    )
+    if (answer.is !== 'state') return false
+    const { runs } = answer.state
+    return runs.some(run => covers(run, chunk) && compareEpochs(run.epoch, epoch) >= 0)
   }
 
   /** Every member but the one given up was asked, and none holds the chunk. */
   async #isNowhereElse(): Promise<boolean> {
-    const { map, rpc, self } = this.#parts
-    const { chunk, to, epoch } = this.#options
+    const { map, self } = this.#parts
+    const { to } = this.#options
     const { nodes, revocations } = map.mesh()
     for (const { id, leftAt } of nodes.values()) {
       if (id === self.id || id === to || leftAt !== undefined || revocations.has(id)) continue
       try {
-        const options = { timeoutMs: HANDOFF_CALL_TIMEOUT_MS }
-        const request = { call: 'query', volume: chunk.volume } as const
-        const answer = await rpc.call(
-          id,
-          SHARD_CONTROL_PROTOCOL,
-          request,
-          controlAnswerSchema,
-          options
-        )
-        if (answer.is !== 'state') continue
-        const { runs } = answer.state
-        const isHeld = runs.some(run => covers(run, chunk) && compareEpochs(run.epoch, epoch) >= 0)
-        if (isHeld) return false
+        if (await this.#holds(id)) return false
       } catch (error) {
         this.problem = `node ${id} must be asked before a chunk is taken back: ${messageOf(error)}`
         return false

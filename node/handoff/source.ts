@@ -58,6 +58,8 @@ export class SourceRun {
   #copier: Copier | undefined
   #dirty: DirtyBlocks | undefined
   #releaser: Releaser | undefined
+  /** The bytes of the frozen chunk are durable here. */
+  #flushed: Promise<void> | undefined
   #cutoverTimer: Timer | undefined
   #frozenAtMs: number | undefined
   #pauseMs = 0
@@ -81,10 +83,9 @@ export class SourceRun {
   static start(parts: HandoffParts, wish: HandoffWish): SourceRun {
     const handoff = newHandoffId(parts.random)
     const run = new SourceRun(parts, { handoff, chunk: wish.chunk, to: wish.to }, wish)
-    const cancel = (): void => run.#dispatch({ type: 'cancel', why: 'it was cancelled' })
-    wish.signal.addEventListener('abort', cancel, { once: true })
     run.#perform(begin())
-    if (wish.signal.aborted) cancel()
+    wish.signal.addEventListener('abort', run.#cancel)
+    if (wish.signal.aborted) run.#cancel()
     return run
   }
 
@@ -116,6 +117,10 @@ export class SourceRun {
     this.#releaser?.stop()
     this.#channel?.close('the node is going down')
     this.#cutoverTimer?.cancel()
+  }
+
+  readonly #cancel = (): void => {
+    this.#dispatch({ type: 'cancel', why: 'it was cancelled' })
   }
 
   #dispatch(event: SourceEvent): void {
@@ -233,7 +238,7 @@ export class SourceRun {
   #received(frame: Frame): void {
     switch (frame.type) {
       case 'have':
-        if (frame.count > 0) this.#copier?.has(frame.first, frame.crcs)
+        if (frame.count > 0) this.#copier?.has(frame.first, frame.hashes)
         else this.#dispatch({ type: 'have' })
         break
       case 'stored':
@@ -310,6 +315,9 @@ export class SourceRun {
     this.#parts.observe('source: preparing')
     const { sizeBytes, writer, holder } = head
     const volume = { sizeBytes, token, writer, ...(holder === undefined ? {} : { holder }) }
+    // A chunk that is taken back must have what the holder does not keep for it any more.
+    this.#flushed = this.#parts.store.flush()
+    this.#flushed.catch(() => {})
     await this.#send({ type: 'prepare', body: { ...volume, epoch, digest } })
   }
 
@@ -320,6 +328,7 @@ export class SourceRun {
     const wish = { chunk, handoff, to, token, epoch, heldAt: this.#heldAt }
     observe('source: committing')
     try {
+      await this.#flushed
       const head = await shards.replicas.update(chunk.volume, now => release(now, wish))
       if (typeof head === 'string') return this.#dispatch({ type: 'void', why: head })
     } catch (error) {
@@ -403,10 +412,13 @@ export class SourceRun {
   }
 
   #finish(end: SourceEnd): void {
+    this.#wish?.signal.removeEventListener('abort', this.#cancel)
     this.#dirty?.close()
     this.#cutoverTimer?.cancel()
     if (this.#state.at === 'done') void this.#channel?.end('done')
     const bytes = this.#sentBytes
+    this.#copier = undefined
+    this.#dirty = undefined
     this.#end(end.is === 'passed' ? { is: 'passed', bytes, pauseMs: this.#pauseMs } : end)
   }
 

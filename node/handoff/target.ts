@@ -9,15 +9,15 @@ import { firstBadBlock } from '../../protocols/checksum.ts'
 import { isFault, messageOf } from '../../protocols/fault.ts'
 import { BlockTable } from '../../protocols/handoff/block-table.ts'
 import { shortened } from '../../protocols/handoff/calls.ts'
+import { HANDOFF_WINDOW_BYTES } from '../../protocols/handoff/limits.ts'
 import type { Frame, Hello, Prepare, Refusal } from '../../protocols/handoff/messages.ts'
-import { MAX_HAVE_BLOCKS } from '../../protocols/handoff/messages.ts'
 import { demote, drop, hold, prepare, reserve } from '../../protocols/handoff/records.ts'
 import type { TargetEffect, TargetEvent, TargetState } from '../../protocols/handoff/target.ts'
 import { newTarget, step } from '../../protocols/handoff/target.ts'
 import type { NodeId, PlacementEpoch } from '../../protocols/ids.ts'
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
 import { columnBytes, shapeProblem } from '../../protocols/stripe/map.ts'
-import { HANDOFF_PIECE_BLOCKS } from '../limits.ts'
+import { HANDOFF_OPEN_TIMEOUT_MS, HANDOFF_PIECE_BLOCKS } from '../limits.ts'
 import type { ByteStream } from '../ports.ts'
 import { BlockState } from '../storage/table.ts'
 import { HandoffChannel } from './channel.ts'
@@ -42,14 +42,21 @@ export class TargetRun {
   readonly #storing = new Set<Promise<void>>()
   #stored = 0
   #hasStored = false
+  #isVerifying = false
+  /** Received and not `stored`. */
+  #waitingBytes = 0
 
   constructor(parts: HandoffParts, stream: ByteStream, listener: TargetListener) {
     this.#parts = parts
     this.source = stream.peer
     this.#listener = listener
+    const late = parts.clock.after(HANDOFF_OPEN_TIMEOUT_MS, () => {
+      if (this.hello === undefined) this.stop('no hello came')
+    })
     this.#channel = new HandoffChannel(stream, {
       received: frame => this.#dispatch({ type: 'frame', frame }),
       closed: () => {
+        late.cancel()
         this.#dispatch({ type: 'lost' })
         listener.ended(this)
       }
@@ -140,23 +147,34 @@ export class TargetRun {
     this.#dispatch({ type: 'reserved' })
   }
 
-  /** What an earlier attempt left: the source sends only what differs. */
+  /** What an earlier attempt left, read back: the source sends only what differs. */
   async #sayHave(): Promise<void> {
     const { store } = this.#parts
     const chunk = this.hello?.chunk
-    const end: Frame = { type: 'have', first: 0, count: 0, crcs: new Uint32Array(0) }
+    const end: Frame = { type: 'have', first: 0, count: 0, hashes: new BigUint64Array(0) }
     if (chunk !== undefined && store.chunks(chunk.volume).some(key => sameChunk(key, chunk))) {
-      for (let at = 0; at < this.#table.blocks; at += MAX_HAVE_BLOCKS) {
-        const count = Math.min(MAX_HAVE_BLOCKS, this.#table.blocks - at)
-        const { states, crcs } = await store.blocks(chunk, at, count)
-        for (const run of dataRuns(states)) {
-          const { first, length } = run
-          const some = crcs.slice(first, first + length)
-          await this.#say({ type: 'have', first: at + first, count: length, crcs: some })
-        }
+      for (let at = 0; at < this.#table.blocks; at += HANDOFF_PIECE_BLOCKS) {
+        const count = Math.min(HANDOFF_PIECE_BLOCKS, this.#table.blocks - at)
+        const { states } = await store.blocks(chunk, at, count)
+        for (const { first, length } of dataRuns(states)) await this.#sayRun(at + first, length)
       }
     }
     await this.#say(end)
+  }
+
+  /** A run that cannot be read is as good as none: it is sent again. */
+  async #sayRun(first: number, count: number): Promise<void> {
+    const { store, pace } = this.#parts
+    const chunk = this.hello?.chunk
+    if (chunk === undefined) return
+    await pace.take(count * BLOCK_BYTES)
+    try {
+      const { data, crcs } = await store.read(chunk, first * BLOCK_BYTES, count * BLOCK_BYTES)
+      this.#table.setData(first, crcs, data)
+    } catch {
+      return
+    }
+    await this.#say({ type: 'have', first, count, hashes: this.#table.hashes(first, count) })
   }
 
   /** Handed to the store in the order of arrival; answered when the store has it. */
@@ -165,6 +183,11 @@ export class TargetRun {
     this.#hasStored = true
     const { first, count } = frame
     if (first + count > this.#table.blocks) return this.#channel.close('blocks beyond the chunk')
+    const waitingBytes = frame.type === 'blocks' ? frame.data.length : 0
+    this.#waitingBytes += waitingBytes
+    if (this.#waitingBytes > 2 * HANDOFF_WINDOW_BYTES) {
+      return this.#channel.close('more than the window was sent')
+    }
     const storing = this.#write(frame)
     this.#table.forget(first, count)
     this.#storing.add(storing)
@@ -173,6 +196,9 @@ export class TargetRun {
     } finally {
       this.#storing.delete(storing)
     }
+    // Our own clients matter as well; but in a cutover others wait.
+    if (!this.#isVerifying) await this.#parts.pace.take(count * BLOCK_BYTES)
+    this.#waitingBytes -= waitingBytes
     this.#stored++
     if (this.#stored > 1) return
     this.#parts.clock.soon(() => {
@@ -199,6 +225,7 @@ export class TargetRun {
 
   /** Durable before the holder is asked to wait: what is flushed in the cutover is little. */
   async #verify(): Promise<void> {
+    this.#isVerifying = true
     await this.#readBack()
     await this.#parts.store.flush()
     this.#parts.observe('target: verified')

@@ -70,7 +70,8 @@ export async function checkTarget(
   neededBytes: number
 ): Promise<void> {
   if (target === parts.network.self) {
-    throw new ShoalError({ code: 'BAD_INPUT', field: 'to' }, 'the target is the source')
+    const why = 'the target is the source: name another node with --to'
+    throw new ShoalError({ code: 'BAD_INPUT', field: 'to' }, why)
   }
   const mesh = parts.map.mesh()
   const name = nodeName(mesh, target)

@@ -12,8 +12,8 @@ import { isFault, messageOf } from '../../protocols/fault.ts'
 import type { NodeId, VolumeId } from '../../protocols/ids.ts'
 import { compareTokens } from '../../protocols/ids.ts'
 import { MAX_WAITING_OPENS } from '../../protocols/limits.ts'
-import type { Changing, Decision, ShardHead } from '../../protocols/shard-control/grants.ts'
-import { decide, isMoved, stale } from '../../protocols/shard-control/grants.ts'
+import type { Changing, Decision } from '../../protocols/shard-control/grants.ts'
+import { decide, ownerOf, stale } from '../../protocols/shard-control/grants.ts'
 import type { ControlAnswer, ControlRequest } from '../../protocols/shard-control/messages.ts'
 import { findRun } from '../../protocols/shard-control/runs.ts'
 import {
@@ -210,11 +210,6 @@ export class ControlDesk {
 function callerOf(request: Changing, from: NodeId): NodeId {
   if (request.call === 'open') return request.holder.node
   return request.call === 'mover' ? request.mover.node : from
-}
-
-/** To whose node the greatest token was granted. */
-function ownerOf(head: ShardHead): NodeId | undefined {
-  return isMoved(head) ? head.mover?.node : head.holder?.node
 }
 
 function failed(why: string): ControlAnswer {

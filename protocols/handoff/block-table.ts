@@ -36,6 +36,11 @@ export class BlockTable {
     return this.#states[block] === DATA
   }
 
+  /** Of what was read of these blocks, which are data. */
+  hashes(first: number, count: number): BigUint64Array {
+    return this.#hashes.slice(first, first + count)
+  }
+
   /** Blocks from `first` on, as they were just read. */
   setData(first: number, crcs: Uint32Array, data: Uint8Array): void {
     assert(data.length === crcs.length * BLOCK_BYTES, 'one checksum per block')

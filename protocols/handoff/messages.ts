@@ -3,7 +3,7 @@
  * this file.
  *
  *   0 frame bytes u32 | 4 type u8 | 5 flags u8 | 6 zero u16 | 8 first block u32 | 12 blocks u32
- *  16 payload: CBOR, or (have, blocks) a CRC32C u32 per block and then (blocks) the data
+ *  16 payload: CBOR; of `have` an XXH64 u64 per block; of `blocks` a CRC32C u32 per block, then data
  *
  * Invariants: decode is total: any bytes give a frame or a refusal, never an exception; a blocks
  * frame names at least one block and carries exactly one checksum for each.
@@ -20,11 +20,11 @@ export const HANDOFF_PROTOCOL = '/shoal/handoff/1'
 export const HANDOFF_HEADER_BYTES = 16
 const MAX_DATA_BLOCKS = MAX_HANDOFF_DATA_BYTES / BLOCK_BYTES
 const MAX_CHUNK_BLOCKS = MAX_EXTENT_BYTES / BLOCK_BYTES
-/** Checksums that one `have` frame carries. */
+/** Hashes that one `have` frame carries. */
 export const MAX_HAVE_BLOCKS = 65_536
-/** Longer than any frame: a run of checksums, or data with its checksums. */
+/** Longer than any frame: a run of hashes, or data with its checksums. */
 export const MAX_HANDOFF_FRAME_BYTES =
-  Math.max(MAX_HANDOFF_DATA_BYTES + MAX_DATA_BLOCKS * 4, MAX_HAVE_BLOCKS * 4) + 64 * KiB
+  Math.max(MAX_HANDOFF_DATA_BYTES + MAX_DATA_BLOCKS * 4, MAX_HAVE_BLOCKS * 8) + 64 * KiB
 
 const Type = {
   hello: 1,
@@ -84,7 +84,7 @@ interface Range {
 
 export type Frame =
   | { readonly type: 'hello'; readonly body: Hello }
-  | ({ readonly type: 'have'; readonly crcs: Uint32Array } & Range)
+  | ({ readonly type: 'have'; readonly hashes: BigUint64Array } & Range)
   | ({
       readonly type: 'blocks'
       readonly crcs: Uint32Array
@@ -109,24 +109,36 @@ const NO_BYTES = new Uint8Array(0)
 export function encodeFrame(frame: Frame): Uint8Array[] {
   const first = 'first' in frame ? frame.first : 0
   const count = 'count' in frame ? frame.count : 0
-  const crcs = 'crcs' in frame ? frame.crcs : undefined
+  const sums = sumsOf(frame)
   const body = 'body' in frame ? encodeCbor(frame.body) : NO_BYTES
   const data = frame.type === 'blocks' ? frame.data : NO_BYTES
   if (frame.type === 'blocks') {
     assert(frame.isCompressed || data.length === count * BLOCK_BYTES, 'a frame has its blocks')
   }
-  assert(crcs === undefined || crcs.length === count, 'one checksum per block')
-  const tailBytes = (crcs?.length ?? 0) * 4
-  const head = Buffer.alloc(HANDOFF_HEADER_BYTES + tailBytes)
-  head.writeUInt32LE(head.length + body.length + data.length, 0)
+  const head = Buffer.alloc(HANDOFF_HEADER_BYTES)
+  head.writeUInt32LE(head.length + sums.length + body.length + data.length, 0)
   head[4] = Type[frame.type]
   head[5] = frame.type === 'blocks' && frame.isCompressed ? COMPRESSED : 0
   head.writeUInt32LE(first, 8)
   head.writeUInt32LE(count, 12)
-  for (let i = 0; i < tailBytes / 4; i++) {
-    head.writeUInt32LE(crcs?.[i] ?? 0, HANDOFF_HEADER_BYTES + i * 4)
+  return [Buffer.concat([head, sums]), body, data].filter(part => part.length > 0)
+}
+
+/** What the frame says of each of its blocks. */
+function sumsOf(frame: Frame): Buffer {
+  if (frame.type === 'blocks') {
+    assert(frame.crcs.length === frame.count, 'one checksum per block')
+    const sums = Buffer.alloc(frame.count * 4)
+    for (const [i, crc] of frame.crcs.entries()) sums.writeUInt32LE(crc, i * 4)
+    return sums
   }
-  return [head, body, data].filter(part => part.length > 0)
+  if (frame.type === 'have') {
+    assert(frame.hashes.length === frame.count, 'one hash per block')
+    const sums = Buffer.alloc(frame.count * 8)
+    for (const [i, hash] of frame.hashes.entries()) sums.writeBigUInt64LE(hash, i * 8)
+    return sums
+  }
+  return Buffer.alloc(0)
 }
 
 /** A frame, or the reason why these bytes (one whole frame) are none. */
@@ -167,14 +179,16 @@ function decodeRange(
     if (count === 0 || payload.length > 0) return 'malformed holes'
     return { type: 'holes', first, count }
   }
+  if (type === Type.have) {
+    if (count > MAX_HAVE_BLOCKS || payload.length !== count * 8) return 'malformed have'
+    const hashes = new BigUint64Array(count)
+    for (let i = 0; i < count; i++) hashes[i] = payload.readBigUInt64LE(i * 8)
+    return { type: 'have', first, count, hashes }
+  }
   if (payload.length < count * 4) return 'fewer checksums than blocks'
   const crcs = new Uint32Array(count)
   for (let i = 0; i < count; i++) crcs[i] = payload.readUInt32LE(i * 4)
   const data = payload.subarray(count * 4)
-  if (type === Type.have) {
-    if (data.length > 0 || count > MAX_HAVE_BLOCKS) return 'malformed have'
-    return { type: 'have', first, count, crcs }
-  }
   if (count === 0 || count > MAX_DATA_BLOCKS) return 'no blocks, or too many'
   if (!isCompressed && data.length !== count * BLOCK_BYTES) return 'data contradicts its length'
   if (isCompressed && data.length >= count * BLOCK_BYTES) return 'compressed to more than it was'

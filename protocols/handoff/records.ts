@@ -52,8 +52,8 @@ export function reserve(
   if (isOwed) return 'another handoff of it from here is not confirmed'
   const other = receivingOf(base, chunk)
   if (other?.isPrepared === true && other.handoff !== handoff) return 'another handoff is prepared'
-  if (other?.handoff === handoff) return base
   if (other !== undefined && other.from !== from) return 'it is being received from another node'
+  if (other?.handoff === handoff) return base
   if (recordCount(base) >= MAX_GRANTED_RUNS) return TOO_MANY
   const entry: ReceivingRun = {
     run: runOf(chunk, epoch),

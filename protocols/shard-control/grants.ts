@@ -13,7 +13,7 @@
  * smaller token changes nothing; every call may be repeated, with the same outcome; a mover gets
  * the token only while no holder is heard and no other mover is active; it never is `writer`.
  */
-import type { Run, Token, VolumeSpec } from '../ids.ts'
+import type { NodeId, Run, Token, VolumeSpec } from '../ids.ts'
 import { compareEpochs, compareTokens, sameSpec } from '../ids.ts'
 import { MAX_GRANTED_RUNS, MAX_GROW_RUNS, MOVER_TIMEOUT_MS } from '../limits.ts'
 import { shapeProblem } from '../stripe/map.ts'
@@ -198,6 +198,11 @@ function notGranted(head: ShardHead, wanted: readonly Run[]): Run[] | string {
 /** The greatest token was granted to a mover. */
 export function isMoved(head: ShardHead): boolean {
   return compareTokens(head.token, head.writer) !== 0
+}
+
+/** To whose node the greatest token was granted. */
+export function ownerOf(head: ShardHead): NodeId | undefined {
+  return isMoved(head) ? head.mover?.node : head.holder?.node
 }
 
 function runOf(entry: ReleasedRun | ReceivingRun): Run {

@@ -2,10 +2,12 @@
 import { parseArgs } from 'node:util'
 import { messageOf } from '../../protocols/fault.ts'
 import { benchIo } from './io.ts'
+import { benchMove } from './move.ts'
 import { type BenchOptions, type BenchResult, writeResult } from './report.ts'
 
 const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResult>>> = {
-  io: benchIo
+  io: benchIo,
+  move: benchMove
 }
 const USAGE = `usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--quick] [--json FILE] [--seed N]`
 

@@ -110,6 +110,7 @@ export class GatewayMesh {
   readonly mesh = new MemoryMesh()
   readonly nodes: StorageNode[]
   readonly views = new Map<VolumeId, VolumeView>()
+  readonly revocations = new Map<NodeId, Uint8Array>()
   /** What the map says of nodes; nothing unless a test puts it here. */
   readonly entries = new Map<NodeId, NodeEntry>()
   readonly clock: Clock
@@ -204,7 +205,7 @@ export class GatewayMesh {
         volumes: new Map(),
         ambiguousNames: new Map(),
         tombstones: new Map(),
-        revocations: new Map()
+        revocations: this.revocations
       }),
       volume: id => this.views.get(id),
       fetchVolume: async id => {

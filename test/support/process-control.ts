@@ -23,7 +23,7 @@ export interface Status {
 /** The status, or undefined while the daemon does not answer. */
 export async function statusOf(dir: string): Promise<Status | undefined> {
   try {
-    return JSON.parse(await get(join(dir, 'control.sock'), '/v1/status')) as Status
+    return await ask<Status>(dir, 'GET', '/v1/status')
   } catch {
     return undefined
   }
@@ -35,16 +35,28 @@ export async function connectedNames(dir: string): Promise<string[]> {
   return (status?.nodes ?? []).filter(node => node.connected).map(node => node.name)
 }
 
-function get(socketPath: string, path: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, path, timeout: TIMEOUT_MS }, answer => {
+/** One request to the daemon; rejects unless it is answered with success. */
+export function ask<T>(dir: string, method: 'GET' | 'POST', path: string, body?: object) {
+  const socketPath = join(dir, 'control.sock')
+  return new Promise<T>((resolve, reject) => {
+    const asked = request({ socketPath, path, method, timeout: TIMEOUT_MS }, answer => {
       let text = ''
       answer.setEncoding('utf8').on('data', piece => {
         text += piece
       })
-      answer.on('end', () => (answer.statusCode === 200 ? resolve(text) : reject(new Error(text))))
+      answer.on('end', () => {
+        const isGood = answer.statusCode !== undefined && answer.statusCode < 300
+        if (isGood) resolve(JSON.parse(text) as T)
+        else reject(new Error(text))
+      })
       answer.on('error', reject)
     })
+    if (body !== undefined) {
+      const bytes = Buffer.from(JSON.stringify(body))
+      asked.setHeader('content-type', 'application/json')
+      asked.setHeader('content-length', bytes.length)
+      asked.write(bytes)
+    }
     asked.on('timeout', () => asked.destroy(new Error('no answer')))
     asked.on('error', reject)
     asked.end()

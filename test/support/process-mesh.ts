@@ -33,6 +33,12 @@ export const THREE_AND_GATEWAY: readonly NodePlan[] = [
 
 /** Unit of st_blocks. */
 const DISK_SECTOR_BYTES = 512
+/** How a daemon is started, if not by `shoal up`. */
+export interface UpOptions extends SpawnOptions {
+  readonly args?: readonly string[]
+  readonly program?: readonly string[]
+}
+
 const UP_MS = 30_000
 const JOIN_MS = 30_000
 const CONVERGE_MS = 60_000
@@ -66,9 +72,7 @@ export class ProcessNode {
   }
 
   /** `shoal up`, until its control API answers; or another program that starts the daemon. */
-  async up(
-    options: SpawnOptions & { args?: readonly string[]; program?: readonly string[] } = {}
-  ): Promise<void> {
+  async up(options: UpOptions = {}): Promise<void> {
     const program = options.program ?? [SHOAL, 'up']
     const args = [...program, '--dir', this.dir, ...(options.args ?? [])]
     const child = new Child(`node ${this.name}`, process.execPath, args, options)
@@ -133,10 +137,13 @@ export class ProcessMesh {
   }
 
   /** The first plan's node makes the mesh and must have capacity; the others join one by one. */
-  static async start(plans: readonly NodePlan[] = THREE_AND_GATEWAY): Promise<ProcessMesh> {
+  static async start(
+    plans: readonly NodePlan[] = THREE_AND_GATEWAY,
+    options: UpOptions = {}
+  ): Promise<ProcessMesh> {
     const mesh = new ProcessMesh(mkdtempSync(join(tmpdir(), 'shoal-e2e-')))
     try {
-      for (const plan of plans) await mesh.add(plan)
+      for (const plan of plans) await mesh.add(plan, options)
       await mesh.converged()
       return mesh
     } catch (error) {
@@ -147,7 +154,7 @@ export class ProcessMesh {
   }
 
   /** Made by `init` if it is the first, else by an invite of the first and `join`; then up. */
-  async add(plan: NodePlan, options: SpawnOptions = {}): Promise<ProcessNode> {
+  async add(plan: NodePlan, options: UpOptions = {}): Promise<ProcessNode> {
     const node = await this.#make(plan)
     this.nodes.push(node)
     await node.up(options)

@@ -29,7 +29,7 @@ async function disturb(
   volume: VolumeId
 ): Promise<void> {
   const storage = [0, 1, 2].map(index => world.node(index))
-  for (let i = 0; i < 24; i++) {
+  for (let i = 0; i < 14; i++) {
     for (let moves = chaos.int(3); moves > 0; moves--) moveSome(chaos, world, volume)
     await pause(40 + chaos.int(200))
     const kind = chaos.int(8)

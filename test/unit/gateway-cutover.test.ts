@@ -28,7 +28,8 @@ async function attached(sizeBytes = 4 * MiB) {
       .shards.find(one => one.volume === volume)
     return shard?.writeOperations ?? 0
   }
-  return { mesh, volume, gateway, device, source, target, passing, first, writesAt }
+  const giveUp = (): void => void mesh.revocations.set(source.id, new Uint8Array())
+  return { mesh, volume, gateway, device, source, target, passing, first, writesAt, giveUp }
 }
 
 describe('a cutover', () => {
@@ -276,7 +277,7 @@ describe('a source that takes a released chunk back', () => {
 
 describe('a source that is given up', () => {
   it('leaves its chunk to the prepared target without loss, if the cutover is open', async () => {
-    const { gateway, device, source, passing, first } = await attached()
+    const { gateway, device, source, passing, first, giveUp } = await attached()
     await device.write(0, block(1), PLAIN)
     const handoff = new HandoffByHand(passing)
     const epoch = await handoff.approved()
@@ -285,6 +286,7 @@ describe('a source that is given up', () => {
     source.stop('kill')
     const writing = device.write(0, block(2), PLAIN)
     const granted = { token: epoch.token, counter: epoch.counter + 1 }
+    giveUp()
     expect(await handoff.grant(false)).toEqual({ is: 'granted', epoch: granted })
     await writing
     expect(await first()).toBe(2)
@@ -293,7 +295,7 @@ describe('a source that is given up', () => {
   })
 
   it('owes no flush any more once all of it is elsewhere', async () => {
-    const { mesh, gateway, device, source, passing, first } = await attached(MiB)
+    const { mesh, gateway, device, source, passing, first, giveUp } = await attached(MiB)
     await device.write(0, block(1), PLAIN)
     const handoff = new HandoffByHand(passing)
     const epoch = await handoff.approved()
@@ -301,6 +303,7 @@ describe('a source that is given up', () => {
     await handoff.prepare(epoch)
     source.stop('kill')
     const flushing = Promise.all([device.flush(), device.flush()])
+    giveUp()
     expect((await handoff.grant(false)).is).toBe('granted')
     await flushing
     expect(await first()).toBe(1)
@@ -311,7 +314,7 @@ describe('a source that is given up', () => {
   })
 
   it('otherwise only to whoever accepts the loss; what is kept for replay goes along', async () => {
-    const { gateway, device, source, passing, first } = await attached()
+    const { gateway, device, source, passing, first, giveUp } = await attached()
     await device.write(0, block(1), PLAIN)
     const handoff = new HandoffByHand(passing)
     await handoff.copy()
@@ -320,6 +323,7 @@ describe('a source that is given up', () => {
     source.stop('power')
     const writing = device.write(BLOCK_BYTES, block(3), PLAIN)
     const why = expect.stringContaining('--accept-loss')
+    giveUp()
     expect(await handoff.grant(false)).toMatchObject({ is: 'refused', why })
     expect(await handoff.grant(true)).toMatchObject({ is: 'granted' })
     await writing

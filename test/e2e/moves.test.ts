@@ -1,0 +1,224 @@
+// Goal: chunks move between real nodes while a VM writes, and whoever is killed at whatever step of
+// the protocol: the data is right each time, and every chunk has exactly one home in the end.
+// Method: real daemons; fio --verify and a checker of every read; a launcher that kills its own
+// daemon at a named step. `npm test` takes a fixed quarter of the steps, SHOAL_TEST_ALL=1 all.
+import { afterAll, describe, expect, it } from 'vitest'
+import {
+  HANDOFF_STEPS,
+  type HandoffStep,
+  HOLDER_STEPS,
+  MOVER_STEPS,
+  TARGET_STEPS
+} from '../../protocols/handoff/steps.ts'
+import { Checker } from '../support/process-checker.ts'
+import { useMesh } from '../support/process-fixture.ts'
+import { attach, type ProcessMesh, type ProcessNode } from '../support/process-mesh.ts'
+import { chunksByNode, dieAt, moveDone, startMove } from '../support/process-moves.ts'
+import { connectDisk, type NbdDisk } from '../support/process-nbd.ts'
+import { SeededRandom, seedOfRun } from '../support/process-random.ts'
+import { runOk, until } from '../support/process-spawn.ts'
+import { needs } from '../support/process-tools.ts'
+
+const seed = seedOfRun()
+const BLOCKS = 2048
+const EXTENTS = 4
+const COLUMNS = 3
+const SIZE = `${EXTENTS * 64}M`
+
+/** Steps that a handoff between healthy nodes does not take. */
+const NOT_HERE: readonly HandoffStep[] = ['source: aborted', 'target: dropping']
+const STEPS = HANDOFF_STEPS.filter(step => !NOT_HERE.includes(step))
+/** Every fourth, so that each of the four roles has one. */
+const QUARTER = STEPS.filter((_, i) => i % 4 === 1)
+const CHOSEN = process.env.SHOAL_TEST_ALL === '1' ? STEPS : QUARTER
+
+describe('moves', () => {
+  const mesh = useMesh([
+    { name: 'west', region: 'eu-west', capacity: '4G' },
+    { name: 'north', region: 'eu-north', capacity: '4G' },
+    { name: 'east', region: 'us-east', capacity: '4G' },
+    { name: 'gate', region: 'eu-west', capacity: '0' }
+  ])
+
+  needs('fio')('fio --verify runs while every chunk goes around three nodes and back', async () => {
+    const { gate } = nodes(mesh())
+    const uri = await newVolume(mesh(), 'round')
+    let isOver = false
+    const writing = (async () => {
+      while (!isOver) await fioVerify(uri, mesh().dir)
+    })()
+    const lap = ['west', 'north', 'east', 'west', 'east', 'north', 'west']
+    try {
+      for (let i = 0; i + 1 < lap.length; i++) {
+        await moveAll(gate, 'round', lap[i] ?? '', lap[i + 1] ?? '')
+      }
+    } finally {
+      isOver = true
+      await writing
+    }
+    await oneHome(gate, 'round')
+  })
+
+  describe('a process that dies at a step', () => {
+    let disk: NbdDisk | undefined
+    const checker = new Checker(seed, BLOCKS)
+    afterAll(() => disk?.close())
+
+    for (const step of CHOSEN) {
+      it(`${step}: nothing is lost, and every chunk has one home`, async () => {
+        const { gate } = nodes(mesh())
+        disk ??= await begin(mesh(), checker)
+        const isMovers = MOVER_STEPS.some(known => known === step)
+        if (isMovers) {
+          await disk.close()
+          await gate.json('volume', 'detach', 'steps')
+        }
+        const holders = HOLDER_STEPS.some(known => known === step)
+        if (holders) await disk.close()
+        await struck(mesh(), step, isMovers || holders ? undefined : { disk, checker })
+        if (isMovers || holders)
+          disk = await connectDisk(await attach(gate, 'steps', '--take-over'))
+        expect(await checker.checkAll(disk, 'acknowledged')).toEqual([])
+        await oneHome(gate, 'steps')
+      })
+    }
+  })
+
+  it('a loaded node leaves: drained while its volumes are in use, and gone', async () => {
+    const { gate } = nodes(mesh())
+    const spare = await mesh().add({ name: 'spare', region: 'eu-west', capacity: '4G' })
+    await mesh().converged()
+    const uri = await newVolume(mesh(), 'leaving')
+    const disk = await connectDisk(uri)
+    const checker = new Checker(seed, BLOCKS)
+    await checker.writeAll(disk)
+    await moveAll(gate, 'leaving', 'north', 'spare')
+    let isOver = false
+    const random = new SeededRandom(seed)
+    const options = { random, inFlight: 8, readPercent: 50, flushEvery: 50 }
+    const load = checker.load(disk, { ...options, until: () => isOver })
+    await checker.progress(200)
+    const left = await spare.run('leave', '--yes')
+    expect(left.code, left.stderr).toBe(0)
+    await checker.progress(200)
+    isOver = true
+    expect((await load).errors).toEqual([])
+    expect(await checker.checkAll(disk, 'acknowledged')).toEqual([])
+    const homes = await chunksByNode(gate, 'leaving')
+    expect(homes.get('spare') ?? 0).toBe(0)
+    await disk.close()
+  })
+
+  it('a move, a drain and a leave that cannot be are refused in words', async () => {
+    const { gate } = nodes(mesh())
+    await newVolume(mesh(), 'refused')
+    const refusals = [
+      [['move', 'refused', '--from', 'west', '--to', 'west'], /another node/],
+      [['move', 'refused', '--from', 'west', '--to', 'nowhere'], /nowhere/],
+      [['move', 'refused', '--from', 'gate', '--to', 'west'], /gateway|capacity|holds no/],
+      [
+        ['move', 'refused', '--from', 'west', '--to', 'north', '--extents', '900-901'],
+        /holds no chunk/
+      ],
+      [['moves', 'cancel', 'feedfeedfeed'], /no move/]
+    ] as const
+    for (const [words, pattern] of refusals) {
+      const outcome = await gate.run(...words)
+      expect(outcome.code, words.join(' ')).not.toBe(0)
+      expect(outcome.stderr).toMatch(pattern)
+    }
+  })
+})
+
+function nodes(mesh: ProcessMesh): Record<'west' | 'north' | 'east' | 'gate', ProcessNode> {
+  const [west, north, east, gate] = ['west', 'north', 'east', 'gate'].map(name => mesh.node(name))
+  if (west === undefined || north === undefined || east === undefined || gate === undefined) {
+    throw new Error('the mesh has these nodes')
+  }
+  return { west, north, east, gate }
+}
+
+function newVolume(mesh: ProcessMesh, name: string): Promise<string> {
+  return mesh.volume(mesh.node('gate'), name, '--size', SIZE, '--shards', `${COLUMNS}`)
+}
+
+async function begin(mesh: ProcessMesh, checker: Checker): Promise<NbdDisk> {
+  const disk = await connectDisk(await newVolume(mesh, 'steps'))
+  await checker.writeAll(disk)
+  return disk
+}
+
+/** All chunks that `from` holds; nothing to do if it holds none. */
+async function moveAll(at: ProcessNode, volume: string, from: string, to: string): Promise<void> {
+  const homes = await chunksByNode(at, volume)
+  if ((homes.get(from) ?? 0) === 0) return
+  await moveDone(at, await startMove(at, volume, from, to))
+}
+
+/** As many homes as chunks: none is lost, none has two. */
+async function oneHome(at: ProcessNode, volume: string): Promise<void> {
+  await until(
+    'every chunk has one home',
+    async () => {
+      const homes = await chunksByNode(at, volume)
+      return [...homes.values()].reduce((sum, count) => sum + count, 0) === EXTENTS * COLUMNS
+    },
+    30_000
+  )
+}
+
+/**
+ * A move from whoever holds most, whose source, target or gateway dies at the step and comes back;
+ * then the move is done.
+ */
+async function struck(
+  mesh: ProcessMesh,
+  step: HandoffStep,
+  load: { disk: NbdDisk; checker: Checker } | undefined
+): Promise<void> {
+  const { gate, west, north } = nodes(mesh)
+  const homes = await chunksByNode(gate, 'steps')
+  const [from, to] =
+    (homes.get('west') ?? 0) >= (homes.get('north') ?? 0) ? [west, north] : [north, west]
+  const isTargets = TARGET_STEPS.some(known => known === step)
+  const isHolders = HOLDER_STEPS.some(known => known === step)
+  const dying = isTargets ? to : isHolders ? gate : from
+  await dying.kill()
+  await dying.up({ program: dieAt(step) })
+  await mesh.converged()
+  if (isHolders) await attach(gate, 'steps', '--take-over')
+  let isOver = false
+  const random = new SeededRandom(seed)
+  const options = { random, inFlight: 4, readPercent: 40, flushEvery: 20, until: () => isOver }
+  const working = load?.checker.load(load.disk, options)
+  const asked = mesh.node('east')
+  const id = await startMove(asked, 'steps', from.name, to.name)
+  await dying.child?.exited
+  await dying.up()
+  await mesh.converged()
+  if (isHolders) await attach(gate, 'steps', '--take-over')
+  await moveDone(asked, id)
+  isOver = true
+  expect((await working)?.errors ?? []).toEqual([])
+}
+
+async function fioVerify(uri: string, cwd: string): Promise<void> {
+  await runOk(
+    'fio',
+    [
+      '--name=verify',
+      '--ioengine=nbd',
+      `--uri=${uri}`,
+      '--rw=randwrite',
+      '--bs=4k',
+      '--size=48M',
+      '--io_size=16M',
+      '--iodepth=8',
+      '--rate_iops=800',
+      '--verify=crc32c',
+      '--verify_fatal=1',
+      `--randseed=${seed}`
+    ],
+    { cwd, timeoutMs: 170_000 }
+  )
+}
