@@ -7,7 +7,7 @@
  */
 import { messageOf } from '../../protocols/fault.ts'
 import { BLOCK_BYTES, KiB } from '../../protocols/limits.ts'
-import { changesIn, SECTOR_BYTES, sectorsOf, ZEROES } from './content.ts'
+import { changesIn, SECTOR_BYTES, sectorsOf, twinOf, ZEROES } from './content.ts'
 import type { ReadBounds } from './model.ts'
 import type { SimNode } from './node.ts'
 import { type SimRandom, streamOf } from './random.ts'
@@ -15,12 +15,23 @@ import type { Change } from './register.ts'
 import type { Simulation } from './simulation.ts'
 import type { Held, SimVolume } from './volume.ts'
 
-const THINK_MS = [0, 40] as const
+const THINK_MS = [0, 30] as const
 /** Most requests go to this much of the volume. */
 const HOT_BLOCKS = 40
+/** Blocks of one CRC follow each other here. */
+const TWIN_BLOCKS = 4
 
-export type Kind = 'read' | 'write' | 'large write' | 'trim' | 'zero' | 'flush' | 'status'
-const KINDS = { read: 30, write: 36, 'large write': 6, trim: 5, zero: 5, flush: 9, status: 5 }
+const KINDS = {
+  read: 30,
+  write: 28,
+  'twin write': 9,
+  'large write': 6,
+  trim: 5,
+  zero: 5,
+  flush: 9,
+  status: 5
+}
+export type Kind = keyof typeof KINDS
 
 interface Range {
   readonly offset: number
@@ -116,6 +127,9 @@ export class Client {
     const { sizeBytes } = this.#volume
     const random = this.#random
     const blocks = sizeBytes / BLOCK_BYTES
+    if (kind === 'twin write') {
+      return { offset: random.below(TWIN_BLOCKS) * BLOCK_BYTES, length: BLOCK_BYTES }
+    }
     const isHot = random.chance(0.75)
     const block = random.below(isHot ? Math.min(HOT_BLOCKS, blocks) : blocks)
     if (kind === 'large write' || (kind !== 'write' && random.chance(0.25))) {
@@ -157,7 +171,7 @@ export class Client {
   }
 
   #alter(held: Held, kind: Kind, range: Range, fua: boolean): void {
-    const { model, number } = this.#volume
+    const { model } = this.#volume
     const isTrim = kind === 'trim'
     const unit = isTrim ? BLOCK_BYTES : SECTOR_BYTES
     const end = range.offset + range.length
@@ -182,7 +196,7 @@ export class Client {
         ? device.trim(offset, length, { fua })
         : kind === 'zero'
           ? device.zero(offset, length, { fua, allocate: this.#random.chance(0.4) })
-          : device.write(offset, sectorsOf(number, id, offset, length), { fua })
+          : device.write(offset, this.#content(kind, id, range), { fua })
     this.#settle(operation, work, () => {
       if (change === undefined) {
         return from === to ? undefined : 'a gateway acknowledged a change after another attached'
@@ -191,6 +205,13 @@ export class Client {
       if (fua && held === this.#volume.held) this.#sim.flushed(this.#volume)
       return wrong
     })
+  }
+
+  #content(kind: Kind, id: number, { offset, length }: Range): Uint8Array {
+    const { number } = this.#volume
+    return kind === 'twin write'
+      ? twinOf(number, id, offset)
+      : sectorsOf(number, id, offset, length)
   }
 
   #begin(held: Held, what: string, change?: Change, read?: ReadBounds): Operation {

@@ -13,7 +13,7 @@ import type { SimRandom } from './random.ts'
 export type DiskObserver = (step: string) => void
 
 /** Milliseconds of one step, low and high. */
-const READ_MS = [0.02, 0.3] as const
+const READ_MS = [0.04, 0.6] as const
 const WRITE_MS = [0.02, 0.4] as const
 const SYNC_MS = [0.2, 6] as const
 const NAME_MS = [0.05, 0.5] as const
@@ -106,9 +106,7 @@ class SimFile implements DiskFile {
 
   async read(target: Uint8Array, position: number): Promise<number> {
     await this.#pause(READ_MS)
-    const count = await this.#file.read(target, position)
-    await this.#pause(READ_MS)
-    return count
+    return this.#file.read(target, position)
   }
 
   async write(parts: readonly Uint8Array[], position: number): Promise<void> {

@@ -1,9 +1,10 @@
 /**
  * Never two shards for one replica: no two live nodes hold overlapping extents of one column, and
- * the epoch at which a chunk is held never goes back.
+ * the epoch at which a chunk is held never goes back. Nor is one released by the approval of a
+ * token that was overtaken.
  */
-import type { PlacementEpoch, Run } from '../../protocols/ids.ts'
-import { compareEpochs } from '../../protocols/ids.ts'
+import type { HandoffId, PlacementEpoch, Run } from '../../protocols/ids.ts'
+import { compareEpochs, compareTokens } from '../../protocols/ids.ts'
 import type { SimNode } from './node.ts'
 
 interface HeldRun extends Run {
@@ -14,6 +15,8 @@ interface HeldRun extends Run {
 export class ExclusiveCheck {
   /** The greatest epoch at which each chunk was held. */
   readonly #greatest = new Map<string, PlacementEpoch>()
+  /** Releases that were looked at, or that an earlier start of their node left. */
+  readonly #released = new Set<HandoffId>()
 
   /** What is wrong, in words. */
   check(nodes: readonly SimNode[]): string | undefined {
@@ -25,6 +28,21 @@ export class ExclusiveCheck {
       }
       const wrong = this.#advance(run)
       if (wrong !== undefined) return wrong
+    }
+    return undefined
+  }
+
+  /** The node has just started: what it released before, it released before. */
+  started(node: SimNode): void {
+    for (const { handoff } of releasesOf(node)) this.#released.add(handoff)
+  }
+
+  /** The node has just committed a handoff, in this very turn. */
+  committed(node: SimNode): string | undefined {
+    for (const { handoff, isGreatest } of releasesOf(node)) {
+      if (this.#released.has(handoff)) continue
+      this.#released.add(handoff)
+      if (!isGreatest) return `${node.name} released a chunk by a token that was overtaken`
     }
     return undefined
   }
@@ -41,6 +59,18 @@ export class ExclusiveCheck {
     }
     return undefined
   }
+}
+
+/** Those not confirmed yet, and whether the token of each is its shard's. */
+function releasesOf(node: SimNode): Array<{ handoff: HandoffId; isGreatest: boolean }> {
+  const { replicas } = node.running?.shards ?? {}
+  return (node.running?.shards?.volumes() ?? []).flatMap(volume => {
+    const head = replicas?.head(volume)
+    return (head?.released ?? []).flatMap(({ handoff, run }) => {
+      if (head === undefined || handoff === undefined) return []
+      return [{ handoff, isGreatest: compareTokens(run.epoch.token, head.token) === 0 }]
+    })
+  })
 }
 
 function runsOf(node: SimNode): HeldRun[] {

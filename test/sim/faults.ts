@@ -7,7 +7,10 @@
  *   network    stalls one way or both, breaks, slowness, a node alone
  *   processes  stand still for a while
  *   disks      errors on reads, writes and syncs, no space, rot
+ *   handoffs   a crash at one of their steps; source, target and holder lose each other amid one;
+ *              a target without space, another attach while a cutover is open
  */
+import { HANDOFF_STEPS } from '../../protocols/handoff/steps.ts'
 import { BLOCK_BYTES, KiB } from '../../protocols/limits.ts'
 import type { SimNode } from './node.ts'
 import { type SimRandom, streamOf } from './random.ts'
@@ -15,6 +18,7 @@ import type { Simulation } from './simulation.ts'
 import type { SimVolume } from './volume.ts'
 
 const PAUSE_MS = [100, 1_000] as const
+const MAX_CALM = 2
 const STALL_MS = [200, 3_500] as const
 const FREEZE_MS = [100, 2_500] as const
 const FULL_MS = [200, 1_500] as const
@@ -25,6 +29,18 @@ const LEAST_FAULTS = 5
 /** A change meets a lost connection this often, so soon after it left. */
 const BREAK_CHANCE = 0.02
 const BREAK_MS = [0.3, 8] as const
+/** What may meet a handoff: so often, so soon after it began. */
+const AMID = {
+  'stream of a copy lost': 0.15,
+  'holder cut off from the source': 0.04,
+  'no space at the target': 0.04
+}
+const AMID_MS = [2, 250] as const
+/** Another gateway attaches while a cutover is open. */
+const ATTACH_CHANCE = 0.15
+const ATTACH_MS = [0, 12] as const
+/** Longer than a holder may be silent. */
+const SILENT_MS = [3_200, 5_500] as const
 
 const KINDS = {
   'kill storage': 10,
@@ -32,7 +48,9 @@ const KINDS = {
   'kill gateway': 4,
   'power gateway': 2,
   'crash at step': 18,
+  'crash at handoff step': 12,
   freeze: 5,
+  'silent gateway': 1,
   'one-way stall': 9,
   'two-way stall': 4,
   'node alone': 3,
@@ -47,17 +65,24 @@ const KINDS = {
   'disk full': 2,
   rot: 4
 }
-export type FaultKind = keyof typeof KINDS | 'dark after flush'
+export type FaultKind =
+  | keyof typeof KINDS
+  | keyof typeof AMID
+  | 'dark after flush'
+  | 'attach amid a cutover'
 
 export class Faults {
   readonly #sim: Simulation
   readonly #random: SimRandom
   readonly #hurt = new Set<SimNode>()
+  /** Some seeds are stormier than others. */
+  readonly #calm: number
   #isOver = false
 
   constructor(sim: Simulation) {
     this.#sim = sim
     this.#random = streamOf(sim.seed, 'faults')
+    this.#calm = this.#random.between(1, MAX_CALM)
   }
 
   get isEnough(): boolean {
@@ -66,7 +91,7 @@ export class Faults {
   }
 
   begin(): void {
-    this.#sim.timeline.after(this.#random.between(...PAUSE_MS), () => {
+    this.#sim.timeline.after(this.#calm * this.#random.between(...PAUSE_MS), () => {
       if (this.#isOver) return
       const kind = this.#random.weighted(KINDS)
       if (this.#strike(kind)) this.#count(kind)
@@ -112,6 +137,39 @@ export class Faults {
     })
   }
 
+  /** A chunk begins to pass, now. */
+  passing(volume: SimVolume, source: SimNode, target: SimNode): void {
+    for (const [kind, chance] of Object.entries(AMID) as Array<[keyof typeof AMID, number]>) {
+      if (!this.#random.chance(chance)) continue
+      this.#later(AMID_MS, () => {
+        if (!this.#isOver && this.#meet(kind, volume, source, target)) this.#count(kind)
+      })
+    }
+  }
+
+  atStep(node: SimNode, step: string): void {
+    if (step !== 'source: frozen' && step !== 'target: prepared') return
+    if (this.#isOver || !this.#random.chance(ATTACH_CHANCE)) return
+    this.#later(ATTACH_MS, () => {
+      if (this.#isOver || !this.#takeOver(false)) return
+      this.#sim.note(node.name, `somebody attaches soon after '${step}'`)
+      this.#count('attach amid a cutover')
+    })
+  }
+
+  #meet(kind: keyof typeof AMID, { held }: SimVolume, source: SimNode, target: SimNode): boolean {
+    if (kind === 'no space at the target') return this.#fill(target)
+    if (kind === 'stream of a copy lost') {
+      this.#sim.note(source.name, `and ${target.name} lose their connection amid a copy`)
+      this.#sim.network.break(source.id, target.id)
+      return true
+    }
+    if (held === undefined || held.node === source) return false
+    this.#sim.note(held.node.name, `is cut off from ${source.name} amid a copy`)
+    this.#cut(held.node, source, true)
+    return true
+  }
+
   #count(kind: FaultKind): void {
     this.#sim.totals.fault(kind)
   }
@@ -127,9 +185,13 @@ export class Faults {
       case 'power gateway':
         return this.#crash(this.#holder(), 'power')
       case 'crash at step':
-        return this.#arm()
+        return this.#arm(this.#sim.steps.names(), kind)
+      case 'crash at handoff step':
+        return this.#arm(HANDOFF_STEPS, kind)
       case 'freeze':
-        return this.#freeze(this.#up(this.#sim.nodes))
+        return this.#freeze(this.#up(this.#sim.nodes), FREEZE_MS)
+      case 'silent gateway':
+        return this.#freeze(this.#holder(), SILENT_MS)
       case 'one-way stall':
       case 'two-way stall':
         return this.#stall(kind === 'two-way stall')
@@ -168,12 +230,13 @@ export class Faults {
   }
 
   /** The next time that this step is reached, whoever reaches it dies there. */
-  #arm(): boolean {
+  #arm(names: readonly string[], kind: FaultKind): boolean {
     const { steps, timeline, nodes } = this.#sim
-    // Of two the one that was reached less often, so that rare steps are struck too.
-    const [one, other] = [this.#random.oneOf(steps.names()), this.#random.oneOf(steps.names())]
+    // Mostly of two the one that was reached less often, so that rare steps are struck too.
+    const [one, other] = [this.#random.oneOf(names), this.#random.oneOf(names)]
     if (one === undefined || other === undefined) return false
-    const step = steps.reached(one) < steps.reached(other) ? one : other
+    const isRare = steps.reached(one) < steps.reached(other) || this.#random.chance(0.3)
+    const step = isRare ? one : other
     const how = this.#random.chance(0.5) ? 'kill' : 'power'
     steps.arm({
       step,
@@ -185,18 +248,18 @@ export class Faults {
           nodes.find(node => node.name === name),
           how
         )
-        this.#count('crash at step')
+        this.#count(kind)
       }
     })
     return false
   }
 
-  #freeze(node: SimNode | undefined): boolean {
+  #freeze(node: SimNode | undefined, forMs: readonly [number, number]): boolean {
     const { process } = node ?? {}
     if (node === undefined || process === undefined || process.isFrozen) return false
     this.#sim.note(node.name, 'stands still')
     process.freeze()
-    this.#later(FREEZE_MS, () => {
+    this.#later(forMs, () => {
       this.#sim.note(node.name, 'goes on')
       process.thaw()
     })

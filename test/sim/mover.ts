@@ -9,10 +9,13 @@ import { type SimRandom, streamOf } from './random.ts'
 import type { Simulation } from './simulation.ts'
 import type { SimVolume } from './volume.ts'
 
-const PAUSE_MS = [100, 2_000] as const
+const PAUSE_MS = [80, 1_500] as const
 /** Now and then one is called off. */
 const CANCEL_CHANCE = 0.1
 const CANCEL_MS = [1, 800] as const
+/** What came to nothing is mostly tried again: the target has a part of it already. */
+const RETRY_CHANCE = 0.8
+const RETRY_MS = [20, 1_500] as const
 
 export class Mover {
   readonly #sim: Simulation
@@ -43,11 +46,22 @@ export class Mover {
     const column = this.#random.below(columns)
     const from = volume.placement().nodeOf(extent, column)
     const to = this.#random.oneOf(this.#sim.storage.filter(node => node !== from))
+    this.#to(volume, { volume: id, extent, generation, column, replica: 0 }, to)
+  }
+
+  #to(volume: SimVolume, chunk: ChunkKey, to: SimNode | undefined): void {
+    const from = volume.placement().nodeOf(chunk.extent, chunk.column)
     const { running } = from ?? {}
     if (from === undefined || to === undefined || running?.handoffs === undefined) return
-    const chunk = { volume: id, extent, generation, column, replica: 0 }
-    if (this.#open.has(chunkName(chunk))) return
+    if (from === to || this.#open.has(chunkName(chunk))) return
     this.#pass(volume, running, chunk, from, to)
+  }
+
+  #retry(volume: SimVolume, chunk: ChunkKey, to: SimNode): void {
+    if (!this.#random.chance(RETRY_CHANCE)) return
+    this.#sim.timeline.after(this.#random.between(...RETRY_MS), () => {
+      if (this.#sim.isLoading) this.#to(volume, chunk, to)
+    })
   }
 
   #pass(volume: SimVolume, running: Running, chunk: ChunkKey, from: SimNode, to: SimNode): void {
@@ -68,9 +82,11 @@ export class Mover {
       this.#sim.note(from.name, `${what}: ${end}`)
     }
     this.#open.add(chunkName(chunk))
+    this.#sim.faults.passing(volume, from, to)
     process.onDeath(() => {
       over('it died')
       volume.moved(chunk)
+      this.#retry(volume, chunk, to)
     })
     void handoffs
       ?.pass({ chunk, to: to.id, signal: abort.signal, onProgress: () => {} })
@@ -80,6 +96,7 @@ export class Mover {
         if (end.is === 'passed') this.#sim.totals.passed++
         volume.moved(chunk)
         over(end.is === 'passed' ? 'passed' : end.why)
+        if (end.is === 'failed') this.#retry(volume, chunk, to)
       })
   }
 }

@@ -36,6 +36,8 @@ interface Link {
 export class SimNetwork implements StreamPlace {
   readonly timeline: Timeline
   readonly random: SimRandom
+  /** What a server gets of a stream that it accepts: somebody may look over its shoulder. */
+  tap: (protocol: string, server: SimProcess, stream: SimStream) => ByteStream = (_p, _s, s) => s
   readonly #members = new Map<NodeId, SimMember>()
   readonly #links = new Map<string, Link>()
   readonly #streams = new Set<SimStream>()
@@ -255,7 +257,9 @@ export class SimMember implements Network {
           return
         }
         isOver = true
-        resolve(near)
+        // Lost while the answer was under way: nobody listens to it yet, so nobody would hear.
+        if (near.isOpen) resolve(near)
+        else reject(new ShoalError({ code: 'UNREACHABLE', peer }, `${peer} cannot be reached`))
       })
     })
   }
@@ -285,7 +289,7 @@ export class SimMember implements Network {
         }
         if (!this.process.isAlive) return
         const { near, far } = network.pair(this, remote)
-        handler(far)
+        handler(network.tap(protocol, remote.process, far))
         network.timeline.after(back, () => this.process.enter(() => opened(near)))
       })
     })

@@ -139,7 +139,7 @@ export class SimNode {
     const log = this.#log(process)
     const random = randomPort(streamOf(sim.seed, `start ${this.starts} of ${this.name}`))
     const observe = (step: string) => {
-      if (process.isAlive) sim.steps.observe(this.name, step, sim.timeline.nowMs)
+      if (process.isAlive) sim.observed(this, step)
     }
     const diskRandom = streamOf(sim.seed, `disk ${this.starts} of ${this.name}`)
     const disk = new SimDisk(this.store, process, diskRandom, observe)
@@ -165,6 +165,7 @@ export class SimNode {
       },
       []
     )
+    if (service.shards !== undefined) sim.serving.local(this.name, service.shards)
     this.#announce(storage, service, process)
     return { ...storage, ...service, process, member, rpc }
   }

@@ -9,6 +9,7 @@
 import { isFault, messageOf } from '../../protocols/fault.ts'
 import type { NodeId } from '../../protocols/ids.ts'
 import { GiB } from '../../protocols/limits.ts'
+import { SHARD_IO_PROTOCOL } from '../../protocols/shard-io/messages.ts'
 import { ExclusiveCheck } from './exclusive-check.ts'
 import { Faults } from './faults.ts'
 import { finale } from './finale.ts'
@@ -17,6 +18,7 @@ import { SimNetwork } from './network.ts'
 import { SimNode } from './node.ts'
 import { Operator } from './operator.ts'
 import { type SimRandom, streamOf } from './random.ts'
+import { ServeCheck } from './serve-check.ts'
 import { Steps } from './steps.ts'
 import { Timeline } from './timeline.ts'
 import { type SeedResult, Totals } from './totals.ts'
@@ -47,12 +49,15 @@ export class Simulation {
   isStormy = false
   readonly #trace: Trace
   readonly #exclusive = new ExclusiveCheck()
+  readonly serving = new ServeCheck(why => this.fail(why))
 
   constructor(seed: number, isTraced: boolean) {
     this.seed = seed
     this.#trace = new Trace(isTraced)
     this.timeline = new Timeline(error => this.fail(`something threw: ${textOf(error)}`))
     this.network = new SimNetwork(this.timeline, streamOf(seed, 'network'))
+    this.network.tap = (protocol, { name }, stream) =>
+      protocol === SHARD_IO_PROTOCOL ? this.serving.stream(name, stream) : stream
     this.random = streamOf(seed, 'shape')
     const node = (name: string, capacityBytes: number) =>
       new SimNode(this, name, nodeIdOf(name), capacityBytes)
@@ -105,7 +110,19 @@ export class Simulation {
     this.failures.push(why)
   }
 
+  /** `node` is at a step of the disk or of a protocol, now. */
+  observed(node: SimNode, step: string): void {
+    if (step.includes(':')) this.note(node.name, `'${step}'`)
+    if (step === 'source: committed') {
+      const wrong = this.#exclusive.committed(node)
+      if (wrong !== undefined) this.fail(wrong)
+    }
+    this.steps.observe(node.name, step, this.timeline.nowMs)
+    this.faults.atStep(node, step)
+  }
+
   nodeUp(node: SimNode): void {
+    this.#exclusive.started(node)
     for (const volume of this.volumes) volume.model.powerBack(node.id, this.timeline.nowMs)
   }
 

@@ -30,6 +30,8 @@ export interface StreamPlace {
 }
 
 type Item = Uint8Array | 'end' | 'reset'
+/** What was sent in one event leaves, and arrives, as one. */
+type Segment = Item[]
 
 export class SimStream implements ByteStream {
   readonly peer: NodeId
@@ -38,7 +40,10 @@ export class SimStream implements ByteStream {
   readonly #wire: Wire
   #remote: SimStream | undefined
   /** Under way from here to the remote. */
-  #sent: Item[] = []
+  readonly #sent: Segment[] = []
+  /** The newest of them, and the event in which it was sent. */
+  #newest: Segment = []
+  #newestEvent = -1
   #sentBytes = 0
   #lastArrivalMs = 0
   #laggingUntilMs = 0
@@ -136,12 +141,23 @@ export class SimStream implements ByteStream {
     return this.#sentBytes + (this.#remote?.inboxBytes ?? 0) >= HIGH_MARK_BYTES
   }
 
+  get isOpen(): boolean {
+    return !this.#isClosed && !this.#hasEnded && this.process.isAlive
+  }
+
   get inboxBytes(): number {
     return this.#inboxBytes
   }
 
   #send(item: Item): void {
-    this.#sent.push(item)
+    const { ran } = this.#place.timeline
+    if (this.#newestEvent === ran && this.#sent.length > 0) {
+      this.#newest.push(item)
+      return
+    }
+    this.#newest = [item]
+    this.#newestEvent = ran
+    this.#sent.push(this.#newest)
     if (this.#wire.isStalled()) this.#waitForFlow()
     else if (!this.#isWaitingForFlow) this.#schedule()
   }
@@ -163,7 +179,7 @@ export class SimStream implements ByteStream {
 
   #scheduled = 0
 
-  /** One more item arrives, never before the one in front of it. */
+  /** One more segment arrives, never before the one in front of it. */
   #schedule(): void {
     const { timeline } = this.#place
     this.#scheduled++
@@ -177,10 +193,12 @@ export class SimStream implements ByteStream {
 
   #arrive(): void {
     this.#scheduled--
-    const item = this.#sent.shift()
-    if (item === undefined) return
-    if (typeof item !== 'string') this.#sentBytes -= item.length
-    this.#remote?.process.enter(() => this.#remote?.arrived(item))
+    const segment = this.#sent.shift()
+    if (segment === undefined) return
+    for (const item of segment) if (typeof item !== 'string') this.#sentBytes -= item.length
+    this.#remote?.process.enter(() => {
+      for (const item of segment) this.#remote?.arrived(item)
+    })
     this.#wake()
   }
 

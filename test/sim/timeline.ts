@@ -11,6 +11,9 @@ export interface TimelineEvent {
   task: (() => void) | undefined
 }
 
+/** So often the event loop of the real process turns: for what it does between its own turns. */
+const TURN_EVENTS = 64
+
 export class Timeline {
   nowMs = 0
   /** Events that ran. */
@@ -36,7 +39,7 @@ export class Timeline {
 
   /** Runs until `isOver` or the instant; true if it was over by then. */
   async run(isOver: () => boolean, untilMs: number): Promise<boolean> {
-    await settled()
+    await turned()
     while (!isOver()) {
       const next = this.#heap[0]
       if (next === undefined || next.atMs > untilMs) {
@@ -52,7 +55,7 @@ export class Timeline {
       } catch (error) {
         this.#threw(error)
       }
-      await settled()
+      await (this.ran % TURN_EVENTS === 0 ? turned() : settled())
     }
     return true
   }
@@ -94,7 +97,12 @@ function isBefore(a: TimelineEvent, b: TimelineEvent): boolean {
   return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order)
 }
 
-/** All microtasks have run: a real immediate comes only after them. */
+/** All microtasks have run: a tick that is asked for by the last of them comes after them all. */
 function settled(): Promise<void> {
+  return new Promise(resolve => queueMicrotask(() => process.nextTick(resolve)))
+}
+
+/** The same, and rejections that nobody handled were reported. */
+function turned(): Promise<void> {
   return new Promise(resolve => setImmediate(resolve))
 }

@@ -9,7 +9,7 @@ import { shardCalls } from '../../node/gateway/shard-calls.ts'
 import type { Attachment } from '../../node/gateway/types.ts'
 import { newNonce, newVolumeId } from '../../node/volumes/types.ts'
 import { isFault, messageOf } from '../../protocols/fault.ts'
-import type { ChunkKey, PlacementEpoch, Token, VolumeSpec } from '../../protocols/ids.ts'
+import type { ChunkKey, NodeId, PlacementEpoch, Token, VolumeSpec } from '../../protocols/ids.ts'
 import { BLOCK_BYTES, KiB, MiB } from '../../protocols/limits.ts'
 import { extentCount, locate } from '../../protocols/stripe/map.ts'
 import { Client } from './client.ts'
@@ -68,7 +68,7 @@ export class SimVolume {
     // The last extent is not whole.
     this.sizeBytes = extents * EXTENT_BYTES - 16 * KiB * this.random.below(8)
     this.model = new VolumeModel(this.sizeBytes, () => this.#hosts())
-    this.clients = Array.from({ length: 3 + this.random.below(3) }, (_, i) => {
+    this.clients = Array.from({ length: 4 + this.random.below(4) }, (_, i) => {
       return new Client(sim, this, i)
     })
   }
@@ -248,9 +248,15 @@ export class SimVolume {
 
   #hosts(): HostOf {
     const placement = this.placement()
+    const { stripeUnitBytes } = this.spec
+    const known = new Map<number, NodeId | undefined>()
     return sector => {
-      const { extent, column } = locate(this.spec, sector * SECTOR_BYTES)
-      return placement.hostOf(extent, column)
+      const unit = Math.floor((sector * SECTOR_BYTES) / stripeUnitBytes)
+      if (known.has(unit)) return known.get(unit)
+      const { extent, column } = locate(this.spec, unit * stripeUnitBytes)
+      const host = placement.hostOf(extent, column)
+      known.set(unit, host)
+      return host
     }
   }
 

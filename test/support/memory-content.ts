@@ -5,11 +5,14 @@ export const PAGE_BYTES = 4096
 export class Content {
   readonly pages = new Map<number, Uint8Array>()
   size = 0
+  /** Pages that no clone shares; the others are copied before they change. */
+  readonly #own = new Set<number>()
 
   clone(): Content {
     const copy = new Content()
-    for (const [number, page] of this.pages) copy.pages.set(number, page.slice())
+    for (const [number, page] of this.pages) copy.pages.set(number, page)
     copy.size = this.size
+    this.#own.clear()
     return copy
   }
 
@@ -25,9 +28,7 @@ export class Content {
 
   write(bytes: Uint8Array, position: number): void {
     forPages(position, bytes.length, (number, at, done, some) => {
-      const page = this.pages.get(number) ?? new Uint8Array(PAGE_BYTES)
-      page.set(bytes.subarray(done, done + some), at)
-      this.pages.set(number, page)
+      this.#page(number).set(bytes.subarray(done, done + some), at)
     })
     this.size = Math.max(this.size, position + bytes.length)
   }
@@ -35,8 +36,8 @@ export class Content {
   punch(position: number, length: number): void {
     const end = Math.min(position + length, this.size)
     forPages(position, Math.max(0, end - position), (number, at, _done, some) => {
-      if (some === PAGE_BYTES) this.pages.delete(number)
-      else this.pages.get(number)?.fill(0, at, at + some)
+      if (some === PAGE_BYTES) this.#drop(number)
+      else if (this.pages.has(number)) this.#page(number).fill(0, at, at + some)
     })
   }
 
@@ -44,10 +45,25 @@ export class Content {
     if (length < this.size) {
       this.punch(length, this.size - length)
       for (const number of this.pages.keys()) {
-        if (number * PAGE_BYTES >= length) this.pages.delete(number)
+        if (number * PAGE_BYTES >= length) this.#drop(number)
       }
     }
     this.size = length
+  }
+
+  #drop(number: number): void {
+    this.pages.delete(number)
+    this.#own.delete(number)
+  }
+
+  /** To be changed. */
+  #page(number: number): Uint8Array {
+    const known = this.pages.get(number)
+    if (known !== undefined && this.#own.has(number)) return known
+    const page = known?.slice() ?? new Uint8Array(PAGE_BYTES)
+    this.pages.set(number, page)
+    this.#own.add(number)
+    return page
   }
 }
 

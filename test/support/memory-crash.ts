@@ -54,8 +54,9 @@ function durableSteps(history: readonly Step[]): Set<number> {
   const fileSynced = new Map<number, number>()
   const directorySynced = new Map<string, number>()
   for (const step of history) {
-    if (step.is === 'sync') fileSynced.set(step.inode, step.from)
-    if (step.is === 'sync directory') directorySynced.set(step.path, step.from)
+    // Of two at once the one that was called first may end last.
+    if (step.is === 'sync') advance(fileSynced, step.inode, step.from)
+    if (step.is === 'sync directory') advance(directorySynced, step.path, step.from)
   }
   const durable = new Set<number>()
   for (const [i, step] of history.entries()) {
@@ -67,6 +68,10 @@ function durableSteps(history: readonly Step[]): Set<number> {
     if (bound !== undefined && i < bound) durable.add(i)
   }
   return durable
+}
+
+function advance<K>(bounds: Map<K, number>, key: K, bound: number): void {
+  bounds.set(key, Math.max(bounds.get(key) ?? 0, bound))
 }
 
 function directoryOf(step: Step): string | undefined {
