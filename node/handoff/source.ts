@@ -150,7 +150,7 @@ export class SourceRun {
       case 'greet':
         return this.#greet()
       case 'copy':
-        return this.#copy()
+        return this.#copy(effect.isUrgent)
       case 'verify':
         this.#parts.observe('source: verifying')
         return this.#send({ type: 'verify' })
@@ -267,11 +267,11 @@ export class SourceRun {
     })
   }
 
-  async #copy(): Promise<void> {
+  async #copy(isUrgent: boolean): Promise<void> {
     assert(this.#copier !== undefined && this.#dirty !== undefined, 'a copy has begun')
     if (!this.#hasStarted) this.#parts.observe('source: copying')
     this.#hasStarted = true
-    await this.#copier.round(false)
+    await this.#copier.round(isUrgent)
     this.#dispatch({ type: 'copied', restBytes: this.#dirty.count * BLOCK_BYTES })
   }
 

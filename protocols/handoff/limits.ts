@@ -11,3 +11,5 @@ export const CUTOVER_MS = 10_000
 export const SMALL_REST_BYTES = MiB
 /** ... or until so many rounds did not get there: the holder is asked all the same. */
 export const MAX_ROUNDS = 8
+/** Rounds at the pace that clients leave; what is still changed faster than that is then caught up. */
+export const PACED_ROUNDS = 4

@@ -21,7 +21,7 @@
  */
 import { assert } from '../assert.ts'
 import type { PlacementEpoch, Token } from '../ids.ts'
-import { MAX_ROUNDS, SMALL_REST_BYTES } from './limits.ts'
+import { MAX_ROUNDS, PACED_ROUNDS, SMALL_REST_BYTES } from './limits.ts'
 import type { Refusal } from './messages.ts'
 
 export interface Approval {
@@ -71,8 +71,8 @@ export type SourceEvent =
 
 export type SourceEffect =
   | { readonly type: 'greet' }
-  /** Sends what was changed and not sent since, at a rate that yields. */
-  | { readonly type: 'copy' }
+  /** Sends what was changed and not sent since, at a rate that yields unless it is urgent. */
+  | { readonly type: 'copy'; readonly isUrgent: boolean }
   | { readonly type: 'verify' }
   | { readonly type: 'ask' }
   /** Refuses changes of the chunk, then sends the rest at once. */
@@ -112,7 +112,7 @@ export function resume(): SourceStep {
 export function step(state: SourceState, event: SourceEvent): SourceStep {
   switch (state.at) {
     case 'greeting':
-      if (event.type === 'have') return move({ at: 'copying', round: 1 }, { type: 'copy' })
+      if (event.type === 'have') return copy(1)
       return beforeCutover(state, event)
     case 'copying':
       return event.type === 'copied' ? copied(state, event.restBytes) : beforeCutover(state, event)
@@ -134,7 +134,11 @@ export function step(state: SourceState, event: SourceEvent): SourceStep {
 function copied(state: SourceState & { at: 'copying' }, restBytes: number): SourceStep {
   const isSmall = restBytes <= SMALL_REST_BYTES
   if (isSmall || state.round >= MAX_ROUNDS) return move({ at: 'verifying' }, { type: 'verify' })
-  return move({ at: 'copying', round: state.round + 1 }, { type: 'copy' })
+  return copy(state.round + 1)
+}
+
+function copy(round: number): SourceStep {
+  return move({ at: 'copying', round }, { type: 'copy', isUrgent: round > PACED_ROUNDS })
 }
 
 function beforeCutover(state: SourceState, event: SourceEvent): SourceStep {
