@@ -1,0 +1,81 @@
+/**
+ * The models that need no fitting: the measure of all others, and what is left when none of them
+ * has skill. Seasonal naive repeats the day before (or the week before), at the same local time.
+ */
+import type { History } from './history.ts'
+import type { ModelName, PointModel } from './model.ts'
+
+export class LastValue implements PointModel {
+  readonly name = 'last value'
+  readonly #history: History
+
+  constructor(history: History) {
+    this.#history = history
+  }
+
+  get ready(): boolean {
+    return this.#history.length > 0
+  }
+
+  observe(): void {}
+
+  forecast(out: Float64Array): void {
+    out.fill(this.#history.back(0))
+  }
+}
+
+export class SeasonalNaive implements PointModel {
+  readonly name: ModelName
+  readonly #history: History
+  readonly #days: number
+
+  /** `days` is the period: 1, or 7 for the same day of the week before. */
+  constructor(history: History, days: 1 | 7) {
+    this.name = days === 1 ? 'seasonal naive' : 'weekly naive'
+    this.#history = history
+    this.#days = days
+  }
+
+  get ready(): boolean {
+    return this.#history.length >= this.#days * this.#history.day
+  }
+
+  observe(): void {}
+
+  forecast(out: Float64Array): void {
+    const history = this.#history
+    const period = this.#days * history.day
+    for (let h = 1; h <= out.length; h++) {
+      const lag = history.dayLag(this.#days * Math.ceil(h / period)) - h
+      out[h - 1] = history.back(Math.min(Math.max(0, lag), history.kept - 1))
+    }
+  }
+}
+
+/** The median of the last two hours: a level that a single spike does not move. */
+export class MedianLevel implements PointModel {
+  readonly name = 'level'
+  readonly #history: History
+  readonly #recent: Float64Array
+
+  constructor(history: History) {
+    this.#history = history
+    this.#recent = new Float64Array(Math.max(3, Math.round(history.day / 12)))
+  }
+
+  get ready(): boolean {
+    return this.#history.length > 0
+  }
+
+  observe(): void {}
+
+  forecast(out: Float64Array): void {
+    const count = Math.min(this.#recent.length, this.#history.length)
+    const recent = this.#recent.subarray(0, count)
+    for (let i = 0; i < count; i++) recent[i] = this.#history.back(i)
+    recent.sort()
+    const middle = count >> 1
+    const upper = recent[middle] ?? 0
+    out.fill(count % 2 === 1 ? upper : (upper + (recent[middle - 1] ?? upper)) / 2)
+  }
+}

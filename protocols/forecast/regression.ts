@@ -1,0 +1,112 @@
+/**
+ * Seasonal autoregression: the next value out of the last three and of those around the same time
+ * one, two, three and seven days before, by ridge regression on ln(1 + load).
+ *
+ * Kept up to date by sufficient statistics: a sample costs one row of X'X, a solution is wanted only
+ * now and then. Two sets of statistics: with one day of lags at first, with all once a week is known.
+ * A path of forecasts feeds on itself.
+ */
+import type { History } from './history.ts'
+import { LeastSquares } from './linear.ts'
+import type { PointModel } from './model.ts'
+
+const SHORT = [1, 2, 3]
+const AROUND = [-1, 0, 1]
+const RIDGE = 0.003
+/** Steps of a day after which old rows weigh half as much: four weeks. */
+const HALF_LIFE_DAYS = 28
+const LN_HALF = -Math.LN2
+
+export class SeasonalRegression implements PointModel {
+  readonly name = 'regression'
+  readonly #history: History
+  readonly #sets: readonly LagSet[]
+
+  constructor(history: History) {
+    this.#history = history
+    const memory = 1 + LN_HALF / (HALF_LIFE_DAYS * history.day)
+    this.#sets = [[1], [1, 2, 3], [1, 2, 3, 7]].map(days => new LagSet(history, days, memory))
+  }
+
+  get ready(): boolean {
+    return this.#best() !== undefined
+  }
+
+  observe(): void {
+    for (const set of this.#sets) set.observe()
+  }
+
+  forecast(out: Float64Array): void {
+    const set = this.#best()
+    if (set === undefined) out.fill(this.#history.back(0))
+    else set.forecast(out)
+  }
+
+  /** The longest memory with at least two days of rows and twice as many rows as terms. */
+  #best(): LagSet | undefined {
+    return this.#sets.findLast(set => set.rows >= 2 * Math.max(this.#history.day, set.terms))
+  }
+}
+
+class LagSet {
+  readonly terms: number
+  readonly #history: History
+  readonly #days: readonly number[]
+  readonly #fit: LeastSquares
+  readonly #row: Float64Array
+  readonly #reach: number
+  #beta: Float64Array | undefined
+  #age = 0
+
+  constructor(history: History, days: readonly number[], memory: number) {
+    this.#history = history
+    this.#days = days
+    this.terms = SHORT.length + AROUND.length * days.length + 1
+    this.#fit = new LeastSquares(this.terms, memory)
+    this.#row = new Float64Array(this.terms)
+    this.#reach = (days.at(-1) ?? 1) * history.day + AROUND.length + SHORT.length
+  }
+
+  get rows(): number {
+    return this.#fit.rows
+  }
+
+  observe(): void {
+    if (this.#history.length <= this.#reach) return
+    this.#fill(0, undefined)
+    this.#fit.add(this.#row, this.#history.back(0))
+    if (++this.#age * 24 >= this.#history.day) this.#beta = undefined
+  }
+
+  forecast(out: Float64Array): void {
+    const beta = this.#solution()
+    for (let h = 1; h <= out.length; h++) {
+      this.#fill(h, out)
+      let sum = 0
+      for (let i = 0; i < this.terms; i++) sum += (beta[i] ?? 0) * (this.#row[i] ?? 0)
+      out[h - 1] = Number.isFinite(sum) ? Math.min(40, Math.max(0, sum)) : this.#history.back(0)
+    }
+  }
+
+  #solution(): Float64Array {
+    if (this.#beta === undefined) {
+      this.#beta = this.#fit.solve(RIDGE)
+      this.#age = 0
+    }
+    return this.#beta
+  }
+
+  /** The terms of the value `h` steps after the newest; `path` holds what was forecast so far. */
+  #fill(h: number, path: Float64Array | undefined): void {
+    const history = this.#history
+    const at = (lag: number): number =>
+      lag < h ? (path?.[h - 1 - lag] ?? 0) : history.back(lag - h)
+    let i = 0
+    for (const lag of SHORT) this.#row[i++] = at(lag)
+    for (const day of this.#days) {
+      const lag = history.dayLag(day)
+      for (const shift of AROUND) this.#row[i++] = at(lag - shift)
+    }
+    this.#row[i] = 1
+  }
+}
