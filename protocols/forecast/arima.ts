@@ -62,7 +62,7 @@ export class Arima implements PointModel {
     this.#fit.add(row, w)
     this.#errors.push(bound > 0 ? Math.min(bound, Math.max(-bound, error)) : error, history.offset)
     this.#spread += (Math.min(Math.abs(error), bound || Math.abs(error)) - this.#spread) / 100
-    if (++this.#age * 12 >= history.day) this.#beta = undefined
+    if (++this.#age * 6 >= history.day) this.#beta = undefined
   }
 
   forecast(out: Float64Array): void {

@@ -10,12 +10,15 @@
 import { assert } from '../assert.ts'
 
 const LEAST_PIVOT = 1e-10
+const HEAVIEST = 1e6
 
 export class LeastSquares {
   readonly size: number
   readonly #gram: Float64Array
   readonly #memory: number
   #rows = 0
+  /** Of the next row: newer rows weigh more, which is the same as older ones fading. */
+  #weight = 1
 
   /** `memory` is the weight that a row keeps from one to the next: 1 forgets nothing. */
   constructor(size: number, memory: number) {
@@ -30,19 +33,21 @@ export class LeastSquares {
     return this.#rows
   }
 
-  add(x: Float64Array, y: number, weight = 1): void {
+  add(x: Float64Array, y: number): void {
     const { size } = this
-    const width = size + 1
     const gram = this.#gram
-    if (this.#memory < 1)
-      for (let i = 0; i < gram.length; i++) gram[i] = (gram[i] ?? 0) * this.#memory
+    const weight = this.#weight
+    let at = 0
     for (let i = 0; i < size; i++) {
-      const row = i * width
       const xi = weight * (x[i] ?? 0)
-      for (let j = i; j < size; j++) gram[row + j] = (gram[row + j] ?? 0) + xi * (x[j] ?? 0)
-      gram[row + size] = (gram[row + size] ?? 0) + xi * y
+      at += i
+      for (let j = i; j < size; j++, at++) gram[at] = (gram[at] ?? 0) + xi * (x[j] ?? 0)
+      gram[at] = (gram[at] ?? 0) + xi * y
+      at++
     }
-    this.#rows = this.#rows * this.#memory + weight
+    this.#rows = this.#rows * this.#memory + 1
+    this.#weight = weight / this.#memory
+    if (this.#weight > HEAVIEST) this.#lighten()
   }
 
   /** Coefficients; each but the constant is shrunk by `ridge` times its own sum of squares. */
@@ -67,11 +72,17 @@ export class LeastSquares {
     return beta
   }
 
+  #lighten(): void {
+    for (let i = 0; i < this.#gram.length; i++) this.#gram[i] = (this.#gram[i] ?? 0) / this.#weight
+    this.#weight = 1
+  }
+
   /** A copy with the ridge on its diagonal, measured on deviations so that no unit matters. */
   #centred(ridge: number): Float64Array {
     const { size } = this
     const width = size + 1
-    const a = Float64Array.from(this.#gram)
+    const a = this.#gram.slice()
+    for (let i = 0; i < a.length; i++) a[i] = (a[i] ?? 0) / this.#weight
     const last = size - 1
     const count = a[last * width + last] ?? 0
     for (let i = 0; i < last; i++) {

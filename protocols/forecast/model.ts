@@ -7,7 +7,9 @@
  */
 export type ModelName =
   | 'last value'
-  | 'level'
+  | 'level of 1 h'
+  | 'level of 2 h'
+  | 'level of 6 h'
   | 'seasonal naive'
   | 'weekly naive'
   | 'smoothing'

@@ -52,15 +52,17 @@ export class SeasonalNaive implements PointModel {
   }
 }
 
-/** The median of the last two hours: a level that a single spike does not move. */
+/** The median of a last part of a day: a level that a single spike does not move. */
 export class MedianLevel implements PointModel {
-  readonly name = 'level'
+  readonly name: ModelName
   readonly #history: History
   readonly #recent: Float64Array
 
-  constructor(history: History) {
+  /** `parts`: of how many parts of a day one is looked at. */
+  constructor(history: History, name: ModelName, parts: number) {
+    this.name = name
     this.#history = history
-    this.#recent = new Float64Array(Math.max(3, Math.round(history.day / 12)))
+    this.#recent = new Float64Array(Math.max(3, Math.round(history.day / parts)))
   }
 
   get ready(): boolean {

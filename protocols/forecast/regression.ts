@@ -12,7 +12,10 @@ import type { PointModel } from './model.ts'
 
 const SHORT = [1, 2, 3]
 const AROUND = [-1, 0, 1]
-const RIDGE = 0.003
+/** Means of the last hour and three hours, where they say more than the lags. */
+const WINDOWS_PER_DAY = [24, 8]
+const SOLUTIONS_PER_DAY = 6
+const RIDGE = 0.00003
 /** Steps of a day after which old rows weigh half as much: four weeks. */
 const HALF_LIFE_DAYS = 28
 const LN_HALF = -Math.LN2
@@ -33,7 +36,9 @@ export class SeasonalRegression implements PointModel {
   }
 
   observe(): void {
-    for (const set of this.#sets) set.observe()
+    // A longer memory that is ready leaves nothing to the shorter ones.
+    const best = this.#best()
+    for (const set of this.#sets) if (best === undefined || set.terms >= best.terms) set.observe()
   }
 
   forecast(out: Float64Array): void {
@@ -52,6 +57,10 @@ class LagSet {
   readonly terms: number
   readonly #history: History
   readonly #days: readonly number[]
+  readonly #windows: readonly number[]
+  /** Sums of the windows that end one value before the newest, and a copy to carry ahead. */
+  readonly #sums: Float64Array
+  readonly #ahead: Float64Array
   readonly #fit: LeastSquares
   readonly #row: Float64Array
   readonly #reach: number
@@ -61,7 +70,12 @@ class LagSet {
   constructor(history: History, days: readonly number[], memory: number) {
     this.#history = history
     this.#days = days
-    this.terms = SHORT.length + AROUND.length * days.length + 1
+    this.#windows = WINDOWS_PER_DAY.map(parts => Math.round(history.day / parts)).filter(
+      window => window > SHORT.length
+    )
+    this.#sums = new Float64Array(this.#windows.length)
+    this.#ahead = new Float64Array(this.#windows.length)
+    this.terms = SHORT.length + AROUND.length * days.length + this.#windows.length + 1
     this.#fit = new LeastSquares(this.terms, memory)
     this.#row = new Float64Array(this.terms)
     this.#reach = (days.at(-1) ?? 1) * history.day + AROUND.length + SHORT.length
@@ -72,19 +86,23 @@ class LagSet {
   }
 
   observe(): void {
-    if (this.#history.length <= this.#reach) return
-    this.#fill(0, undefined)
-    this.#fit.add(this.#row, this.#history.back(0))
-    if (++this.#age * 24 >= this.#history.day) this.#beta = undefined
+    if (this.#history.length > this.#reach) {
+      this.#fill(0, undefined, this.#sums)
+      this.#fit.add(this.#row, this.#history.back(0))
+      if (++this.#age * SOLUTIONS_PER_DAY >= this.#history.day) this.#beta = undefined
+    }
+    this.#slide(0, undefined, this.#sums)
   }
 
   forecast(out: Float64Array): void {
     const beta = this.#solution()
+    this.#ahead.set(this.#sums)
     for (let h = 1; h <= out.length; h++) {
-      this.#fill(h, out)
+      this.#fill(h, out, this.#ahead)
       let sum = 0
       for (let i = 0; i < this.terms; i++) sum += (beta[i] ?? 0) * (this.#row[i] ?? 0)
       out[h - 1] = Number.isFinite(sum) ? Math.min(40, Math.max(0, sum)) : this.#history.back(0)
+      this.#slide(h, out, this.#ahead)
     }
   }
 
@@ -97,16 +115,37 @@ class LagSet {
   }
 
   /** The terms of the value `h` steps after the newest; `path` holds what was forecast so far. */
-  #fill(h: number, path: Float64Array | undefined): void {
+  #fill(h: number, path: Float64Array | undefined, sums: Float64Array): void {
     const history = this.#history
-    const at = (lag: number): number =>
-      lag < h ? (path?.[h - 1 - lag] ?? 0) : history.back(lag - h)
+    const row = this.#row
     let i = 0
-    for (const lag of SHORT) this.#row[i++] = at(lag)
-    for (const day of this.#days) {
-      const lag = history.dayLag(day)
-      for (const shift of AROUND) this.#row[i++] = at(lag - shift)
+    for (const lag of SHORT) {
+      row[i++] = lag < h && path !== undefined ? (path[h - 1 - lag] ?? 0) : history.back(lag - h)
     }
-    this.#row[i] = 1
+    for (const day of this.#days) {
+      const before = history.dayLag(day)
+      for (const shift of AROUND) {
+        const lag = before - shift
+        row[i++] = lag < h && path !== undefined ? (path[h - 1 - lag] ?? 0) : history.back(lag - h)
+      }
+    }
+    for (let w = 0; w < sums.length; w++) row[i++] = (sums[w] ?? 0) / (this.#windows[w] ?? 1)
+    row[i] = 1
+  }
+
+  /** Moves the windows one value on, to end with the value `h` steps after the newest. */
+  #slide(h: number, path: Float64Array | undefined, sums: Float64Array): void {
+    const history = this.#history
+    const value = h > 0 && path !== undefined ? (path[h - 1] ?? 0) : history.back(0)
+    for (let w = 0; w < sums.length; w++) {
+      const lag = this.#windows[w] ?? 1
+      const inside = history.length + h > lag
+      const leaving = !inside
+        ? 0
+        : lag < h && path !== undefined
+          ? (path[h - 1 - lag] ?? 0)
+          : history.back(lag - h)
+      sums[w] = (sums[w] ?? 0) + value - leaving
+    }
   }
 }

@@ -16,11 +16,15 @@ interface Setting {
 }
 
 const SETTINGS: readonly Setting[] = [
-  { level: 0.03, daily: 0.1, weekly: 0.2 },
-  { level: 0.1, daily: 0.2, weekly: 0.2 },
-  { level: 0.3, daily: 0.15, weekly: 0.15 }
+  { level: 0.01, daily: 0.3, weekly: 0.4 },
+  { level: 0.05, daily: 0.2, weekly: 0.3 },
+  { level: 0.05, daily: 0.08, weekly: 0.08 },
+  { level: 0.3, daily: 0.1, weekly: 0.1 }
 ]
-const TREND = 0.002
+const TREND = 0.0003
+/** How fast a season is taken in that was never seen before. */
+const FIRST_DAILY = 0.5
+const FIRST_WEEKLY = 0.6
 const DAMPING = 0.98
 /** Weight that the autocorrelation of errors keeps from one step to the next. */
 const ERROR_MEMORY = 0.995
@@ -88,9 +92,10 @@ class Track {
     this.#level += DAMPING * this.#trend + gain
     this.#trend = DAMPING * this.#trend + (young ? 0 : TREND * error)
     const left = error - gain
-    this.#daily[tod] = (this.#daily[tod] ?? 0) + (young ? 0.5 : daily) * left
+    this.#daily[tod] = (this.#daily[tod] ?? 0) + (young ? FIRST_DAILY : daily) * left
     if (length > 7 * day) {
-      this.#weekly[this.#phase] = (this.#weekly[this.#phase] ?? 0) + weekly * left
+      this.#weekly[this.#phase] =
+        (this.#weekly[this.#phase] ?? 0) + (length <= 14 * day ? FIRST_WEEKLY : weekly) * left
     }
   }
 
