@@ -12,8 +12,10 @@ import { assert } from '../assert.ts'
 import { CONFORMAL_WINDOW } from './limits.ts'
 import { expm1, ln1p, round6 } from './numeric.ts'
 
-const LEARNING_RATE = 0.01
+const LEARNING_RATE = 0.003
 const LEAST_ERRORS = 24
+/** No quantile is above the greatest load of late by more than this; "late" fades by the window. */
+const HEADROOM = 1.25
 
 /** Of one horizon: `steps` ahead, at rising levels. */
 export class QuantileBand {
@@ -28,6 +30,7 @@ export class QuantileBand {
   #count = 0
   #next = 0
   #now = 0
+  #most = 0
 
   constructor(steps: number, levels: readonly number[], window = CONFORMAL_WINDOW) {
     assert(steps >= 1 && levels.length >= 1, 'a band looks ahead')
@@ -43,6 +46,7 @@ export class QuantileBand {
   /** A load has come: what was said of it `steps` ago is held against it. */
   observe(load: number): void {
     this.#now++
+    this.#most = Math.max(load, this.#most * (1 - 0.1 / this.#ring.length))
     const slot = this.#now % this.#steps
     const point = this.#points[slot] ?? Number.NaN
     this.#points[slot] = Number.NaN
@@ -66,7 +70,8 @@ export class QuantileBand {
     let floor = 0
     for (let i = 0; i < this.#levels.length; i++) {
       const error = this.#count < LEAST_ERRORS ? 0 : this.#errorAt(this.#adapted[i] ?? 1)
-      floor = Math.max(floor, round6(Math.max(0, expm1(center + error))))
+      const bounded = Math.min(expm1(center + error), HEADROOM * this.#most)
+      floor = Math.max(floor, round6(Math.max(0, bounded)))
       out[i] = floor
       this.#given[slot * this.#levels.length + i] = floor
     }

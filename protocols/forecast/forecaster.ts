@@ -83,6 +83,14 @@ export class Forecaster {
     if (judged && this.history.length % this.#stride === 0) this.#selection.foretell()
   }
 
+  /** What a gap is filled with: the load of the day before, else the last one, else 0. */
+  filler(): number {
+    const { history } = this
+    if (history.length === 0) return 0
+    const lag = history.dayLag(1) - 1
+    return Math.max(0, expm1(history.back(lag < history.kept ? lag : 0)))
+  }
+
   /** A whole series at once: the selection looks only at the origins that it would remember. */
   replay(loads: Float64Array): void {
     const from = loads.length - this.#memorySteps

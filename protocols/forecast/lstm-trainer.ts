@@ -155,12 +155,12 @@ class Tape {
   run(weights: LstmWeights, prepared: Prepared, start: number, gradient: Float64Array): number {
     let loss = 0
     for (let t = 0; t < WINDOW; t++) {
-      const h = this.#h[t + 1] as Float64Array
-      const c = this.#c[t + 1] as Float64Array
-      h.set(this.#h[t] as Float64Array)
-      c.set(this.#c[t] as Float64Array)
+      const h = rowOf(this.#h, t + 1)
+      const c = rowOf(this.#c, t + 1)
+      h.set(rowOf(this.#h, t))
+      c.set(rowOf(this.#c, t))
       const x = inputAt(prepared, start + t)
-      const output = lstmStep(weights, x, h, c, this.#gates[t] as Float64Array)
+      const output = lstmStep(weights, x, h, c, rowOf(this.#gates, t))
       const error = output - (prepared.targets[start + t] ?? 0)
       const size = Math.abs(error)
       loss += size < HUBER ? 0.5 * error * error : HUBER * (size - 0.5 * HUBER)
@@ -177,8 +177,8 @@ class Tape {
   #back({ cells, values }: LstmWeights, t: number, x: Float64Array, gradient: Float64Array): void {
     const width = LSTM_INPUTS + cells
     const slope = this.#slopes[t] ?? 0
-    const h = this.#h[t + 1] as Float64Array
-    const before = this.#h[t] as Float64Array
+    const h = rowOf(this.#h, t + 1)
+    const before = rowOf(this.#h, t)
     const row = 4 * cells * width
     addRow(gradient, row, slope, x, h)
     for (let i = 0; i < cells; i++) {
@@ -198,10 +198,10 @@ class Tape {
 
   #gateSlopes(t: number): void {
     const cells = this.#cells
-    const gates = this.#gates[t] as Float64Array
-    const c = this.#c[t + 1] as Float64Array
-    const earlier = this.#c[t] as Float64Array
-    const h = this.#h[t + 1] as Float64Array
+    const gates = rowOf(this.#gates, t)
+    const c = rowOf(this.#c, t + 1)
+    const earlier = rowOf(this.#c, t)
+    const h = rowOf(this.#h, t + 1)
     for (let k = 0; k < cells; k++) {
       const i = gates[k] ?? 0
       const f = gates[cells + k] ?? 0
@@ -217,6 +217,12 @@ class Tape {
       this.#dc[k] = Number.isFinite(c[k]) ? dc * f : 0
     }
   }
+}
+
+function rowOf(rows: readonly Float64Array[], index: number): Float64Array {
+  const row = rows[index]
+  assert(row !== undefined, 'the tape is as long as its window')
+  return row
 }
 
 function addRow(

@@ -48,8 +48,7 @@ export class Smoothing implements PointModel {
   }
 
   forecast(out: Float64Array): void {
-    const [first, ...others] = this.#tracks
-    others.reduce((a, b) => (b.loss < a.loss ? b : a), first as Track).forecast(out)
+    this.#tracks.reduce((a, b) => (b.loss < a.loss ? b : a)).forecast(out)
   }
 }
 
