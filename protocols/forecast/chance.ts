@@ -9,7 +9,7 @@
  * warning is never above it.
  */
 import { exp, ln, sigmoid } from './numeric.ts'
-import { FEATURES, type OverloadState } from './overload-state.ts'
+import { FEATURES, type Foretold, type OverloadState } from './overload-state.ts'
 import type { Trees } from './trees.ts'
 
 const MEMORY_DAYS = 5
@@ -43,8 +43,11 @@ export class Chance {
     this.#said = new Float64Array(this.#hour).fill(Number.NaN)
   }
 
-  /** After each push of the state: the outlook, or undefined while there is nothing to foretell. */
-  update(state: OverloadState, trees: Trees): Outlook | undefined {
+  /**
+   * After each push of the state: the outlook, or undefined while there is nothing to foretell.
+   * `foretold` is asked only if there is.
+   */
+  update(state: OverloadState, trees: Trees, foretold: () => Foretold): Outlook | undefined {
     this.#step++
     if (state.over) this.#lastOver = this.#step
     const slot = this.#step % this.#hour
@@ -53,7 +56,7 @@ export class Chance {
     const latest = this.#step % CONFIRMING_STEPS
     this.#latest[latest] = 0
     if (!state.quiet) return undefined
-    state.features(this.#row)
+    state.features(foretold(), this.#row)
     const odds = trees.score(this.#row)
     this.#said[slot] = sigmoid(odds)
     const chance = sigmoid(odds + ln((this.#came + PRIOR) / (this.#expected + PRIOR)))

@@ -13,8 +13,9 @@ import { History } from './history.ts'
 import { MAX_HORIZON_STEPS, MAX_LOAD } from './limits.ts'
 import { Lstm, type LstmWeights } from './lstm.ts'
 import type { ModelName, PointModel } from './model.ts'
-import { LastValue, MedianLevel, SeasonalNaive } from './naive.ts'
+import { LastValue, MedianLevel, SeasonalNaive, WeeklyProfile } from './naive.ts'
 import { expm1, ln1p } from './numeric.ts'
+import type { Foretold } from './overload-state.ts'
 import { SeasonalRegression } from './regression.ts'
 import { Selection, type Verdict } from './selection.ts'
 import { Smoothing } from './smoothing.ts'
@@ -42,16 +43,19 @@ export class Forecaster {
   readonly #selection: Selection
   readonly #stride: number
   readonly #memorySteps: number
+  readonly #scratch: Float64Array
 
   constructor({ day, horizon }: ForecasterOptions) {
     assert(horizon >= 1 && horizon <= MAX_HORIZON_STEPS, 'a horizon has a bound')
     const history = new History(day)
     this.history = history
     this.#lstm = new Lstm(history)
+    this.#scratch = new Float64Array(horizon)
     this.#models = [
       new LastValue(history),
       new SeasonalNaive(history, 1),
       new SeasonalNaive(history, 7),
+      new WeeklyProfile(history),
       new MedianLevel(history, 'level of 1 h', 24),
       new MedianLevel(history, 'level of 2 h', 12),
       new MedianLevel(history, 'level of 6 h', 4),
@@ -114,6 +118,15 @@ export class Forecaster {
     for (let i = 0; i < out.length; i++) out[i] = Math.max(0, expm1(out[i] ?? 0))
   }
 
+  /** What the overload model wants to know of the path: its greatest load, by two models. */
+  foretold(): Foretold {
+    const path = this.#scratch
+    this.pathOf('smoothing', path)
+    const smoothing = most(path)
+    this.pathOf('regression', path)
+    return { smoothing, regression: most(path) }
+  }
+
   errorOf(name: ModelName): number {
     return this.#selection.errorOf(name)
   }
@@ -121,6 +134,12 @@ export class Forecaster {
   verdict(): Verdict {
     return this.#selection.verdict()
   }
+}
+
+function most(path: Float64Array): number {
+  let found = 0
+  for (const load of path) if (load > found) found = load
+  return found
 }
 
 function marksOf(parts: readonly number[], horizon: number, day: number): number[] {

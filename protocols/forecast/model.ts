@@ -12,6 +12,7 @@ export type ModelName =
   | 'level of 6 h'
   | 'seasonal naive'
   | 'weekly naive'
+  | 'weekly profile'
   | 'smoothing'
   | 'regression'
   | 'arima'

@@ -5,6 +5,11 @@
 import type { History } from './history.ts'
 import type { ModelName, PointModel } from './model.ts'
 
+const DAYS_OF_WEEK = 7
+const MOST_WEEKS = 3
+/** A last day that differs is in part the level of the next, in part its own affair. */
+const FOLLOWED = 0.5
+
 export class LastValue implements PointModel {
   readonly name = 'last value'
   readonly #history: History
@@ -49,6 +54,47 @@ export class SeasonalNaive implements PointModel {
       const lag = history.dayLag(this.#days * Math.ceil(h / period)) - h
       out[h - 1] = history.back(Math.min(Math.max(0, lag), history.kept - 1))
     }
+  }
+}
+
+/**
+ * The mean of the same time of week, up to three weeks back, moved half-way by how much the last day
+ * lay above or below it: a week's shape near today's level.
+ */
+export class WeeklyProfile implements PointModel {
+  readonly name = 'weekly profile'
+  readonly #history: History
+
+  constructor(history: History) {
+    this.#history = history
+  }
+
+  get ready(): boolean {
+    return this.#history.length >= (DAYS_OF_WEEK + 1) * this.#history.day
+  }
+
+  observe(): void {}
+
+  forecast(out: Float64Array): void {
+    const { day, kept } = this.#history
+    const known = Math.floor((kept - day) / (DAYS_OF_WEEK * day))
+    const weeks = Math.min(MOST_WEEKS, Math.max(1, known))
+    let shift = 0
+    for (let lag = 0; lag < day; lag++) shift += this.#history.back(lag) - this.#shape(-lag, weeks)
+    for (let h = 1; h <= out.length; h++) {
+      out[h - 1] = Math.max(0, this.#shape(h, weeks) + (FOLLOWED * shift) / day)
+    }
+  }
+
+  /** The mean over `weeks` of the value `h` steps after the newest (negative: before). */
+  #shape(h: number, weeks: number): number {
+    const history = this.#history
+    let sum = 0
+    for (let week = 1; week <= weeks; week++) {
+      const lag = history.dayLag(DAYS_OF_WEEK * week) - h
+      sum += history.back(Math.min(Math.max(0, lag), history.kept - 1))
+    }
+    return sum / weeks
   }
 }
 

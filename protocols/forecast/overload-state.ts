@@ -44,7 +44,15 @@ export interface Moment {
   readonly patternNext: number
 }
 
+/** What models of load say of the next hour: the greatest load, in the unit of the load. */
+export interface Foretold {
+  readonly smoothing: number
+  readonly regression: number
+}
+
 export const FEATURES = [
+  'foretold by smoothing',
+  'foretold by regression',
   'level',
   'level an hour ago',
   'most of 1 h',
@@ -147,12 +155,14 @@ export class OverloadState {
   }
 
   /** Fills the features of the newest step: as many as FEATURES names. */
-  features(out: Float64Array): void {
+  features(foretold: Foretold, out: Float64Array): void {
     assert(out.length === FEATURES.length, 'there is room for the features')
     const { load, raw, overs, onsets, now, size } = this.#past
     const hour = this.#hour
     const { stepOfDay, dayOfWeek, patternNow, patternNext } = this.#moment
     let i = 0
+    out[i++] = this.#scale(foretold.smoothing)
+    out[i++] = this.#scale(foretold.regression)
     out[i++] = load.back(0)
     out[i++] = load.back(hour)
     out[i++] = most(load, hour)

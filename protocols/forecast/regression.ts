@@ -15,6 +15,7 @@ const AROUND = [-1, 0, 1]
 /** Means of the last hour and three hours, where they say more than the lags. */
 const WINDOWS_PER_DAY = [24, 8]
 const SOLUTIONS_PER_DAY = 6
+const HEADROOM = 0.7
 const RIDGE = 0.00003
 /** Steps of a day after which old rows weigh half as much: four weeks. */
 const HALF_LIFE_DAYS = 28
@@ -66,6 +67,8 @@ class LagSet {
   readonly #reach: number
   #beta: Float64Array | undefined
   #age = 0
+  /** The greatest value so far: a path that feeds on itself must not run away. */
+  #most = 0
 
   constructor(history: History, days: readonly number[], memory: number) {
     this.#history = history
@@ -86,6 +89,7 @@ class LagSet {
   }
 
   observe(): void {
+    this.#most = Math.max(this.#most, this.#history.back(0))
     if (this.#history.length > this.#reach) {
       this.#fill(0, undefined, this.#sums)
       this.#fit.add(this.#row, this.#history.back(0))
@@ -101,7 +105,7 @@ class LagSet {
       this.#fill(h, out, this.#ahead)
       let sum = 0
       for (let i = 0; i < this.terms; i++) sum += (beta[i] ?? 0) * (this.#row[i] ?? 0)
-      out[h - 1] = Number.isFinite(sum) ? Math.min(40, Math.max(0, sum)) : this.#history.back(0)
+      out[h - 1] = Math.min(this.#most + HEADROOM, Math.max(0, sum))
       this.#slide(h, out, this.#ahead)
     }
   }

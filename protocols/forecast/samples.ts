@@ -42,6 +42,24 @@ export class StepClock {
   }
 }
 
+/** The mean of the last few values, of fewer at the start. What "load" means: that of 15 minutes. */
+export class TrailingMean {
+  readonly #recent: Float64Array
+  #count = 0
+
+  constructor(width: number) {
+    this.#recent = new Float64Array(width)
+  }
+
+  take(value: number): number {
+    this.#recent[this.#count % this.#recent.length] = value
+    this.#count++
+    let sum = 0
+    for (const recent of this.#recent) sum += recent
+    return sum / Math.min(this.#count, this.#recent.length)
+  }
+}
+
 /** A load that can be believed, or undefined: then it is a gap. */
 export function believable(value: number): number | undefined {
   return value >= 0 && value <= MAX_LOAD ? value : undefined

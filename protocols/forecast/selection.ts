@@ -12,7 +12,7 @@ import type { ModelName, PointModel } from './model.ts'
 import { expm1 } from './numeric.ts'
 
 const NAIVE: ReadonlySet<ModelName> = new Set(['last value', 'seasonal naive'])
-const POWER = 6
+const POWER = 4
 /** The part of the memory over which a model must have been judged before it speaks. */
 const YOUNG_PART = 1 / 6
 

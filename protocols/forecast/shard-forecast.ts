@@ -1,7 +1,8 @@
 /**
  * All that is foretold of one shard, a node or a volume, out of one sample per step:
  *
- *   sample -> clock, gaps -> minus declared patterns -> Forecaster -> path, plus patterns
+ *   sample -> clock, gaps -> minus declared patterns -> mean of 15 min -> Forecaster -> path, plus
+ *                                                                      the patterns to come
  *                                                   \-> QuantileBand at each horizon
  *                          -> OverloadState, Chance  -> chance and warning within the hour
  *
@@ -19,12 +20,13 @@ import type { ModelName } from './model.ts'
 import { round6 } from './numeric.ts'
 import { type Moment, OverloadState } from './overload-state.ts'
 import { type Pattern, patternLoad, patternPeak } from './patterns.ts'
-import { believable, StepClock } from './samples.ts'
+import { believable, StepClock, TrailingMean } from './samples.ts'
 import type { Trees } from './trees.ts'
 
 const DAY_MS = 86_400_000
 const HOUR_MINUTES = 60
 const LEVELS = [0.5, 0.9, 0.95] as const
+const SMOOTH_STEPS = 3
 /** The chance of an overload that a declared pattern is going to make. */
 const DECLARED_CHANCE = 0.9
 
@@ -59,6 +61,7 @@ export interface Forecast {
 /** What begins anew with the series. */
 interface Parts {
   readonly forecaster: Forecaster
+  readonly ordinary: TrailingMean
   readonly bands: readonly QuantileBand[]
   readonly state: OverloadState
   readonly chance: Chance
@@ -123,6 +126,7 @@ export class ShardForecast {
     assert(this.#day % 24 === 0, `an hour is a whole number of steps of ${stepMs} ms`)
     return {
       forecaster,
+      ordinary: new TrailingMean(SMOOTH_STEPS),
       bands: this.#steps.map(steps => new QuantileBand(steps, LEVELS)),
       state: new OverloadState({ day: this.#day, capacity, unit: 1 }),
       chance: new Chance(this.#day)
@@ -133,12 +137,15 @@ export class ShardForecast {
     const { forecaster, bands, state, chance } = this.#parts
     const { patterns } = this.#options
     const declared = patternLoad(patterns, this.#calendar, timeMs)
-    const ordinary = measured === undefined ? this.#filled() : Math.max(0, measured - declared)
+    const fresh = measured === undefined ? this.#filled() : Math.max(0, measured - declared)
+    const ordinary = this.#parts.ordinary.take(fresh)
     const moment = this.#momentAt(timeMs, declared)
     forecaster.push(ordinary, moment.offset)
     for (const band of bands) band.observe(ordinary)
-    state.push(measured ?? ordinary + declared, moment)
-    const outlook = this.#trees === undefined ? undefined : chance.update(state, this.#trees)
+    state.push(measured ?? fresh + declared, moment)
+    const trees = this.#trees
+    const outlook =
+      trees === undefined ? undefined : chance.update(state, trees, () => forecaster.foretold())
     this.#latest = this.#compose(timeMs, outlook)
   }
 

@@ -132,7 +132,7 @@ export class Warnings {
     const good = points.filter(point => point.precision >= precision)
     const [first, ...others] = good.length > 0 ? good : points
     const better = (a: Point, b: Point): Point =>
-      (good.length > 0 ? b.recall > a.recall : b.precision > a.precision) ? b : a
+      (good.length > 0 ? b.recall >= a.recall : b.precision > a.precision) ? b : a
     return first === undefined ? Number.POSITIVE_INFINITY : others.reduce(better, first).threshold
   }
 

@@ -5,6 +5,7 @@
  */
 import { Calendar } from '../../protocols/forecast/calendar.ts'
 import { Chance } from '../../protocols/forecast/chance.ts'
+import { Forecaster } from '../../protocols/forecast/forecaster.ts'
 import { FEATURES, type Moment, OverloadState } from '../../protocols/forecast/overload-state.ts'
 import { TREE_OPTIONS, TrainingSet, TreeTrainer } from '../../protocols/forecast/tree-trainer.ts'
 import type { Trees } from '../../protocols/forecast/trees.ts'
@@ -43,10 +44,12 @@ export function learnTrees(
     const subject = subjects[index]
     if (subject === undefined) return
     const state = stateOf(subject)
+    const forecaster = new Forecaster({ day: DAY, horizon: HORIZON })
     for (let t = 0; t < LEARN_END - HORIZON; t++) {
       state.push(load.raw[t] ?? 0, momentAt(calendar, t))
+      forecaster.push(load.smooth[t] ?? 0, 0, false)
       if (t < LEARN_FROM || !state.quiet || (t + index) % stride !== 0) continue
-      state.features(row)
+      state.features(forecaster.foretold(), row)
       set.add(row, overWithin(subject, t))
     }
   })
@@ -64,12 +67,14 @@ export function directScores(
   const calendar = new Calendar(VM_ZONE)
   const state = stateOf(subject)
   const outlooks = new Chance(DAY)
+  const forecaster = new Forecaster({ day: DAY, horizon: HORIZON })
   const chance = new Float64Array(load.raw.length)
   const warning = new Float64Array(load.raw.length)
   for (let t = 0; t < load.raw.length; t++) {
     state.push(load.raw[t] ?? 0, momentAt(calendar, t))
+    forecaster.push(load.smooth[t] ?? 0, 0, false)
     if (t < LEARN_END) continue
-    const outlook = outlooks.update(state, trees)
+    const outlook = outlooks.update(state, trees, () => forecaster.foretold())
     chance[t] = outlook?.chance ?? 0
     warning[t] = outlook?.warning ?? 0
   }
