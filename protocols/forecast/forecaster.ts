@@ -80,9 +80,8 @@ export class Forecaster {
   /** The next load. `offset`: the zone's, in steps. `judged` false spares the selection's work. */
   push(load: number, offset = 0, judged = true): void {
     assert(load >= 0 && load <= MAX_LOAD, 'a load is a number, not negative')
-    const value = ln1p(load)
-    this.history.push(value, offset)
-    this.#selection.judge(value)
+    this.history.push(ln1p(load), offset)
+    this.#selection.judge(this.history.back(0))
     for (const model of this.#models) model.observe()
     if (judged && this.history.length % this.#stride === 0) this.#selection.foretell()
   }

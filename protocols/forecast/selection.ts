@@ -63,7 +63,8 @@ export class Selection {
     const row = (models.length + 1) * this.#marks.length
     this.#kept = new Float64Array(row * (this.#longest + 1)).fill(Number.NaN)
     this.#origins = new Uint8Array(this.#longest + 1)
-    this.#weights = new Float64Array(models.length * this.#bands)
+    // Before the first verdict the first model speaks alone.
+    this.#weights = new Float64Array(models.length * this.#bands).fill(1, 0, this.#bands)
   }
 
   /** A value has come, as ln(1 + load): every forecast that was made of it is judged. */

@@ -1,6 +1,9 @@
 /** Made load for the forecasting tests: a day with noise, and a job every night at 02:00 local. */
 import { Calendar } from '../../protocols/forecast/calendar.ts'
 import { Forecaster } from '../../protocols/forecast/forecaster.ts'
+import type { LstmWeights } from '../../protocols/forecast/lstm.ts'
+import { LstmTrainer } from '../../protocols/forecast/lstm-trainer.ts'
+import { ln1p } from '../../protocols/forecast/numeric.ts'
 import { FEATURES, type Moment, OverloadState } from '../../protocols/forecast/overload-state.ts'
 import { Random } from '../../protocols/forecast/random.ts'
 import { TrailingMean } from '../../protocols/forecast/samples.ts'
@@ -54,6 +57,17 @@ export function learnedTrees(): Trees {
   })
   while (!trainer.done) trainer.slice()
   return trainer.trees
+}
+
+/** A small network that learned a little of two such shards. */
+export function learnedNetwork(): LstmWeights {
+  const series = [21, 22].map(seed => {
+    const load = nightly(seed)
+    return Float32Array.from({ length: 8 * DAY }, (_, t) => ln1p(load(t)))
+  })
+  const trainer = new LstmTrainer({ series, day: DAY, cells: 6, seed: 1, slices: 30 })
+  while (!trainer.done) trainer.slice()
+  return trainer.weights
 }
 
 function momentAt(calendar: Calendar, t: number): Moment {
