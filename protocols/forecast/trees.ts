@@ -7,7 +7,17 @@
 import { assert } from '../assert.ts'
 import { MAX_TREE_DEPTH, MAX_TREES } from './limits.ts'
 
-export class Trees {
+/** Trees as plain arrays: what a worker hands over. */
+export interface TreeParts {
+  readonly count: number
+  readonly depth: number
+  readonly base: number
+  readonly features: Int16Array
+  readonly thresholds: Float64Array
+  readonly values: Float64Array
+}
+
+export class Trees implements TreeParts {
   readonly depth: number
   readonly count: number
   /** Log odds before the first tree. */
@@ -25,6 +35,18 @@ export class Trees {
     this.features = new Int16Array(nodes).fill(-1)
     this.thresholds = new Float64Array(nodes)
     this.values = new Float64Array(nodes)
+  }
+
+  static of({ count, depth, base, features, thresholds, values }: TreeParts): Trees {
+    const trees = new Trees(count, depth, base)
+    assert(
+      [features, thresholds, values].every(({ length }) => length === trees.values.length),
+      'trees come with all their nodes'
+    )
+    trees.features.set(features)
+    trees.thresholds.set(thresholds)
+    trees.values.set(values)
+    return trees
   }
 
   /** Log odds of the event. */

@@ -2,7 +2,7 @@
  * Parts 2 to 4 of the forecasting bench on the loads of the VMs and of the twelve nodes: warnings
  * by model, calibration of quantiles, and no harm where there is no daily pattern.
  */
-import { mean, quantile, sampleCorrelation } from 'simple-statistics'
+import { mean, sampleCorrelation } from 'simple-statistics'
 import { QuantileBand } from '../../protocols/forecast/conformal.ts'
 import { Forecaster } from '../../protocols/forecast/forecaster.ts'
 import type { LstmWeights } from '../../protocols/forecast/lstm.ts'
@@ -174,14 +174,7 @@ export function calibrationSection({ loads }: Loads): Section {
           load: kind === 'smooth' ? '15-min mean' : '5-min sample',
           quantile: name,
           'covered %': round(pooled, 2),
-          'worst decile %': round(
-            100 *
-              worstDecile(
-                shares.map(({ share }) => share),
-                level
-              ),
-            2
-          ),
+          'least decile %': round(100 * worstDecile(shares.map(({ share }) => share)), 2),
           'loss / trailing quantile': round(Math.exp(mean(against)), 3)
         })
         const [least, most] = level === 0.9 ? [88, 92] : [93.5, 96.5]
@@ -277,10 +270,10 @@ export function inProportion(level: number, below: number, equal: number): numbe
   return Math.min(below + equal, Math.max(below, level))
 }
 
-function worstDecile(shares: readonly number[], level: number): number {
-  const off = shares.map(share => Math.abs(share - level))
-  const bound = quantile(off, 0.9)
-  return mean(shares.filter((_, i) => (off[i] ?? 0) >= bound))
+/** The mean coverage of the tenth of all VMs that is covered least. */
+function worstDecile(shares: readonly number[]): number {
+  const ascending = [...shares].sort((a, b) => a - b)
+  return mean(ascending.slice(0, Math.max(1, Math.round(shares.length / 10))))
 }
 
 function pinball(level: number, actual: number, quantile: number): number {
