@@ -24,7 +24,7 @@ import { Smoothing } from './smoothing.ts'
 const NEAR = [0.04, 0.1, 0.18]
 const FAR = [0.27, 0.35, 0.43, 0.56, 0.68, 0.81, 0.93]
 /** The past whose origins decide: at least so many days, and so many horizons. */
-const MEMORY_DAYS = 1
+const MEMORY_DAYS = 0.5
 const MEMORY_HORIZONS = 6
 /** An origin every so many steps: a quarter of the horizon, and at most a quarter of a day. */
 const ORIGINS_PER_HORIZON = 4
@@ -56,8 +56,10 @@ export class Forecaster {
       new SeasonalNaive(history, 1),
       new SeasonalNaive(history, 7),
       new WeeklyProfile(history),
+      new MedianLevel(history, 'level of 30 min', 48),
       new MedianLevel(history, 'level of 1 h', 24),
       new MedianLevel(history, 'level of 2 h', 12),
+      new MedianLevel(history, 'level of 3 h', 8),
       new MedianLevel(history, 'level of 6 h', 4),
       new SeasonalRegression(history),
       new Smoothing(history),

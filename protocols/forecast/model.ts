@@ -7,8 +7,10 @@
  */
 export type ModelName =
   | 'last value'
+  | 'level of 30 min'
   | 'level of 1 h'
   | 'level of 2 h'
+  | 'level of 3 h'
   | 'level of 6 h'
   | 'seasonal naive'
   | 'weekly naive'

@@ -13,8 +13,10 @@ const HORIZON = 12
 const LEARN = 7 * DAY
 const MODELS: readonly ModelName[] = [
   'seasonal naive',
+  'level of 30 min',
   'level of 1 h',
   'level of 2 h',
+  'level of 3 h',
   'level of 6 h',
   'smoothing',
   'regression',
