@@ -44,10 +44,14 @@ export class Chance {
   }
 
   /**
-   * After each push of the state: the outlook, or undefined while there is nothing to foretell.
-   * `foretold` is asked only if there is.
+   * After each push of the state: the outlook, or undefined while there is nothing to foretell, or
+   * no trees to ask. `foretold` is asked only if there are.
    */
-  update(state: OverloadState, trees: Trees, foretold: () => Foretold): Outlook | undefined {
+  update(
+    state: OverloadState,
+    trees: Trees | undefined,
+    foretold: () => Foretold
+  ): Outlook | undefined {
     this.#step++
     if (state.over) this.#lastOver = this.#step
     const slot = this.#step % this.#hour
@@ -55,7 +59,7 @@ export class Chance {
     this.#said[slot] = Number.NaN
     const latest = this.#step % CONFIRMING_STEPS
     this.#latest[latest] = 0
-    if (!state.quiet) return undefined
+    if (!state.quiet || trees === undefined) return undefined
     state.features(foretold(), this.#row)
     const odds = trees.score(this.#row)
     this.#said[slot] = sigmoid(odds)

@@ -100,17 +100,17 @@ export class ShardForecast {
     if (weights !== undefined) this.#parts.forecaster.adopt(weights)
   }
 
+  /**
+   * A sample of the past, as after a restart: learned, but nothing is foretold from it. Give the
+   * last day to `sample`, so that the models are judged again.
+   */
+  remember(timeMs: number, load: number | undefined): void {
+    if (this.#arrive(timeMs)) this.#push(timeMs, load, false)
+  }
+
   /** The mean load of the step that holds `timeMs`; undefined or absurd: a gap. */
   sample(timeMs: number, load: number | undefined): void {
-    const arrival = this.#clock.arrive(timeMs)
-    if (arrival.kind === 'late') return
-    if (arrival.kind === 'anew') this.#parts = this.#begin()
-    else {
-      for (let left = arrival.missing; left > 0; left--) {
-        this.#push(timeMs - left * this.#options.stepMs, undefined)
-      }
-    }
-    this.#push(timeMs, load === undefined ? undefined : believable(load))
+    if (this.#arrive(timeMs)) this.#push(timeMs, load, true)
   }
 
   /** What is foretold after the newest sample; undefined before the first. */
@@ -133,20 +133,32 @@ export class ShardForecast {
     }
   }
 
-  #push(timeMs: number, measured: number | undefined): void {
+  /** Takes a time in: fills the gap before it, or begins anew. False if the sample is late. */
+  #arrive(timeMs: number): boolean {
+    const arrival = this.#clock.arrive(timeMs)
+    if (arrival.kind === 'late') return false
+    if (arrival.kind === 'anew') this.#parts = this.#begin()
+    const missing = arrival.kind === 'next' ? arrival.missing : 0
+    for (let left = missing; left > 0; left--) {
+      this.#push(timeMs - left * this.#options.stepMs, undefined, false)
+    }
+    return true
+  }
+
+  #push(timeMs: number, load: number | undefined, foretell: boolean): void {
     const { forecaster, bands, state, chance } = this.#parts
+    const measured = load === undefined ? undefined : believable(load)
     const { patterns } = this.#options
     const declared = patternLoad(patterns, this.#calendar, timeMs)
     const fresh = measured === undefined ? this.#filled() : Math.max(0, measured - declared)
     const ordinary = this.#parts.ordinary.take(fresh)
     const moment = this.#momentAt(timeMs, declared)
-    forecaster.push(ordinary, moment.offset)
+    forecaster.push(ordinary, moment.offset, foretell)
     for (const band of bands) band.observe(ordinary)
     state.push(measured ?? fresh + declared, moment)
-    const trees = this.#trees
-    const outlook =
-      trees === undefined ? undefined : chance.update(state, trees, () => forecaster.foretold())
-    this.#latest = this.#compose(timeMs, outlook)
+    const trees = foretell ? this.#trees : undefined
+    const outlook = chance.update(state, trees, () => forecaster.foretold())
+    if (foretell) this.#latest = this.#compose(timeMs, outlook)
   }
 
   /** A gap: the load a day before at the same local time, else the last one, else 0. */

@@ -11,7 +11,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
-import { mean } from 'simple-statistics'
 
 export const STEP_MINUTES = 5
 export const DAY = (24 * 60) / STEP_MINUTES
@@ -125,7 +124,7 @@ function readRagged(file: string): Map<string, Float64Array> {
 
 function meanOf(values: Float64Array, length: number): number {
   const part = values.subarray(0, length)
-  return part.length === 0 ? 0 : mean(part as unknown as number[])
+  return part.length === 0 ? 0 : part.reduce((sum, value) => sum + value, 0) / part.length
 }
 
 function numberOf(name: string): number {

@@ -10,7 +10,7 @@
  * overloads with an alarm 60 to 15 min before. A false alarm is the first of consecutive alarm
  * steps with no overload in the next 60 min. Everything is counted inside [from, to).
  */
-import { quantile } from 'simple-statistics'
+import { quantile, quantileSorted } from 'simple-statistics'
 import { DAY, WEEK } from './forecast-data.ts'
 
 export const HORIZON = 12
@@ -102,8 +102,10 @@ export class Warnings {
 
   thresholds(): number[] {
     const found: number[] = []
+    const scores = Array.from(this.#fifth)
+    if (scores.length === 0) return found
     for (let q = 0.3; q <= 0.9995 + 1e-9; q += 0.0035) {
-      found.push(quantile(this.#fifth as unknown as number[], Math.min(q, 0.9995)))
+      found.push(quantileSorted(scores, Math.min(q, 0.9995)))
     }
     return found
   }

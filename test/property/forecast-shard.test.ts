@@ -4,7 +4,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ShardForecast } from '../../protocols/forecast/shard-forecast.ts'
-import { TREE_OPTIONS, TrainingSet, TreeTrainer } from '../../protocols/forecast/tree-trainer.ts'
+import { TrainingSet } from '../../protocols/forecast/training-set.ts'
+import { TREE_OPTIONS, TreeTrainer } from '../../protocols/forecast/tree-trainer.ts'
 import { nodesOf, Trees } from '../../protocols/forecast/trees.ts'
 
 const STEP_MS = 3_600_000

@@ -7,7 +7,8 @@ import { ln1p } from '../../protocols/forecast/numeric.ts'
 import { FEATURES, type Moment, OverloadState } from '../../protocols/forecast/overload-state.ts'
 import { Random } from '../../protocols/forecast/random.ts'
 import { TrailingMean } from '../../protocols/forecast/samples.ts'
-import { TREE_OPTIONS, TrainingSet, TreeTrainer } from '../../protocols/forecast/tree-trainer.ts'
+import { TrainingSet } from '../../protocols/forecast/training-set.ts'
+import { TREE_OPTIONS, TreeTrainer } from '../../protocols/forecast/tree-trainer.ts'
 import type { Trees } from '../../protocols/forecast/trees.ts'
 
 export const STEP_MS = 300_000

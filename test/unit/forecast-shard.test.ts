@@ -76,6 +76,21 @@ describe('the forecast of a shard', () => {
     expect(Math.abs((a ?? 0) - (b ?? 1))).toBeLessThan(0.3 * (b ?? 1))
   })
 
+  it('remembers the past after a restart, and then says nearly the same', () => {
+    const whole = filled(20)
+    const restarted = new ShardForecast(options)
+    const load = nightly(1)
+    for (let t = 0; t < 20 * DAY; t++) {
+      const now = START_MS + t * STEP_MS
+      if (t < 19 * DAY) restarted.remember(now, load(t))
+      else restarted.sample(now, load(t))
+    }
+    const [a = [], b = []] = [whole, restarted].map(({ forecast }) => forecast?.path)
+    for (const [i, value] of a.entries()) {
+      expect(Math.abs(value - (b[i] ?? 0))).toBeLessThan(0.05 * value)
+    }
+  })
+
   it('takes absurd samples for gaps, and drops late ones', () => {
     const shard = filled(3)
     const known = shard.forecast
