@@ -2,8 +2,8 @@
  * Which model speaks: rolling-origin error decides.
  *
  * At every origin each model's path is kept at a few horizons; when the value comes, the absolute
- * error in load enters a fading mean. Models that beat the better of last value and seasonal naive
- * are weighed by the inverse power of their error; without any, the better naive speaks alone.
+ * error in load enters a fading mean. The better of last value and seasonal naive, and the models
+ * that beat it, are weighed by the inverse power of their error; without any, it speaks alone.
  *
  * Invariants: weights sum to 1; a model without skill over naive has weight 0; skill is that of the
  * combination itself, measured like a model, never above what it showed.
@@ -12,7 +12,7 @@ import type { ModelName, PointModel } from './model.ts'
 import { expm1 } from './numeric.ts'
 
 const NAIVE: ReadonlySet<ModelName> = new Set(['last value', 'seasonal naive'])
-const POWER = 4
+const POWER = 6
 /** The part of the memory over which a model must have been judged before it speaks. */
 const YOUNG_PART = 1 / 6
 
@@ -171,7 +171,7 @@ export class Selection {
     this.#models.forEach((model, m) => {
       const error = this.#errors[cellOf(m)] ?? 0
       const judged = model.ready && (this.#counts[cellOf(m)] ?? 0) >= YOUNG_PART * this.#memory
-      const skilled = judged && !NAIVE.has(model.name) && error < measure
+      const skilled = judged && measure > 0 && (m === naive || error < measure)
       const weight = skilled ? inversePower(error / measure) : 0
       this.#weights[cellOf(m)] = weight
       sum += weight
