@@ -70,6 +70,8 @@ export async function benchForecast(options: BenchOptions): Promise<BenchResult>
   show(costSection(vms, learnTrees(vms.loads, vms.subjects, seed)))
   const bars = sections.flatMap(section => section.bars)
   printBars(bars)
+  if (quick)
+    console.log('--quick: a part of the data and of the training; the bars are for the whole')
   return {
     rows: sections.flatMap(({ title, rows }) => rows.map(row => ({ table: title, ...row }))),
     ratios: Object.fromEntries(bars.map(({ name, value }) => [name, value])),
