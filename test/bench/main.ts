@@ -1,15 +1,17 @@
-/** `npm run bench -- NAME [--quick] [--json FILE] [--seed N]`: see `BENCHES` for the names. */
+/** `npm run bench -- NAME [--quick] [--json FILE] [--seed N] [--data DIR]`: `BENCHES` has the names. */
 import { parseArgs } from 'node:util'
 import { messageOf } from '../../protocols/fault.ts'
+import { benchForecast } from './forecast.ts'
 import { benchIo } from './io.ts'
 import { benchMove } from './move.ts'
 import { type BenchOptions, type BenchResult, writeResult } from './report.ts'
 
 const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResult>>> = {
   io: benchIo,
-  move: benchMove
+  move: benchMove,
+  forecast: benchForecast
 }
-const USAGE = `usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--quick] [--json FILE] [--seed N]`
+const USAGE = `usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--quick] [--json FILE] [--seed N] [--data DIR]`
 
 try {
   const { values, positionals } = parseArgs({
@@ -17,7 +19,8 @@ try {
     options: {
       quick: { type: 'boolean', default: false },
       json: { type: 'string' },
-      seed: { type: 'string', default: '1' }
+      seed: { type: 'string', default: '1' },
+      data: { type: 'string' }
     }
   })
   const [name = ''] = positionals
@@ -25,7 +28,8 @@ try {
   const seed = Number(values.seed)
   if (bench === undefined || positionals.length !== 1) throw new Error(USAGE)
   if (!Number.isSafeInteger(seed) || seed < 0) throw new Error(`--seed: not a whole number`)
-  const result = await bench({ quick: values.quick, json: values.json, seed })
+  const data = values.data ?? process.env.SHOAL_DATA
+  const result = await bench({ quick: values.quick, json: values.json, seed, data })
   writeResult(result, values.json)
 } catch (error) {
   console.error(messageOf(error))

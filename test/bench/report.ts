@@ -7,6 +7,8 @@ export interface BenchOptions {
   readonly quick: boolean
   readonly json: string | undefined
   readonly seed: number
+  /** The folder of real load data, for the benches that need it. */
+  readonly data: string | undefined
 }
 
 export interface BenchResult {
