@@ -118,7 +118,7 @@ export class Simulation {
       if (wrong !== undefined) this.fail(wrong)
     }
     this.steps.observe(node.name, step, this.timeline.nowMs)
-    this.faults.atStep(node, step)
+    this.faults.ofHandoffs.atStep(node, step)
   }
 
   nodeUp(node: SimNode): void {
