@@ -19,7 +19,7 @@ const THINK_MS = [0, 30] as const
 /** Most requests go to this much of the volume. */
 const HOT_BLOCKS = 40
 /** Blocks of one CRC follow each other here. */
-const TWIN_BLOCKS = 4
+export const TWIN_BLOCKS = 4
 
 const KINDS = {
   read: 30,

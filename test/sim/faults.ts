@@ -7,11 +7,11 @@
  *   network    stalls one way or both, breaks, slowness, a node alone
  *   processes  stand still for a while
  *   disks      errors on reads, writes and syncs, no space, rot
- *   handoffs   a crash at one of their steps; source, target and holder lose each other amid one;
- *              a target without space, another attach while a cutover is open
+ *   handoffs   a crash at one of their steps, and what handoff-faults.ts does
  */
 import { HANDOFF_STEPS } from '../../protocols/handoff/steps.ts'
 import { BLOCK_BYTES, KiB } from '../../protocols/limits.ts'
+import { type HandoffFaultKind, HandoffFaults } from './handoff-faults.ts'
 import type { SimNode } from './node.ts'
 import { type SimRandom, streamOf } from './random.ts'
 import type { Simulation } from './simulation.ts'
@@ -29,16 +29,6 @@ const LEAST_FAULTS = 5
 /** A change meets a lost connection this often, so soon after it left. */
 const BREAK_CHANCE = 0.02
 const BREAK_MS = [0.3, 8] as const
-/** What may meet a handoff: so often, so soon after it began. */
-const AMID = {
-  'stream of a copy lost': 0.15,
-  'holder cut off from the source': 0.04,
-  'no space at the target': 0.04
-}
-const AMID_MS = [2, 250] as const
-/** Another gateway attaches while a cutover is open. */
-const ATTACH_CHANCE = 0.15
-const ATTACH_MS = [0, 12] as const
 /** Longer than a holder may be silent. */
 const SILENT_MS = [3_200, 5_500] as const
 
@@ -65,13 +55,10 @@ const KINDS = {
   'disk full': 2,
   rot: 4
 }
-export type FaultKind =
-  | keyof typeof KINDS
-  | keyof typeof AMID
-  | 'dark after flush'
-  | 'attach amid a cutover'
+export type FaultKind = keyof typeof KINDS | HandoffFaultKind | 'dark after flush'
 
 export class Faults {
+  readonly ofHandoffs: HandoffFaults
   readonly #sim: Simulation
   readonly #random: SimRandom
   readonly #hurt = new Set<SimNode>()
@@ -83,6 +70,13 @@ export class Faults {
     this.#sim = sim
     this.#random = streamOf(sim.seed, 'faults')
     this.#calm = this.#random.between(1, MAX_CALM)
+    this.ofHandoffs = new HandoffFaults(sim, {
+      isOver: () => this.#isOver,
+      count: kind => this.#count(kind),
+      cut: (a, b) => this.#cut(a, b, true),
+      fill: node => this.#fill(node),
+      attachElsewhere: () => this.#takeOver(false)
+    })
   }
 
   get isEnough(): boolean {
@@ -135,39 +129,6 @@ export class Faults {
       this.#count('connection lost')
       this.#sim.network.break(gateway.id, shard.id)
     })
-  }
-
-  /** A chunk begins to pass, now. */
-  passing(volume: SimVolume, source: SimNode, target: SimNode): void {
-    for (const [kind, chance] of Object.entries(AMID) as Array<[keyof typeof AMID, number]>) {
-      if (!this.#random.chance(chance)) continue
-      this.#later(AMID_MS, () => {
-        if (!this.#isOver && this.#meet(kind, volume, source, target)) this.#count(kind)
-      })
-    }
-  }
-
-  atStep(node: SimNode, step: string): void {
-    if (step !== 'source: frozen' && step !== 'target: prepared') return
-    if (this.#isOver || !this.#random.chance(ATTACH_CHANCE)) return
-    this.#later(ATTACH_MS, () => {
-      if (this.#isOver || !this.#takeOver(false)) return
-      this.#sim.note(node.name, `somebody attaches soon after '${step}'`)
-      this.#count('attach amid a cutover')
-    })
-  }
-
-  #meet(kind: keyof typeof AMID, { held }: SimVolume, source: SimNode, target: SimNode): boolean {
-    if (kind === 'no space at the target') return this.#fill(target)
-    if (kind === 'stream of a copy lost') {
-      this.#sim.note(source.name, `and ${target.name} lose their connection amid a copy`)
-      this.#sim.network.break(source.id, target.id)
-      return true
-    }
-    if (held === undefined || held.node === source) return false
-    this.#sim.note(held.node.name, `is cut off from ${source.name} amid a copy`)
-    this.#cut(held.node, source, true)
-    return true
   }
 
   #count(kind: FaultKind): void {

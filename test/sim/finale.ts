@@ -24,7 +24,7 @@ const REMOVING_MS = 5
 const AGREE_LOOK_MS = 1_000
 const READ_BYTES = 128 * KiB
 /** Readers of a volume that is being removed. */
-const REMOVED_READS = 12
+const REMOVED_READS = 6
 /** What the store keeps of a volume without data: tables, manifest, journal. */
 const LEFT_BYTES = 6 * MiB
 

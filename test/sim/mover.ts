@@ -4,6 +4,7 @@
  */
 import { type ChunkKey, chunkName } from '../../protocols/ids.ts'
 import { extentCount } from '../../protocols/stripe/map.ts'
+import type { Passing } from './handoff-faults.ts'
 import type { Running, SimNode } from './node.ts'
 import { type SimRandom, streamOf } from './random.ts'
 import type { Simulation } from './simulation.ts'
@@ -20,7 +21,7 @@ const RETRY_MS = [20, 1_500] as const
 export class Mover {
   readonly #sim: Simulation
   readonly #random: SimRandom
-  readonly #open = new Set<string>()
+  readonly #open = new Map<string, Passing>()
 
   constructor(sim: Simulation) {
     this.#sim = sim
@@ -29,6 +30,10 @@ export class Mover {
 
   get isIdle(): boolean {
     return this.#open.size === 0
+  }
+
+  open(): Passing[] {
+    return [...this.#open.values()]
   }
 
   begin(): void {
@@ -81,8 +86,9 @@ export class Mover {
       this.#open.delete(chunkName(chunk))
       this.#sim.note(from.name, `${what}: ${end}`)
     }
-    this.#open.add(chunkName(chunk))
-    this.#sim.faults.passing(volume, from, to)
+    const passing = { volume, chunk, from, to }
+    this.#open.set(chunkName(chunk), passing)
+    this.#sim.faults.ofHandoffs.passing(passing)
     process.onDeath(() => {
       over('it died')
       volume.moved(chunk)

@@ -11,7 +11,11 @@ const MAX_REPLACED_SHARE = 0.5
 /** A simulation that hangs without an event is our bug; real time, generous. */
 const SEED_TIMEOUT_MS = 120_000
 /** Most of what a seed allocates is garbage at once: the collector need not copy it. */
-const YOUNG_MB = 64
+const GARBAGE_OPTIONS = [
+  '--min-semi-space-size=64',
+  '--max-semi-space-size=64',
+  '--single-threaded-gc'
+]
 
 export interface RunPlan {
   readonly from: number
@@ -55,7 +59,7 @@ class Run {
   }
 
   async work(): Promise<void> {
-    const execArgv = [...process.execArgv, `--max-semi-space-size=${YOUNG_MB}`]
+    const execArgv = [...process.execArgv, ...GARBAGE_OPTIONS]
     const worker = fork(fileURLToPath(new URL('worker.js', import.meta.url)), { execArgv })
     try {
       while (this.#wantsMore()) {

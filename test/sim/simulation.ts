@@ -118,7 +118,7 @@ export class Simulation {
       if (wrong !== undefined) this.fail(wrong)
     }
     this.steps.observe(node.name, step, this.timeline.nowMs)
-    this.faults.atStep(node, step)
+    this.faults.ofHandoffs.atStep(node, step)
   }
 
   nodeUp(node: SimNode): void {
@@ -182,7 +182,7 @@ export class Simulation {
     this.mover.begin()
     this.faults.begin()
     this.#watch()
-    const goal = 205 + this.random.below(60)
+    const goal = 202 + this.random.below(20)
     const isEnough = () =>
       this.totals.operations >= goal && this.faults.isEnough && this.totals.handoffs > 0
     await this.until(isEnough, LOAD_MS)

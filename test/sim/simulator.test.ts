@@ -6,8 +6,8 @@ import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 
-const SEEDS = 200
-const TIMEOUT_MS = 600_000
+const SEEDS = 1000
+const TIMEOUT_MS = 1_800_000
 const MAIN = fileURLToPath(new URL('../../dist/test/sim/main.js', import.meta.url))
 
 function run(args: readonly string[]): Promise<{ code: number | null; output: string }> {

@@ -185,8 +185,12 @@ export class SimVolume {
   /** The chunk file that keeps a block, and where in it. */
   placeOf(offset: number): { node: SimNode | undefined; path: string; at: number } {
     const { extent, column, chunkOffset } = locate(this.spec, offset)
-    const path = `shards/${this.spec.id}/${extent}.0.${column}.0.data`
+    const path = this.pathOf({ extent, column })
     return { node: this.placement().nodeOf(extent, column), path, at: chunkOffset }
+  }
+
+  pathOf({ extent, column }: Pick<ChunkKey, 'extent' | 'column'>): string {
+    return `shards/${this.spec.id}/${extent}.0.${column}.0.data`
   }
 
   /** Durable, and unchanged for so long that the store has put it in its place. */
