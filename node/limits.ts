@@ -277,6 +277,13 @@ export const STATUS_SPAN_BYTES = 256 * MiB
 // Handoffs (node/handoff).
 /** Blocks that one read of a copy takes along: little enough that clients do not wait for it. */
 export const HANDOFF_PIECE_BLOCKS = 64
+/** ... and while clients are active: they wait for one piece at a time. */
+export const HANDOFF_SHARED_PIECE_BLOCKS = 16
+/** More changed blocks than these are copied before the holder is asked, in so many rounds at most. */
+export const HANDOFF_FEW_BLOCKS = 32
+export const HANDOFF_LAST_ROUNDS = 4
+/** A target makes durable what it has stored after so much of it. */
+export const HANDOFF_FLUSH_BYTES = 8 * MiB
 /** Pieces of one copy that are being read or sent at the same time. */
 export const HANDOFF_PIECES_IN_FLIGHT = 4
 /** Handoffs in which a node takes part as target. */

@@ -20,6 +20,8 @@ const RAW_CODEC = 0x55
 const SHA2_256 = 0x12
 const LINE_BYTES = 16
 const HEAD = 'shoal chunk 1\n'
+/** Lines that are hashed together. */
+const BATCH_LINES = 1024
 
 export interface ChunkDigest {
   /** The next allocated block; blocks come in ascending order. */
@@ -32,15 +34,21 @@ export interface ChunkDigest {
 
 export function chunkDigest(): ChunkDigest {
   const hash = createHash('sha256').update(HEAD)
+  const lines = Buffer.allocUnsafe(BATCH_LINES * LINE_BYTES)
+  let filled = 0
   let last = -1
+  const flush = (): void => {
+    hash.update(lines.subarray(0, filled))
+    filled = 0
+  }
   const addHash = (block: number, crc: number, xxh: bigint): void => {
     assert(block > last, 'blocks of a digest ascend')
     last = block
-    const line = Buffer.allocUnsafe(LINE_BYTES)
-    line.writeUInt32LE(block, 0)
-    line.writeUInt32LE(crc, 4)
-    line.writeBigUInt64LE(xxh, 8)
-    hash.update(line)
+    lines.writeUInt32LE(block, filled)
+    lines.writeUInt32LE(crc, filled + 4)
+    lines.writeBigUInt64LE(xxh, filled + 8)
+    filled += LINE_BYTES
+    if (filled === lines.length) flush()
   }
   return {
     add: (block, crc, data) => {
@@ -48,6 +56,9 @@ export function chunkDigest(): ChunkDigest {
       addHash(block, crc, xxh64(data, 0n))
     },
     addHash,
-    finish: () => CID.createV1(RAW_CODEC, create(SHA2_256, hash.digest())).toString()
+    finish: () => {
+      flush()
+      return CID.createV1(RAW_CODEC, create(SHA2_256, hash.digest())).toString()
+    }
   }
 }

@@ -20,7 +20,11 @@ import { HANDOFF_WINDOW_BYTES } from '../../protocols/handoff/limits.ts'
 import type { Frame } from '../../protocols/handoff/messages.ts'
 import type { ChunkKey } from '../../protocols/ids.ts'
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
-import { HANDOFF_PIECE_BLOCKS, HANDOFF_PIECES_IN_FLIGHT } from '../limits.ts'
+import {
+  HANDOFF_PIECE_BLOCKS,
+  HANDOFF_PIECES_IN_FLIGHT,
+  HANDOFF_SHARED_PIECE_BLOCKS
+} from '../limits.ts'
 import type { ChunkStore } from '../storage/types.ts'
 import { Compressor } from './compressor.ts'
 import type { Pace } from './types.ts'
@@ -100,9 +104,11 @@ export class Copier {
 
   /** Runs of marked blocks in ascending order, so that no block comes twice. */
   *#pieces(): Generator<Piece> {
+    const { dirty, pace } = this.#parts
     let from = 0
     for (;;) {
-      const run = this.#parts.dirty.take(from, HANDOFF_PIECE_BLOCKS)
+      const most = pace.isShared ? HANDOFF_SHARED_PIECE_BLOCKS : HANDOFF_PIECE_BLOCKS
+      const run = dirty.take(from, most)
       if (run === undefined) return
       from = run.first + run.count
       yield run

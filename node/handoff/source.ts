@@ -24,7 +24,12 @@ import { begin, resume, step } from '../../protocols/handoff/source.ts'
 import type { ChunkKey, HandoffId, NodeId, PlacementEpoch } from '../../protocols/ids.ts'
 import { BLOCK_BYTES, MAX_EXTENT_BYTES } from '../../protocols/limits.ts'
 import { columnBytes } from '../../protocols/stripe/map.ts'
-import { HANDOFF_ASK_ATTEMPTS, HANDOFF_OPEN_TIMEOUT_MS } from '../limits.ts'
+import {
+  HANDOFF_ASK_ATTEMPTS,
+  HANDOFF_FEW_BLOCKS,
+  HANDOFF_LAST_ROUNDS,
+  HANDOFF_OPEN_TIMEOUT_MS
+} from '../limits.ts'
 import type { Timer } from '../ports.ts'
 import { Approver, type Cutover } from './approval.ts'
 import { HandoffChannel } from './channel.ts'
@@ -278,6 +283,11 @@ export class SourceRun {
   /** A holder that refuses for the moment is asked again; what changes meanwhile is copied. */
   async #ask(): Promise<void> {
     const { observe } = this.#parts
+    // What changed while the target read back: the holder's clients wait for the rest.
+    for (let round = 1; round <= HANDOFF_LAST_ROUNDS; round++) {
+      if ((this.#dirty?.count ?? 0) <= HANDOFF_FEW_BLOCKS) break
+      await this.#copier?.round(true)
+    }
     observe('source: asking')
     for (let attempt = 1; this.#state.at === 'asking'; attempt++) {
       const verdict = await this.#approver.ask(this.#cutover('pass'))

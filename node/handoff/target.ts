@@ -17,7 +17,12 @@ import { newTarget, step } from '../../protocols/handoff/target.ts'
 import type { NodeId, PlacementEpoch } from '../../protocols/ids.ts'
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
 import { columnBytes, shapeProblem } from '../../protocols/stripe/map.ts'
-import { HANDOFF_OPEN_TIMEOUT_MS, HANDOFF_PIECE_BLOCKS } from '../limits.ts'
+import {
+  HANDOFF_FLUSH_BYTES,
+  HANDOFF_OPEN_TIMEOUT_MS,
+  HANDOFF_PIECE_BLOCKS,
+  HANDOFF_SHARED_PIECE_BLOCKS
+} from '../limits.ts'
 import type { ByteStream } from '../ports.ts'
 import { BlockState } from '../storage/table.ts'
 import { HandoffChannel } from './channel.ts'
@@ -43,6 +48,9 @@ export class TargetRun {
   #stored = 0
   #hasStored = false
   #isVerifying = false
+  /** What arrives after the first verification is read back at once, in its order. */
+  #checked: Promise<void> = Promise.resolve()
+  #unflushedBytes = 0
   /** Received and not `stored`. */
   #waitingBytes = 0
 
@@ -197,7 +205,9 @@ export class TargetRun {
       this.#storing.delete(storing)
     }
     // Our own clients matter as well; but in a cutover others wait.
-    if (!this.#isVerifying) await this.#parts.pace.take(count * BLOCK_BYTES)
+    if (this.#isVerifying) this.#check(first, count)
+    else await this.#parts.pace.take(count * BLOCK_BYTES)
+    this.#flushSome(count * BLOCK_BYTES)
     this.#waitingBytes -= waitingBytes
     this.#stored++
     if (this.#stored > 1) return
@@ -223,38 +233,63 @@ export class TargetRun {
     return store.write(chunk, at, data, crcs)
   }
 
+  /** The last flush finds little to do, and no client waits long for it. */
+  #flushSome(bytes: number): void {
+    this.#unflushedBytes += bytes
+    if (this.#unflushedBytes < HANDOFF_FLUSH_BYTES) return
+    this.#unflushedBytes = 0
+    // Whether it is durable is asked again, by the flush that counts.
+    this.#parts.store.flush().catch(() => {})
+  }
+
+  /** A block that is sent again meanwhile is read again by its own frame. */
+  #check(first: number, count: number): void {
+    this.#checked = this.#checked.then(() => this.#readRun(first, count))
+    // Whoever waits for it gets the error.
+    this.#checked.catch(() => {})
+  }
+
   /** Durable before the holder is asked to wait: what is flushed in the cutover is little. */
   async #verify(): Promise<void> {
+    await this.#readBack(true)
     this.#isVerifying = true
-    await this.#readBack()
+    // What arrived during the last read is in nobody's order yet.
+    await this.#readBack(false)
     await this.#parts.store.flush()
     this.#parts.observe('target: verified')
     this.#dispatch({ type: 'verified' })
   }
 
   /** Reads what was stored and not read since, from the store: what the digest speaks of. */
-  async #readBack(): Promise<void> {
-    const { store } = this.#parts
-    const chunk = this.hello?.chunk
-    if (chunk === undefined) return
+  async #readBack(isPaced: boolean): Promise<void> {
+    const { pace } = this.#parts
     await Promise.all(this.#storing)
+    await this.#checked
     let from = 0
     for (;;) {
-      const run = this.#table.nextUnknown(from, HANDOFF_PIECE_BLOCKS)
+      const most = pace.isShared ? HANDOFF_SHARED_PIECE_BLOCKS : HANDOFF_PIECE_BLOCKS
+      const run = this.#table.nextUnknown(from, most)
       if (run === undefined) return
       from = run.first + run.count
-      const at = run.first * BLOCK_BYTES
-      const lengths = await store.map(chunk, at, run.count * BLOCK_BYTES)
-      let block = run.first
-      for (const [i, length] of lengths.entries()) {
-        if (i % 2 === 1) this.#table.setHoles(block, length)
-        else if (length > 0) {
-          const bytes = length * BLOCK_BYTES
-          const { data, crcs } = await store.read(chunk, block * BLOCK_BYTES, bytes)
-          this.#table.setData(block, crcs, data)
-        }
-        block += length
+      await this.#readRun(run.first, run.count, isPaced)
+    }
+  }
+
+  async #readRun(first: number, count: number, isPaced = false): Promise<void> {
+    const { store, pace } = this.#parts
+    const chunk = this.hello?.chunk
+    if (chunk === undefined) return
+    const lengths = await store.map(chunk, first * BLOCK_BYTES, count * BLOCK_BYTES)
+    let block = first
+    for (const [i, length] of lengths.entries()) {
+      if (i % 2 === 1) this.#table.setHoles(block, length)
+      else if (length > 0) {
+        const bytes = length * BLOCK_BYTES
+        if (isPaced) await pace.take(bytes)
+        const { data, crcs } = await store.read(chunk, block * BLOCK_BYTES, bytes)
+        this.#table.setData(block, crcs, data)
       }
+      block += length
     }
   }
 
@@ -262,7 +297,7 @@ export class TargetRun {
     const { shards, store, observe } = this.#parts
     const { hello } = this
     if (hello === undefined) return
-    await this.#readBack()
+    await this.#readBack(false)
     if (this.#table.digest() !== wish.digest) return this.#discard()
     observe('target: preparing')
     await store.flush()

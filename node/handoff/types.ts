@@ -37,5 +37,7 @@ export interface Handoffs {
 
 /** What the copier asks before it sends: resolves when so many bytes may go. */
 export interface Pace {
+  /** Clients are active here: what takes the event loop for long delays them. */
+  readonly isShared: boolean
   take: (bytes: number) => Promise<void>
 }

@@ -55,6 +55,10 @@ export class Pacer implements Pace {
     this.#state = startPace(this.#bound)
   }
 
+  get isShared(): boolean {
+    return this.#timer !== undefined && this.#state.silentTicks !== undefined
+  }
+
   take(bytes: number): Promise<void> {
     if (this.#timer === undefined) this.#begin()
     this.#idleTicks = 0
