@@ -274,9 +274,10 @@ async function remove(sim: Simulation, volume: SimVolume): Promise<void> {
   volume.isOver = true
   const calls = shardCalls(held.running.rpc)
   const withShard = sim.storage.filter(node => node.running?.store?.shard(spec.id) !== undefined)
-  const removals = withShard.map(node =>
-    calls(node.id, { call: 'remove', volume: spec.id, token: held.device.token })
-  )
+  // As node/volumes does: a shard with a part of a copy may know a mover's token that is greater.
+  const counters = withShard.map(node => node.running?.store?.shard(spec.id)?.token.counter ?? 0)
+  const token = { ...held.device.token, counter: Math.max(...counters) + 1 }
+  const removals = withShard.map(node => calls(node.id, { call: 'remove', volume: spec.id, token }))
   await sleep(sim, REMOVING_MS)
   const reads: Array<Promise<void>> = []
   // One chunk answers for a whole unit, or for none of it.

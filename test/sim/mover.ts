@@ -86,7 +86,9 @@ export class Mover {
       this.#open.delete(chunkName(chunk))
       this.#sim.note(from.name, `${what}: ${end}`)
     }
-    const passing = { volume, chunk, from, to }
+    const there = to.running?.store?.chunks(chunk.volume)
+    const isFresh = there?.some(known => chunkName(known) === chunkName(chunk)) === false
+    const passing = { volume, chunk, from, to, isFresh }
     this.#open.set(chunkName(chunk), passing)
     this.#sim.faults.ofHandoffs.passing(passing)
     process.onDeath(() => {
