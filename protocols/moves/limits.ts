@@ -40,7 +40,7 @@ export const PACE_JUDGED_TICKS = 4
 /** After halving, so many ticks pass before the next judgement: what was sent has to settle. */
 export const PACE_SETTLE_TICKS = 1
 /** The mean may rise over its baseline by this share, at least, and by this much. */
-export const PACE_SLACK_SHARE = 0.25
-export const PACE_SLACK_MS = 0.1
+export const PACE_SLACK_SHARE = 0.1
+export const PACE_SLACK_MS = 0.02
 /** The event loop may lag by this much more than it does without copying. */
-export const PACE_LAG_MS = 10
+export const PACE_LAG_MS = 3

@@ -115,7 +115,7 @@ describe('the pace of copying', () => {
     const alone = disk.serviceMs / (1 - 0.4)
     const { meanMs, perSecond } = await disk.run(20_000)
     expect(meanMs).toBeLessThan(alone * 1.5)
-    expect(perSecond / MiB).toBeGreaterThan(10)
+    expect(perSecond / MiB).toBeGreaterThan(5)
     disk.stop()
   })
 
@@ -135,7 +135,7 @@ describe('the pace of copying', () => {
     disk.clientBytesPerSecond = 40 * MiB
     await disk.run(20_000)
     const before = disk.pacer.rate ?? 0
-    expect(before / MiB).toBeGreaterThan(15)
+    expect(before / MiB).toBeGreaterThan(8)
     disk.clientBytesPerSecond = 150 * MiB
     await disk.run(1_000)
     expect(disk.pacer.rate ?? 0).toBeLessThan(before / 2)
