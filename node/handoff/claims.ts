@@ -1,9 +1,9 @@
-/** What this node tells the map of what it holds. */
+/** A chunk becomes held here, and what this node tells the map of what it holds. */
 import { claimedEpoch } from '../../crdt/claim-index.ts'
 import type { VolumeView } from '../../crdt/types.ts'
 import { messageOf } from '../../protocols/fault.ts'
-import { covers } from '../../protocols/handoff/records.ts'
-import type { ChunkKey, Run, VolumeId } from '../../protocols/ids.ts'
+import { covers, hold } from '../../protocols/handoff/records.ts'
+import type { ChunkKey, HandoffId, PlacementEpoch, Run, VolumeId } from '../../protocols/ids.ts'
 import { compareEpochs } from '../../protocols/ids.ts'
 import type { ShardHead } from '../../protocols/shard-control/grants.ts'
 import type { HandoffParts } from './parts.ts'
@@ -45,4 +45,22 @@ export function unannounced(
     }
   }
   return chunks
+}
+
+/** The durable hold and what follows it; why not, in words, or undefined. */
+export async function holdChunk(
+  parts: HandoffParts,
+  chunk: ChunkKey,
+  handoff: HandoffId,
+  epoch: PlacementEpoch
+): Promise<string | undefined> {
+  const { shards, observe, log } = parts
+  observe('target: holding')
+  const head = await shards.replicas.update(chunk.volume, now => hold(now, handoff, epoch))
+  if (typeof head === 'string') return head
+  observe('target: held')
+  void announceHeld(parts, head, [chunk]).catch((error: unknown) => {
+    log.warn({ chunk, why: messageOf(error) }, 'a chunk that is held here was not announced yet')
+  })
+  return undefined
 }

@@ -21,6 +21,8 @@ import type { Frame } from '../../protocols/handoff/messages.ts'
 import type { ChunkKey } from '../../protocols/ids.ts'
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
 import {
+  HANDOFF_FEW_BLOCKS,
+  HANDOFF_LAST_ROUNDS,
   HANDOFF_PIECE_BLOCKS,
   HANDOFF_PIECES_IN_FLIGHT,
   HANDOFF_SHARED_PIECE_BLOCKS
@@ -87,6 +89,14 @@ export class Copier {
       }
     }
     await Promise.all(Array.from({ length: HANDOFF_PIECES_IN_FLIGHT }, worker))
+  }
+
+  /** What changed while the target read back: whoever is asked next has clients that wait for it. */
+  async catchUp(): Promise<void> {
+    for (let round = 1; round <= HANDOFF_LAST_ROUNDS; round++) {
+      if (this.#parts.dirty.count <= HANDOFF_FEW_BLOCKS) return
+      await this.round(true)
+    }
   }
 
   /** All that is left, and resolves when the target has stored everything. */
@@ -188,4 +198,16 @@ export class Copier {
     this.#waiters = []
     for (const wake of waiters) wake()
   }
+}
+
+/** What there is to copy. */
+export async function allocatedBytes(
+  store: ChunkStore,
+  chunk: ChunkKey,
+  lengthBytes: number
+): Promise<number> {
+  const runs = await store.map(chunk, 0, lengthBytes)
+  let blocks = 0
+  for (const [i, length] of runs.entries()) if (i % 2 === 0) blocks += length
+  return blocks * BLOCK_BYTES
 }

@@ -17,9 +17,9 @@ import type { ByteStream } from '../ports.ts'
 import { Keeper } from './keeper.ts'
 import { serveOutcomes } from './outcomes.ts'
 import type { HandoffParts } from './parts.ts'
-import { type Resumed, SourceRun } from './source.ts'
+import { SourceRun } from './source.ts'
 import { TargetRun } from './target.ts'
-import type { HandoffEnd, Handoffs, HandoffWish } from './types.ts'
+import type { HandoffEnd, Handoffs, HandoffWish, Resumed } from './types.ts'
 
 /** Serves at once; begins with what an earlier start left. */
 export function createHandoffs(parts: HandoffParts): Handoffs {

@@ -21,10 +21,9 @@ import type { ShardHead } from '../../protocols/shard-control/grants.ts'
 import type { ReceivingRun, ReleasedRun } from '../../protocols/shard-control/runs.ts'
 import { HANDOFF_KEEPER_MS, HANDOFF_SIGN_POST_MS } from '../limits.ts'
 import type { Timer } from '../ports.ts'
-import { announceHeld, unannounced } from './claims.ts'
+import { announceHeld, holdChunk, unannounced } from './claims.ts'
 import { askOutcome } from './outcomes.ts'
 import type { HandoffParts } from './parts.ts'
-import { holdChunk } from './target.ts'
 
 export interface KeeperOptions {
   /** A stream of this handoff is open: it looks after itself. */

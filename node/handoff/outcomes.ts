@@ -20,10 +20,9 @@ import type { HandoffId, NodeId } from '../../protocols/ids.ts'
 import { compareEpochs } from '../../protocols/ids.ts'
 import { ownerOf } from '../../protocols/shard-control/grants.ts'
 import { HANDOFF_CALL_TIMEOUT_MS } from '../limits.ts'
-import { announceHeld } from './claims.ts'
+import { announceHeld, holdChunk } from './claims.ts'
 import type { HandoffParts } from './parts.ts'
 import type { SourceRun } from './source.ts'
-import { holdChunk } from './target.ts'
 
 type Carry = Extract<OutcomeRequest, { call: 'carry' }>
 type Grant = Extract<OutcomeRequest, { call: 'grant' }>

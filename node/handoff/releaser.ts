@@ -12,7 +12,7 @@
 import { holderOf } from '../../crdt/holders.ts'
 import { messageOf } from '../../protocols/fault.ts'
 import { HANDOFF_OUTCOME_PROTOCOL, outcomeAnswerSchema } from '../../protocols/handoff/calls.ts'
-import { covers, reclaim } from '../../protocols/handoff/records.ts'
+import { confirm, covers, mustKeep, reclaim } from '../../protocols/handoff/records.ts'
 import type { SourceEvent } from '../../protocols/handoff/source.ts'
 import type { ChunkKey, HandoffId, NodeId, PlacementEpoch } from '../../protocols/ids.ts'
 import { compareEpochs } from '../../protocols/ids.ts'
@@ -28,7 +28,9 @@ import {
 } from '../limits.ts'
 import type { Approver, Cutover } from './approval.ts'
 import type { HandoffChannel } from './channel.ts'
-import type { HandoffParts } from './parts.ts'
+import { type HandoffParts, pause } from './parts.ts'
+
+const STORE_RETRY_MS = 1_000
 
 export interface ReleaserOptions {
   readonly handoff: HandoffId
@@ -186,5 +188,39 @@ export class Releaser {
         resolve()
       }
     })
+  }
+}
+
+/** The target holds the chunk: remembered until it is durable. False if the store ended first. */
+export async function confirmRelease(
+  parts: HandoffParts,
+  { volume }: ChunkKey,
+  handoff: HandoffId
+): Promise<boolean> {
+  const { shards, store, log } = parts
+  while (store.failure === undefined) {
+    try {
+      await shards.replicas.update(volume, head => confirm(head, handoff))
+      return true
+    } catch (error) {
+      log.warn({ handoff, why: messageOf(error) }, 'not confirmed yet')
+      await pause(parts, STORE_RETRY_MS)
+    }
+  }
+  return false
+}
+
+/** Gives the bytes of a confirmed release back, unless the chunk is here for another reason. */
+export async function freeReleased(parts: HandoffParts, chunk: ChunkKey): Promise<void> {
+  const { store, shards, observe, log } = parts
+  observe('source: freeing')
+  const head = shards.replicas.head(chunk.volume)
+  // It may be on its way back: what arrives is written after this very step.
+  if (head === undefined || mustKeep(head, chunk)) return
+  try {
+    await store.freeChunk(chunk)
+    observe('source: freed')
+  } catch (error) {
+    log.warn({ chunk, why: messageOf(error) }, 'a chunk that left is freed later')
   }
 }

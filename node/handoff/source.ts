@@ -9,9 +9,8 @@ import { assert } from '../../protocols/assert.ts'
 import { messageOf } from '../../protocols/fault.ts'
 import type { HandoffOutcome } from '../../protocols/handoff/calls.ts'
 import type { DirtyBlocks } from '../../protocols/handoff/dirty-blocks.ts'
-import { CUTOVER_MS } from '../../protocols/handoff/limits.ts'
 import { type Frame, HANDOFF_PROTOCOL } from '../../protocols/handoff/messages.ts'
-import { confirm, covers, mustKeep, release } from '../../protocols/handoff/records.ts'
+import { covers, release } from '../../protocols/handoff/records.ts'
 import type {
   Approval,
   SourceEffect,
@@ -24,28 +23,14 @@ import { begin, resume, step } from '../../protocols/handoff/source.ts'
 import type { ChunkKey, HandoffId, NodeId, PlacementEpoch } from '../../protocols/ids.ts'
 import { BLOCK_BYTES, MAX_EXTENT_BYTES } from '../../protocols/limits.ts'
 import { columnBytes } from '../../protocols/stripe/map.ts'
-import {
-  HANDOFF_ASK_ATTEMPTS,
-  HANDOFF_FEW_BLOCKS,
-  HANDOFF_LAST_ROUNDS,
-  HANDOFF_OPEN_TIMEOUT_MS
-} from '../limits.ts'
-import type { Timer } from '../ports.ts'
+import { HANDOFF_ASK_ATTEMPTS, HANDOFF_OPEN_TIMEOUT_MS } from '../limits.ts'
 import { Approver, type Cutover } from './approval.ts'
 import { HandoffChannel } from './channel.ts'
-import { Copier } from './copier.ts'
+import { allocatedBytes, Copier } from './copier.ts'
+import { FrozenChunk } from './frozen.ts'
 import { type HandoffParts, newHandoffId, pause } from './parts.ts'
-import { Releaser } from './releaser.ts'
-import type { HandoffEnd, HandoffProgress, HandoffWish } from './types.ts'
-
-const STORE_RETRY_MS = 1_000
-
-export interface Resumed {
-  readonly chunk: ChunkKey
-  readonly handoff: HandoffId
-  readonly to: NodeId
-  readonly epoch: PlacementEpoch
-}
+import { confirmRelease, freeReleased, Releaser } from './releaser.ts'
+import type { HandoffEnd, HandoffProgress, HandoffWish, Resumed } from './types.ts'
 
 export class SourceRun {
   readonly handoff: HandoffId
@@ -63,10 +48,7 @@ export class SourceRun {
   #copier: Copier | undefined
   #dirty: DirtyBlocks | undefined
   #releaser: Releaser | undefined
-  /** The bytes of the frozen chunk are durable here. */
-  #flushed: Promise<void> | undefined
-  #cutoverTimer: Timer | undefined
-  #frozenAtMs: number | undefined
+  readonly #frozen: FrozenChunk
   #pauseMs = 0
   #totalBytes = 0
   #sentBytes = 0
@@ -79,6 +61,7 @@ export class SourceRun {
     this.to = of.to
     this.#wish = wish
     this.#approver = new Approver(parts)
+    this.#frozen = new FrozenChunk(parts, of)
     this.ended = new Promise(resolve => {
       this.#end = resolve
     })
@@ -121,7 +104,7 @@ export class SourceRun {
     this.#dispatch({ type: 'cancel', why: 'the node is going down' })
     this.#releaser?.stop()
     this.#channel?.close('the node is going down')
-    this.#cutoverTimer?.cancel()
+    this.#frozen.forgetTime()
   }
 
   readonly #cancel = (): void => {
@@ -176,9 +159,9 @@ export class SourceRun {
       case 'settle':
         return this.#settle(effect.outcome)
       case 'thaw':
-        return this.#thaw()
+        return this.#frozen.thaw()
       case 'free':
-        return this.#free()
+        return freeReleased(this.#parts, this.chunk)
       case 'abandon':
         return this.#abandon()
       case 'end':
@@ -283,11 +266,7 @@ export class SourceRun {
   /** A holder that refuses for the moment is asked again; what changes meanwhile is copied. */
   async #ask(): Promise<void> {
     const { observe } = this.#parts
-    // What changed while the target read back: the holder's clients wait for the rest.
-    for (let round = 1; round <= HANDOFF_LAST_ROUNDS; round++) {
-      if ((this.#dirty?.count ?? 0) <= HANDOFF_FEW_BLOCKS) break
-      await this.#copier?.round(true)
-    }
+    await this.#copier?.catchUp()
     observe('source: asking')
     for (let attempt = 1; this.#state.at === 'asking'; attempt++) {
       const verdict = await this.#approver.ask(this.#cutover('pass'))
@@ -308,12 +287,9 @@ export class SourceRun {
   }
 
   async #rest(): Promise<void> {
-    const { clock, shards, observe } = this.#parts
-    this.#frozenAtMs = clock.monotonicMs()
-    shards.replicas.freeze(this.chunk, this.handoff)
-    observe('source: frozen')
+    this.#frozen.freeze(() => this.#dispatch({ type: 'expired' }))
+    this.#parts.observe('source: frozen')
     this.#progress('cutover')
-    this.#cutoverTimer = clock.after(CUTOVER_MS, () => this.#dispatch({ type: 'expired' }))
     assert(this.#copier !== undefined, 'a cutover follows a copy')
     await this.#copier.rest()
     this.#dispatch({ type: 'rested', digest: this.#copier.table.digest() })
@@ -325,9 +301,7 @@ export class SourceRun {
     this.#parts.observe('source: preparing')
     const { sizeBytes, writer, holder } = head
     const volume = { sizeBytes, token, writer, ...(holder === undefined ? {} : { holder }) }
-    // A chunk that is taken back must have what the holder does not keep for it any more.
-    this.#flushed = this.#parts.store.flush()
-    this.#flushed.catch(() => {})
+    this.#frozen.flush()
     await this.#send({ type: 'prepare', body: { ...volume, epoch, digest } })
   }
 
@@ -338,7 +312,7 @@ export class SourceRun {
     const wish = { chunk, handoff, to, token, epoch, heldAt: this.#heldAt }
     observe('source: committing')
     try {
-      await this.#flushed
+      await this.#frozen.durable()
       const head = await shards.replicas.update(chunk.volume, now => release(now, wish))
       if (typeof head === 'string') return this.#dispatch({ type: 'void', why: head })
     } catch (error) {
@@ -372,19 +346,11 @@ export class SourceRun {
   }
 
   async #confirm(): Promise<void> {
-    const { shards, store, observe, clock } = this.#parts
-    if (this.#frozenAtMs !== undefined) this.#pauseMs = clock.monotonicMs() - this.#frozenAtMs
-    this.#cutoverTimer?.cancel()
-    observe('source: confirming')
-    while (store.failure === undefined) {
-      try {
-        await shards.replicas.update(this.chunk.volume, head => confirm(head, this.handoff))
-        return this.#dispatch({ type: 'confirmed' })
-      } catch (error) {
-        this.#parts.log.warn({ handoff: this.handoff, why: messageOf(error) }, 'not confirmed yet')
-        await pause(this.#parts, STORE_RETRY_MS)
-      }
-    }
+    this.#pauseMs = this.#frozen.pauseMs()
+    this.#frozen.forgetTime()
+    this.#parts.observe('source: confirming')
+    const isConfirmed = await confirmRelease(this.#parts, this.chunk, this.handoff)
+    if (isConfirmed) this.#dispatch({ type: 'confirmed' })
   }
 
   async #settle(outcome: 'released' | 'aborted'): Promise<void> {
@@ -397,25 +363,6 @@ export class SourceRun {
     await this.#approver.settle(this.#cutover('pass'), told)
   }
 
-  #thaw(): void {
-    this.#cutoverTimer?.cancel()
-    this.#parts.shards.replicas.thaw(this.chunk, this.handoff)
-  }
-
-  async #free(): Promise<void> {
-    const { store, shards, observe, log } = this.#parts
-    observe('source: freeing')
-    const head = shards.replicas.head(this.chunk.volume)
-    // It may be on its way back: what arrives is written after this very step.
-    if (head === undefined || mustKeep(head, this.chunk)) return
-    try {
-      await store.freeChunk(this.chunk)
-      observe('source: freed')
-    } catch (error) {
-      log.warn({ chunk: this.chunk, why: messageOf(error) }, 'a chunk that left is freed later')
-    }
-  }
-
   async #abandon(): Promise<void> {
     await this.#channel?.send({ type: 'abort' })
     await this.#channel?.end('the handoff was abandoned')
@@ -424,7 +371,7 @@ export class SourceRun {
   #finish(end: SourceEnd): void {
     this.#wish?.signal.removeEventListener('abort', this.#cancel)
     this.#dirty?.close()
-    this.#cutoverTimer?.cancel()
+    this.#frozen.forgetTime()
     if (this.#state.at === 'done') void this.#channel?.end('done')
     const bytes = this.#sentBytes
     this.#copier = undefined
@@ -448,15 +395,4 @@ export class SourceRun {
     if (signal === undefined || onProgress === undefined) return
     onProgress({ phase, totalBytes: this.#totalBytes, sentBytes: this.#sentBytes })
   }
-}
-
-async function allocatedBytes(
-  store: HandoffParts['store'],
-  chunk: ChunkKey,
-  lengthBytes: number
-): Promise<number> {
-  const runs = await store.map(chunk, 0, lengthBytes)
-  let blocks = 0
-  for (const [i, length] of runs.entries()) if (i % 2 === 0) blocks += length
-  return blocks * BLOCK_BYTES
 }

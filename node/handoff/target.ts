@@ -11,7 +11,7 @@ import { BlockTable } from '../../protocols/handoff/block-table.ts'
 import { shortened } from '../../protocols/handoff/calls.ts'
 import { HANDOFF_WINDOW_BYTES } from '../../protocols/handoff/limits.ts'
 import type { Frame, Hello, Prepare, Refusal } from '../../protocols/handoff/messages.ts'
-import { demote, drop, hold, prepare, reserve } from '../../protocols/handoff/records.ts'
+import { demote, drop, prepare, reserve } from '../../protocols/handoff/records.ts'
 import type { TargetEffect, TargetEvent, TargetState } from '../../protocols/handoff/target.ts'
 import { newTarget, step } from '../../protocols/handoff/target.ts'
 import type { NodeId, PlacementEpoch } from '../../protocols/ids.ts'
@@ -26,7 +26,7 @@ import {
 import type { ByteStream } from '../ports.ts'
 import { BlockState } from '../storage/table.ts'
 import { HandoffChannel } from './channel.ts'
-import { announceHeld } from './claims.ts'
+import { holdChunk } from './claims.ts'
 import { uncompress } from './compressor.ts'
 import type { HandoffParts } from './parts.ts'
 
@@ -354,24 +354,6 @@ export class TargetRun {
     // A stream that is gone tells so itself.
     await this.#channel.send(frame)
   }
-}
-
-/** The durable hold and what follows it; why not, in words, or undefined. */
-export async function holdChunk(
-  parts: HandoffParts,
-  chunk: Hello['chunk'],
-  handoff: Hello['handoff'],
-  epoch: PlacementEpoch
-): Promise<string | undefined> {
-  const { shards, observe, log } = parts
-  observe('target: holding')
-  const head = await shards.replicas.update(chunk.volume, now => hold(now, handoff, epoch))
-  if (typeof head === 'string') return head
-  observe('target: held')
-  void announceHeld(parts, head, [chunk]).catch((error: unknown) => {
-    log.warn({ chunk, why: messageOf(error) }, 'a chunk that is held here was not announced yet')
-  })
-  return undefined
 }
 
 function codeOf(why: string): Refusal['code'] {

@@ -1,5 +1,5 @@
 /** Handoffs as the rest of a node uses them. Implemented by handoffs.ts. */
-import type { ChunkKey, NodeId } from '../../protocols/ids.ts'
+import type { ChunkKey, HandoffId, NodeId, PlacementEpoch } from '../../protocols/ids.ts'
 
 export interface HandoffWish {
   readonly chunk: ChunkKey
@@ -40,4 +40,12 @@ export interface Pace {
   /** Clients are active here: what takes the event loop for long delays them. */
   readonly isShared: boolean
   take: (bytes: number) => Promise<void>
+}
+
+/** What an earlier start committed and did not finish. */
+export interface Resumed {
+  readonly chunk: ChunkKey
+  readonly handoff: HandoffId
+  readonly to: NodeId
+  readonly epoch: PlacementEpoch
 }
