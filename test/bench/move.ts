@@ -14,7 +14,7 @@ import { GiB, KiB } from '../../protocols/limits.ts'
 import { REPOSITORY } from '../support/process-cli.ts'
 import { ask, statusOf } from '../support/process-control.ts'
 import { ProcessMesh, type ProcessNode, THREE_AND_GATEWAY } from '../support/process-mesh.ts'
-import { chunksByNode, type MoveLine } from '../support/process-moves.ts'
+import { chunksByNode, moveDone } from '../support/process-moves.ts'
 import { missing, type Need, packagesOf } from '../support/process-packages.ts'
 import { until } from '../support/process-spawn.ts'
 import { fillRegion, runFio, type Workload } from './fio.ts'
@@ -194,16 +194,7 @@ async function move(subject: Subject): Promise<Moved> {
   const wish = { volume: VOLUME, from: from.name, to: to.name }
   const startMs = performance.now()
   const { id } = await ask<{ id: string }>(gate.dir, 'POST', '/v1/moves', wish)
-  const line = await until(
-    `move ${id} has ended`,
-    async () => {
-      const { moves } = await ask<{ moves: MoveLine[] }>(gate.dir, 'GET', '/v1/moves')
-      const found = moves.find(one => one.id === id)
-      return found?.state === 'running' || found?.state === 'queued' ? undefined : found
-    },
-    MOVE_MS
-  )
-  if (line.state !== 'done') throw new Error(`the move ended ${line.state}: ${line.trouble}`)
+  const line = await moveDone(gate, id, MOVE_MS)
   subject.from = to
   subject.to = from
   const seconds = (performance.now() - startMs) / 1000

@@ -1,6 +1,7 @@
-/** Moves as tests, benches and soaks ask for them: through the CLI, waited for by their state. */
+/** Moves as tests, benches and soaks ask for them: begun with the CLI, waited for over its API. */
 import { join } from 'node:path'
 import { REPOSITORY } from './process-cli.ts'
+import { ask } from './process-control.ts'
 import type { ProcessNode } from './process-mesh.ts'
 import { until } from './process-spawn.ts'
 
@@ -35,11 +36,15 @@ export async function startMove(
 }
 
 export async function movesOf(at: ProcessNode): Promise<readonly MoveLine[]> {
-  return (await at.json<{ moves: MoveLine[] }>('moves')).moves
+  return (await ask<{ moves: MoveLine[] }>(at.dir, 'GET', '/v1/moves')).moves
 }
 
 /** Waits until the move has ended; throws unless it is done. */
-export async function moveDone(at: ProcessNode, id: string): Promise<MoveLine> {
+export async function moveDone(
+  at: ProcessNode,
+  id: string,
+  timeoutMs = MOVE_MS
+): Promise<MoveLine> {
   const move = await until(
     `move ${id} has ended`,
     async () => {
@@ -47,7 +52,7 @@ export async function moveDone(at: ProcessNode, id: string): Promise<MoveLine> {
       const isOpen = found?.state === 'running' || found?.state === 'queued'
       return isOpen ? undefined : found
     },
-    MOVE_MS
+    timeoutMs
   )
   if (move.state !== 'done') throw new Error(`move ${id} is ${move.state}: ${move.trouble}`)
   return move
