@@ -242,6 +242,9 @@ export class Cutovers {
     if (incarnation !== undefined && sameIncarnation(incarnation, request.incarnation)) {
       return undefined
     }
+    // A chunk that nobody used since it came there: the next question finds a connection.
+    const { extent, column } = request.chunk
+    if (links.layout.find(extent, column)?.node === from) links.to(from).connect()
     return 'the gateway is not connected to this start of the source'
   }
 
@@ -301,6 +304,8 @@ export class Cutovers {
       return
     }
     changes.untouched.add(number)
+    // Its next move, and its first request, find a connection.
+    links.to(to).connect()
     const entries = links.to(from).buffer.take(entry => isOf(entry.chunk, chunk))
     if (isForced && entries.length > 0) {
       // The copy may lack them: the new shard gets them before anything else.
