@@ -2,8 +2,8 @@
  * The chunk of a cutover, at its source: changes are refused, for a bounded time, and what is there
  * is made durable.
  *
- * Invariants: thawed by whoever aborts the cutover, and only there: a chunk that was released stays
- * frozen until its shard forgets it; the pause is what a client waited at most, from here on.
+ * Invariants: once durably released the chunk is answered MOVED, so that it may be thawed like one
+ * whose cutover was aborted; the pause is what a client waited at most, from here on.
  */
 import { CUTOVER_MS } from '../../protocols/handoff/limits.ts'
 import type { ChunkKey, HandoffId } from '../../protocols/ids.ts'

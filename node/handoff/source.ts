@@ -195,8 +195,8 @@ export class SourceRun {
       received: frame => this.#received(frame),
       closed: why => this.#closed(why)
     })
-    this.#makeCopier(blocks)
     if (this.#state.at !== 'greeting') return this.#channel.close('not needed any more')
+    this.#makeCopier(blocks)
     const { spec, sizeBytes, token, writer, holder } = head
     const reserveBytes = Math.min(this.#totalBytes, MAX_EXTENT_BYTES)
     const volume = { spec, sizeBytes, token, writer, ...(holder === undefined ? {} : { holder }) }
@@ -256,11 +256,13 @@ export class SourceRun {
   }
 
   async #copy(isUrgent: boolean): Promise<void> {
-    assert(this.#copier !== undefined && this.#dirty !== undefined, 'a copy has begun')
+    const copier = this.#copier
+    const dirty = this.#dirty
+    assert(copier !== undefined && dirty !== undefined, 'a copy has begun')
     if (!this.#hasStarted) this.#parts.observe('source: copying')
     this.#hasStarted = true
-    await this.#copier.round(isUrgent)
-    this.#dispatch({ type: 'copied', restBytes: this.#dirty.count * BLOCK_BYTES })
+    await copier.round(isUrgent)
+    this.#dispatch({ type: 'copied', restBytes: dirty.count * BLOCK_BYTES })
   }
 
   /** A holder that refuses for the moment is asked again; what changes meanwhile is copied. */
@@ -290,9 +292,10 @@ export class SourceRun {
     this.#frozen.freeze(() => this.#dispatch({ type: 'expired' }))
     this.#parts.observe('source: frozen')
     this.#progress('cutover')
-    assert(this.#copier !== undefined, 'a cutover follows a copy')
-    await this.#copier.rest()
-    this.#dispatch({ type: 'rested', digest: this.#copier.table.digest() })
+    const copier = this.#copier
+    assert(copier !== undefined, 'a cutover follows a copy')
+    await copier.rest()
+    this.#dispatch({ type: 'rested', digest: copier.table.digest() })
   }
 
   async #prepare({ token, epoch }: Approval, digest: string): Promise<void> {

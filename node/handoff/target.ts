@@ -313,11 +313,17 @@ export class TargetRun {
     this.#refuseWith('digest', 'the copies differ')
   }
 
-  /** The copies differ, or this one cannot be read: nothing of it is worth keeping. */
+  /**
+   * The copies differ, or this one cannot be read: nothing of it is worth keeping. A newer attempt
+   * may have taken over meanwhile, and even be held: its bytes are not this run's to free.
+   */
   async #forget(): Promise<void> {
     const { shards, store } = this.#parts
     if (this.hello === undefined) return
     const { chunk, handoff } = this.hello
+    const receiving = shards.replicas.head(chunk.volume)?.receiving ?? []
+    if (!receiving.some(one => one.handoff === handoff && !one.isPrepared)) return
+    // In the same step: whatever a newer attempt stores is called later.
     await store.freeChunk(chunk)
     await shards.replicas.update(chunk.volume, now => drop(now, handoff))
   }
