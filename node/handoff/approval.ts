@@ -111,13 +111,19 @@ export class Approver {
     }
     const token: Token = { counter: known.token.counter + 1, attach: newNonce(this.#parts.random) }
     const nodes: NodeId[] = []
-    this.#mover = { token, nodes, done }
+    const taken = { token, nodes, done }
+    this.#mover = taken
     observe('mover: taking')
     // A target that is given up has no say.
     const asked = cutover.purpose === 'pass' ? [cutover.target, self.id] : [self.id]
     for (const node of asked) {
       nodes.push(node)
       const answer = await this.#takeAt(node, volume, token)
+      if (this.#mover !== taken) {
+        // Called off meanwhile: what was granted after that is let go of as well.
+        await this.#control(node, { call: 'detach', volume, token })
+        return denied('the cutover was called off')
+      }
       if (answer.is === 'state' && compareTokens(answer.state.token, token) === 0) continue
       await this.#letGo(cutover)
       return denied(

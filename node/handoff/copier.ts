@@ -17,7 +17,7 @@ import { assert } from '../../protocols/assert.ts'
 import { BlockTable } from '../../protocols/handoff/block-table.ts'
 import type { DirtyBlocks } from '../../protocols/handoff/dirty-blocks.ts'
 import { HANDOFF_WINDOW_BYTES } from '../../protocols/handoff/limits.ts'
-import type { Frame } from '../../protocols/handoff/messages.ts'
+import { type Frame, frameCost } from '../../protocols/handoff/messages.ts'
 import type { ChunkKey } from '../../protocols/ids.ts'
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
 import {
@@ -180,7 +180,7 @@ export class Copier {
   }
 
   async #send(frame: Frame & { type: 'blocks' | 'holes' }): Promise<void> {
-    const bytes = frame.type === 'blocks' ? frame.data.length : 0
+    const bytes = frameCost(frame)
     this.#outstanding.push(bytes)
     this.#outstandingBytes += bytes
     const sending = this.#parts.send(frame)

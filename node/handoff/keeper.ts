@@ -36,7 +36,9 @@ export class Keeper {
   readonly #parts: HandoffParts
   readonly #options: KeeperOptions
   /** Since when nobody goes on with a partial copy. */
-  readonly #idleSince = new Map<HandoffId, number>()
+  #idleSince = new Map<HandoffId, number>()
+  /** The same, as far as the present look has got. */
+  #stillIdle = new Map<HandoffId, number>()
   /** Since when the target of a chunk that left has confirmed, by the run's name. */
   #confirmedSince = new Map<string, number>()
   /** The same, as far as the present look has got. */
@@ -89,6 +91,8 @@ export class Keeper {
     }
     this.#confirmedSince = this.#stillConfirmed
     this.#stillConfirmed = new Map()
+    this.#idleSince = this.#stillIdle
+    this.#stillIdle = new Map()
   }
 
   async #lookAt(volume: VolumeId): Promise<void> {
@@ -107,10 +111,7 @@ export class Keeper {
 
   async #receiving(volume: VolumeId, entry: ReceivingRun): Promise<void> {
     const { handoff, isPrepared } = entry
-    if (this.#options.isReceiving(handoff)) {
-      this.#idleSince.delete(handoff)
-      return
-    }
+    if (this.#options.isReceiving(handoff)) return
     if (isPrepared) await this.#askAbout(volume, entry)
     else await this.#mayDrop(volume, entry)
   }
@@ -130,10 +131,9 @@ export class Keeper {
     const { clock, map, shards, partialKeepMs } = this.#parts
     const nowMs = clock.monotonicMs()
     const sinceMs = this.#idleSince.get(handoff) ?? nowMs
-    this.#idleSince.set(handoff, sinceMs)
+    this.#stillIdle.set(handoff, sinceMs)
     const isGone = map.mesh().revocations.has(from)
     if (!isGone && nowMs - sinceMs < partialKeepMs) return
-    this.#idleSince.delete(handoff)
     this.#parts.observe('target: dropping')
     const isIdle = () => !this.#options.isReceiving(handoff)
     await shards.replicas.update(volume, now => (isIdle() ? drop(now, handoff) : 'in use'))

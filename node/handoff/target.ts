@@ -10,7 +10,8 @@ import { isFault, messageOf } from '../../protocols/fault.ts'
 import { BlockTable } from '../../protocols/handoff/block-table.ts'
 import { shortened } from '../../protocols/handoff/calls.ts'
 import { HANDOFF_WINDOW_BYTES } from '../../protocols/handoff/limits.ts'
-import type { Frame, Hello, Prepare, Refusal } from '../../protocols/handoff/messages.ts'
+import type { Hello, Prepare, Refusal } from '../../protocols/handoff/messages.ts'
+import { type Frame, frameCost } from '../../protocols/handoff/messages.ts'
 import { demote, drop, prepare, reserve } from '../../protocols/handoff/records.ts'
 import type { TargetEffect, TargetEvent, TargetState } from '../../protocols/handoff/target.ts'
 import { newTarget, step } from '../../protocols/handoff/target.ts'
@@ -191,7 +192,7 @@ export class TargetRun {
     this.#hasStored = true
     const { first, count } = frame
     if (first + count > this.#table.blocks) return this.#channel.close('blocks beyond the chunk')
-    const waitingBytes = frame.type === 'blocks' ? frame.data.length : 0
+    const waitingBytes = frameCost(frame)
     this.#waitingBytes += waitingBytes
     if (this.#waitingBytes > 2 * HANDOFF_WINDOW_BYTES) {
       return this.#channel.close('more than the window was sent')
@@ -251,10 +252,8 @@ export class TargetRun {
 
   /** Durable before the holder is asked to wait: what is flushed in the cutover is little. */
   async #verify(): Promise<void> {
-    await this.#readBack(true)
     this.#isVerifying = true
-    // What arrived during the last read is in nobody's order yet.
-    await this.#readBack(false)
+    await this.#readBack(true)
     await this.#parts.store.flush()
     this.#parts.observe('target: verified')
     this.#dispatch({ type: 'verified' })
@@ -338,7 +337,7 @@ export class TargetRun {
 
   async #demote(): Promise<void> {
     const { shards, observe } = this.#parts
-    if (this.hello !== undefined && this.hello.spec !== undefined) {
+    if (this.hello !== undefined) {
       const { chunk, handoff } = this.hello
       observe('target: dropping')
       await shards.replicas.update(chunk.volume, now => demote(now, handoff))

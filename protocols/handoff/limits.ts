@@ -3,7 +3,7 @@ import { MiB } from '../limits.ts'
 
 /** Data of one `blocks` frame. */
 export const MAX_HANDOFF_DATA_BYTES = MiB
-/** Data sent and not yet `stored`. */
+/** Sent and not yet `stored`, as frameCost (messages.ts) counts it. */
 export const HANDOFF_WINDOW_BYTES = 4 * MiB
 /** From the approval to the commit; a cutover that takes longer is aborted. */
 export const CUTOVER_MS = 10_000

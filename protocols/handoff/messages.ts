@@ -103,6 +103,11 @@ export type Frame =
   | { readonly type: 'abort' }
   | { readonly type: 'refused'; readonly body: Refusal }
 
+/** What a frame takes of the window: unpacked data, or one block for holes, however many. */
+export function frameCost(frame: Frame & { type: 'blocks' | 'holes' }): number {
+  return frame.type === 'blocks' ? frame.count * BLOCK_BYTES : BLOCK_BYTES
+}
+
 const NO_BYTES = new Uint8Array(0)
 
 /** The parts of the frame, to be written in order; data is passed on by reference. */

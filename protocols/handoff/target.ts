@@ -3,7 +3,7 @@
  * drives it. What is durable is in the shard's head (records.ts); this is only the order of things.
  *
  *   new --hello--> reserving --reserved--> copying --prepare--> preparing --prepared--> prepared
- *    \                 \                     | ^ blocks, holes, verify    \                 | released
+ *    \                 \                     | ^ blocks, holes, verifying \                 | released
  *     \_________________\____________________|_____ refusal, lost, abort __\                v
  *                                            v                              \--> over    holding --> held
  *
@@ -22,6 +22,8 @@ export type TargetState =
   | { readonly at: 'new' }
   | { readonly at: 'reserving' }
   | { readonly at: 'copying' }
+  /** Reading back: nothing else is taken until that is said. */
+  | { readonly at: 'verifying' }
   | { readonly at: 'preparing'; readonly epoch: PlacementEpoch }
   | { readonly at: 'prepared'; readonly epoch: PlacementEpoch }
   | { readonly at: 'holding' }
@@ -71,7 +73,8 @@ export function step(state: TargetState, event: TargetEvent): TargetStep {
     case 'reserved':
       return state.at === 'reserving' ? move({ at: 'copying' }, { type: 'say have' }) : stay(state)
     case 'verified':
-      return state.at === 'copying' ? move(state, { type: 'say verified' }) : stay(state)
+      if (state.at !== 'verifying') return stay(state)
+      return move({ at: 'copying' }, { type: 'say verified' })
     case 'prepared':
       if (state.at !== 'preparing') return stay(state)
       return move({ at: 'prepared', epoch: state.epoch }, { type: 'say prepared' })
@@ -95,7 +98,7 @@ function received(state: TargetState, frame: Frame): TargetStep {
       return move(state, { type: 'store', frame })
     case 'verify':
       if (state.at !== 'copying') break
-      return move(state, { type: 'verify' })
+      return move({ at: 'verifying' }, { type: 'verify' })
     case 'prepare':
       if (state.at !== 'copying') break
       return move(
