@@ -3,13 +3,14 @@
 // Method: whole nodes in one process over the memory network and disks; real gateways read and
 // write before, during and after.
 import { afterEach, describe, expect, it } from 'vitest'
+import { checksum } from '../../protocols/checksum.ts'
 import {
   type HandoffStep,
   MOVER_STEPS,
   SOURCE_STEPS,
   TARGET_STEPS
 } from '../../protocols/handoff/steps.ts'
-import { KiB, MiB } from '../../protocols/limits.ts'
+import { BLOCK_BYTES, KiB, MiB } from '../../protocols/limits.ts'
 import { eventually, joined, seededRandom } from '../support/gateway-mesh.ts'
 import { chunkAt, HandoffMesh, type HandoffNode, passed } from '../support/handoff-mesh.ts'
 
@@ -51,6 +52,75 @@ describe('a volume that nobody has attached', () => {
     expect(joined(await again.read(0, 3 * MiB)).equals(data)).toBe(true)
   })
 })
+
+describe('a handoff', () => {
+  it('passes a chunk on that its gateway has not used since it came', async () => {
+    const world = await mesh(['a', 'b', 'c', 'gate'])
+    const [a, b, c, gate] = [0, 1, 2, 3].map(at => world.node(at)) as Four
+    const volume = await world.createVolume(1, MiB)
+    const device = await gate.parts.gateway.attach(volume)
+    passed(await a.pass(chunkAt(volume, 0), b))
+    passed(await b.pass(chunkAt(volume, 0), c))
+    passed(await c.pass(chunkAt(volume, 0), a))
+    await device.detach()
+  })
+
+  it('sends a changed block whose checksum is the same', async () => {
+    const world = await mesh(['a', 'b', 'gate'])
+    const [a, b, gate] = [world.node(0), world.node(1), world.node(2)]
+    const volume = await world.createVolume(1, MiB)
+    const device = await gate.parts.gateway.attach(volume)
+    const [older, newer] = [withOwnChecksum(1), withOwnChecksum(2)]
+    expect(checksum(older)).toBe(checksum(newer))
+    await device.write(0, older, { fua: false })
+    let writing: Promise<void> | undefined
+    a.observe = step => {
+      if (step === 'source: verifying') writing ??= device.write(0, newer, { fua: false })
+    }
+    passed(await a.pass(chunkAt(volume, 0), b))
+    expect(writing).toBeDefined()
+    await writing
+    expect(joined(await device.read(0, BLOCK_BYTES)).equals(newer)).toBe(true)
+    await device.detach()
+  })
+
+  it('leaves alone what a newer attempt stored, however late an older one fails', async () => {
+    const world = await mesh(['a', 'b', 'gate'])
+    const [a, b, gate] = [world.node(0), world.node(1), world.node(2)]
+    const volume = await world.createVolume(1, MiB)
+    const device = await gate.parts.gateway.attach(volume)
+    const data = bytes(MiB, 9)
+    await device.write(0, data, { fua: false })
+    const { store } = b.parts
+    if (store === undefined) throw new Error('b has a store')
+    const read = store.read.bind(store)
+    let fail: (error: Error) => void = () => {}
+    const calledOff = new AbortController()
+    // The first attempt is called off while it reads back; that read never gets anywhere.
+    store.read = () => {
+      store.read = read
+      calledOff.abort()
+      return new Promise((_, reject) => {
+        fail = reject
+      })
+    }
+    expect(await a.pass(chunkAt(volume, 0), b, calledOff.signal)).toMatchObject({ is: 'failed' })
+    passed(await a.pass(chunkAt(volume, 0), b))
+    fail(new Error('a read that failed at last'))
+    await new Promise(resolve => setImmediate(resolve))
+    expect(joined(await device.read(0, MiB)).equals(data)).toBe(true)
+    await device.detach()
+  })
+})
+
+type Four = [HandoffNode, HandoffNode, HandoffNode, HandoffNode]
+
+/** Ends with the CRC32C of what is before it, so that all such blocks have one checksum. */
+function withOwnChecksum(fill: number): Buffer {
+  const block = Buffer.alloc(BLOCK_BYTES, fill)
+  block.writeUInt32LE(checksum(block.subarray(0, BLOCK_BYTES - 4)), BLOCK_BYTES - 4)
+  return block
+}
 
 /** Steps that a handoff between two healthy nodes does not take. */
 const NOT_HERE: readonly HandoffStep[] = ['source: aborted', 'target: dropping']
