@@ -1,5 +1,6 @@
 /** Moves as tests, benches and soaks ask for them: begun with the CLI, waited for over its API. */
 import { join } from 'node:path'
+import { messageOf } from '../../protocols/fault.ts'
 import { REPOSITORY } from './process-cli.ts'
 import { ask } from './process-control.ts'
 import type { ProcessNode } from './process-mesh.ts'
@@ -45,15 +46,18 @@ export async function moveDone(
   id: string,
   timeoutMs = MOVE_MS
 ): Promise<MoveLine> {
+  let last: MoveLine | undefined
   const move = await until(
     `move ${id} has ended`,
     async () => {
-      const found = (await movesOf(at)).find(line => line.id === id)
-      const isOpen = found?.state === 'running' || found?.state === 'queued'
-      return isOpen ? undefined : found
+      last = (await movesOf(at)).find(line => line.id === id)
+      const isOpen = last?.state === 'running' || last?.state === 'queued'
+      return isOpen ? undefined : last
     },
     timeoutMs
-  )
+  ).catch(error => {
+    throw new Error(`${messageOf(error)}; last seen: ${JSON.stringify(last)}`)
+  })
   if (move.state !== 'done') throw new Error(`move ${id} is ${move.state}: ${move.trouble}`)
   return move
 }
