@@ -268,8 +268,12 @@ export const LINK_BACK_OFF_MIN_MS = 25
 export const LINK_BACK_OFF_MAX_MS = 2_000
 /** The longest pause that a busy node may ask for. */
 export const BUSY_PAUSE_MAX_MS = 1_000
-/** How long a request that met no chunk, or a moved one, waits before it asks again. */
-export const REROUTE_PAUSE_MS = 250
+/**
+ * A request that met no chunk, or a moved one, asks again after a quarter of what it has waited so
+ * far, within these: a chunk that is about to be held is a matter of milliseconds.
+ */
+export const REROUTE_PAUSE_MIN_MS = 5
+export const REROUTE_PAUSE_MAX_MS = 250
 export const GATEWAY_CALL_TIMEOUT_MS = 10_000
 /** Most bytes that one block-status request looks at. */
 export const STATUS_SPAN_BYTES = 256 * MiB

@@ -6,7 +6,7 @@
  */
 import { ShoalError } from '../../protocols/fault.ts'
 import { type Answer, Op, Status } from '../../protocols/shard-io/messages.ts'
-import { BUSY_PAUSE_MAX_MS, REROUTE_PAUSE_MS } from '../limits.ts'
+import { BUSY_PAUSE_MAX_MS, REROUTE_PAUSE_MAX_MS, REROUTE_PAUSE_MIN_MS } from '../limits.ts'
 import { faultOf } from './faults.ts'
 import type { LinkContext } from './link-context.ts'
 import type { LinkRequest } from './request.ts'
@@ -62,16 +62,18 @@ export class Refusals {
   /** True if the request goes on, here or elsewhere. */
   #lostChunk(request: LinkRequest, answer: Answer): boolean {
     const { link, context } = this.#parts
+    const waitedMs = link.heardAt - request.startedAt
+    const pauseMs = Math.min(REROUTE_PAUSE_MAX_MS, Math.max(REROUTE_PAUSE_MIN_MS, waitedMs / 4))
     if (link.phase === 'replaying' && request.op !== Op.hello) {
       const what = context.lostInReplay(request, link, answer.movedTo)
       if (what === 'done') request.answered(answer)
-      else if (what === 'again') this.#pause(request, REROUTE_PAUSE_MS, false)
+      else if (what === 'again') this.#pause(request, pauseMs, false)
       return what !== 'refused'
     }
     if (link.phase !== 'open') return false
     if (context.lost(request, link, answer.movedTo)) return true
-    if (link.heardAt - request.startedAt > context.options.ioTimeoutMs) return false
-    this.#pause(request, REROUTE_PAUSE_MS, true)
+    if (waitedMs > context.options.ioTimeoutMs) return false
+    this.#pause(request, pauseMs, true)
     return true
   }
 
