@@ -259,7 +259,10 @@ export class TargetRun {
     this.#dispatch({ type: 'verified' })
   }
 
-  /** Reads what was stored and not read since, from the store: what the digest speaks of. */
+  /**
+   * Reads what was stored and not read since, from the store: what the digest speaks of. Not while
+   * it arrives, which would be faster: what the store does to it afterwards must show as well.
+   */
   async #readBack(isPaced: boolean): Promise<void> {
     const { pace } = this.#parts
     await Promise.all(this.#storing)
