@@ -195,21 +195,27 @@ async function struck(
   const options = { random, inFlight: 4, readPercent: 40, flushEvery: 20, until: () => isOver }
   const working = load?.checker.load(load.disk, options)
   const asked = mesh.node('east')
+  const known = new Set((await movesOf(asked)).map(({ id }) => id))
   // A source that dies at once may not come to answer: then a person looks, and asks again.
   const begun = await startMove(asked, 'steps', from.name, to.name).catch(() => undefined)
   await dying.child?.exited
   await dying.up()
   await mesh.converged()
   if (isHolders) await attach(gate, 'steps', '--take-over')
-  await moveDone(asked, begun ?? (await openMove(asked, from, to)))
+  await moveDone(asked, begun ?? (await moveSince(known, asked, from, to)))
   isOver = true
   expect((await working)?.errors ?? []).toEqual([])
 }
 
-/** The move that the source remembers, or a new one; what it holds no more has moved. */
-async function openMove(at: ProcessNode, from: ProcessNode, to: ProcessNode): Promise<string> {
-  const open = (await movesOf(at)).find(({ state }) => state === 'running' || state === 'queued')
-  return open?.id ?? startMove(at, 'steps', from.name, to.name)
+/** The move that the source remembers, which may have ended by now, or else a new one. */
+async function moveSince(
+  known: ReadonlySet<string>,
+  at: ProcessNode,
+  from: ProcessNode,
+  to: ProcessNode
+): Promise<string> {
+  const remembered = (await movesOf(at)).find(({ id }) => !known.has(id))
+  return remembered?.id ?? startMove(at, 'steps', from.name, to.name)
 }
 
 async function fioVerify(uri: string, cwd: string): Promise<void> {

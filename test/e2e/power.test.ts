@@ -88,6 +88,8 @@ async function lossAfterFlush(how: {
     await checker.flush(disk)
     await node.stop()
     await node.up({ wrapper: how.wrapper ?? [] })
+    // Others learn of this start: they are who tells the store that it went back in time.
+    await mesh.converged()
     await checker.writeAll(disk)
     await checker.flush(disk)
     await gate.kill()
