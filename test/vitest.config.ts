@@ -1,6 +1,6 @@
 /**
- * Two projects: pure and in-process tests side by side, end-to-end files one at a time (they time
- * real processes, and the machine may have two cores only).
+ * Two projects, one after the other: what computes, on two cores; then end-to-end files, two at a
+ * time as well: each mostly waits for its own processes. The simulator would starve them.
  */
 import { defineConfig } from 'vitest/config'
 
@@ -33,7 +33,7 @@ export default defineConfig({
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
           fileParallelism: false,
-          maxWorkers: 1,
+          maxWorkers: 2,
           testTimeout: 180_000,
           hookTimeout: 120_000,
           sequence: { groupOrder: 1 }
