@@ -26,9 +26,9 @@ export const MAX_FAILED_CHUNKS = 8
 // The pace of copying (pace.ts).
 export const PACE_TICK_MS = 100
 /** With clients active copying begins with this, never falls below the floor, and grows by steps. */
-export const PACE_START_BYTES = 4 * MiB
+export const PACE_START_BYTES = 2 * MiB
 export const PACE_FLOOR_BYTES = MiB
-export const PACE_STEP_BYTES = 2 * MiB
+export const PACE_STEP_BYTES = MiB / 2
 /** Clients from whom nothing was heard for so long are not there. */
 export const PACE_ACTIVE_MS = 2_000
 /** While clients are active: ticks of a round, and those at its end in which nothing is sent. */
