@@ -2,29 +2,37 @@
  * `npm run bench -- move`: what a client notices of a move of half of its volume, and how long the
  * move takes; beside a naive copy (the same handoff without a pace) in the same run.
  *
- * Busy: fio at half of its own unthrottled 70/30 result, before, during and after each move. Idle:
- * nobody uses the volume; the same bytes over one stream between the same nodes, without being
- * written, are the measure. Rounds are interleaved, each moves the half back or forth.
+ * Busy: fio at half of its own unthrottled 70/30 result, before, during and after each move, and
+ * halfway, while nothing moves: then three nodes serve the volume and not two, which on few cores
+ * costs something of its own. Bars compare with all three spans without a move. Idle: nobody uses
+ * the volume; the same bytes over one stream between the same nodes, without being written, are the
+ * measure. Rounds are interleaved, each moves the half back or forth.
+ *
+ * Moves are watched by asking once a second, for each answer costs all nodes some milliseconds of
+ * CPU; how long one took is what its source says.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { median } from 'simple-statistics'
-import { GiB, KiB } from '../../protocols/limits.ts'
+import { GiB, KiB, MiB } from '../../protocols/limits.ts'
 import { REPOSITORY } from '../support/process-cli.ts'
 import { ask, statusOf } from '../support/process-control.ts'
 import { ProcessMesh, type ProcessNode, THREE_AND_GATEWAY } from '../support/process-mesh.ts'
-import { chunksByNode, moveDone } from '../support/process-moves.ts'
+import { chunksByNode, type MoveLine, movesOf } from '../support/process-moves.ts'
 import { missing, type Need, packagesOf } from '../support/process-packages.ts'
-import { until } from '../support/process-spawn.ts'
+import { cpuSeconds, until } from '../support/process-spawn.ts'
 import { fillRegion, runFio, type Workload } from './fio.ts'
+import { handlingCpuSeconds } from './floor.ts'
 import { type BenchOptions, type BenchResult, printTable, round, versionsOf } from './report.ts'
-import { type Span, SteadyClient } from './steady.ts'
+import { type Interval, type Span, SteadyClient } from './steady.ts'
 
 const NEEDS: readonly Need[] = ['fio']
 const VOLUME = 'bench'
 const SETTLE_MS = 3_000
+const WATCH_MS = 1_000
 const MOVE_MS = 600_000
+const EXTENT_BYTES = 64 * MiB
 const MIX: Workload = {
   name: 'mix',
   title: '4 KiB 70/30 mix, 4 in flight',
@@ -36,6 +44,8 @@ const MIX: Workload = {
 
 /** Least throughput kept, most growth of p99 and of the longest request, least share of a stream. */
 const BARS = { throughput: 0.92, p99: 1.5, longest: 1.5, longestMs: 100, idle: 0.6 } as const
+
+const MOST = 'most that the cores allow of it'
 
 interface Subject {
   readonly name: 'shoal' | 'naive copy'
@@ -55,14 +65,15 @@ interface Moved {
   readonly longestPauseMs: number
 }
 
-interface Busy extends Moved {
-  readonly before: Span
-  readonly during: Span
-  readonly after: Span
-}
+const SPANS = ['before', 'halfway', 'after', 'without', 'during'] as const
+
+/** `without` is before, halfway and after, taken together. */
+interface Busy extends Moved, Readonly<Record<(typeof SPANS)[number], Span>> {}
 
 interface Idle extends Moved {
   readonly streamSeconds: number
+  /** Of both nodes, for the stream. */
+  readonly streamCpuSeconds: number
 }
 
 interface Scale {
@@ -95,7 +106,11 @@ export async function benchMove(options: BenchOptions): Promise<BenchResult> {
         console.error(`round ${turn + 1}/${scale.rounds} ${subject.name}: ${said(subject)}`)
       }
     }
-    return report(subjects, perSecond, scale, options, await versionsOf(['fio']))
+    await settle()
+    const movedBytes = median(subjects.flatMap(({ idle }) => idle.map(({ bytes }) => bytes)))
+    const handlingCpu = handlingCpuSeconds(movedBytes, scratch)
+    const measured = { perSecond, handlingCpu }
+    return report(subjects, measured, scale, options, await versionsOf(['fio']))
   } finally {
     for (const { mesh } of subjects) await mesh.close()
     rmSync(scratch, { recursive: true, force: true })
@@ -164,41 +179,72 @@ async function busyMove(
     perSecond,
     seed
   })
-  await pause(SETTLE_MS)
-  const beforeMs = Date.now()
-  await pause(seconds * 1000)
-  const startMs = Date.now()
-  const moved = await move(subject)
-  const endMs = Date.now()
-  await pause(seconds * 1000)
-  const afterMs = Date.now()
+  const before = await still(seconds)
+  const first = await move(subject, { from: 0, to: volumeBytes / EXTENT_BYTES / 2 })
+  const halfway = await still(seconds)
+  const second = await move(subject)
+  const after = await still(seconds)
+  turnBack(subject)
   const span = await client.stop()
-  const spans = {
-    before: span(beforeMs, startMs),
-    during: span(startMs, endMs),
-    after: span(endMs, afterMs)
+  return {
+    seconds: first.seconds + second.seconds,
+    bytes: first.bytes + second.bytes,
+    longestPauseMs: Math.max(first.longestPauseMs, second.longestPauseMs),
+    before: span(before),
+    halfway: span(halfway),
+    after: span(after),
+    without: span(before, halfway, after),
+    during: span(first.interval, second.interval)
   }
-  return { ...moved, ...spans }
+}
+
+/** An interval in which nothing moves, once what was before has settled. */
+async function still(seconds: number): Promise<Interval> {
+  await pause(SETTLE_MS)
+  const from = Date.now()
+  await pause(seconds * 1000)
+  return { from, to: Date.now() }
 }
 
 async function idleMove(subject: Subject): Promise<Idle> {
   const { from, to } = subject
   const moved = await move(subject)
+  turnBack(subject)
   await settle()
-  return { ...moved, streamSeconds: await sendOverStream(from, to, moved.bytes) }
+  const used = (): number => cpuSeconds(from.pid) + cpuSeconds(to.pid)
+  const before = used()
+  const streamSeconds = await sendOverStream(from, to, moved.bytes)
+  return { ...moved, streamSeconds, streamCpuSeconds: used() - before }
 }
 
-/** Moves the half to where it is not, by the API that `shoal move` uses. */
-async function move(subject: Subject): Promise<Moved> {
-  const { gate, from, to } = subject
-  const wish = { volume: VOLUME, from: from.name, to: to.name }
-  const startMs = performance.now()
+/** Moves the half, or some extents of it, to where it is not, by the API that `shoal move` uses. */
+async function move(
+  { gate, from, to }: Subject,
+  extents?: Interval
+): Promise<Moved & { interval: Interval }> {
+  const wish = { volume: VOLUME, from: from.name, to: to.name, ...(extents ? { extents } : {}) }
   const { id } = await ask<{ id: string }>(gate.dir, 'POST', '/v1/moves', wish)
-  const line = await moveDone(gate, id, MOVE_MS)
+  const line = await ended(gate, id)
+  const interval = { from: line.since, to: line.endedAt }
+  const seconds = (interval.to - interval.from) / 1000
+  return { seconds, bytes: line.bytes.done, longestPauseMs: line.longestPauseMs, interval }
+}
+
+async function ended(gate: ProcessNode, id: string): Promise<MoveLine & { endedAt: number }> {
+  for (const deadline = performance.now() + MOVE_MS; performance.now() < deadline; ) {
+    await pause(WATCH_MS)
+    const line = (await movesOf(gate)).find(one => one.id === id)
+    const { state, endedAt } = line ?? {}
+    if (line !== undefined && endedAt !== undefined && state === 'done') return { ...line, endedAt }
+    if (state === 'failed') throw new Error(`the move failed: ${line?.trouble}`)
+  }
+  throw new Error(`the move did not end within ${MOVE_MS} ms`)
+}
+
+function turnBack(subject: Subject): void {
+  const { from, to } = subject
   subject.from = to
   subject.to = from
-  const seconds = (performance.now() - startMs) / 1000
-  return { seconds, bytes: line.bytes.done, longestPauseMs: line.longestPauseMs }
 }
 
 async function sendOverStream(from: ProcessNode, to: ProcessNode, bytes: number): Promise<number> {
@@ -219,7 +265,7 @@ async function sendOverStream(from: ProcessNode, to: ProcessNode, bytes: number)
 function said({ busy, idle }: Subject): string {
   const [b, i] = [busy.at(-1), idle.at(-1)]
   if (b === undefined || i === undefined) return ''
-  const kept = (b.during.perSecond / b.before.perSecond) * 100
+  const kept = (b.during.perSecond / b.without.perSecond) * 100
   const busyPart = `busy ${round(b.seconds, 1)} s, ${round(kept, 0)} % kept`
   const longest = `longest ${round(b.during.longest, 0)} ms`
   return `${busyPart}, ${longest}, idle ${round(i.seconds, 1)} s, stream ${round(i.streamSeconds, 1)} s`
@@ -227,13 +273,13 @@ function said({ busy, idle }: Subject): string {
 
 function report(
   subjects: readonly Subject[],
-  perSecond: number,
+  { perSecond, handlingCpu }: { readonly perSecond: number; readonly handlingCpu: number },
   { volumeBytes }: Scale,
   options: BenchOptions,
   versions: Record<string, string>
 ): BenchResult {
   const rows = subjects.flatMap(({ name, busy, idle }) => [
-    ...(['before', 'during', 'after'] as const).map(span => ({
+    ...SPANS.map(span => ({
       subject: name,
       phase: span,
       perSecond: Math.round(median(busy.map(one => one[span].perSecond))),
@@ -247,6 +293,7 @@ function report(
       busySeconds: busy.map(one => round(one.seconds, 2)),
       idleSeconds: idle.map(one => round(one.seconds, 2)),
       streamSeconds: idle.map(one => round(one.streamSeconds, 2)),
+      streamCpuSeconds: idle.map(one => round(one.streamCpuSeconds, 2)),
       busyPausesMs: busy.map(one => round(one.longestPauseMs, 1)),
       bytes: busy.map(one => one.bytes)
     }
@@ -259,7 +306,7 @@ function report(
         : []
     )
   )
-  const ratios = Object.fromEntries(subjects.flatMap(ratiosOf))
+  const ratios = Object.fromEntries(subjects.flatMap(subject => ratiosOf(subject, handlingCpu)))
   printTable(
     ['', 'shoal', 'bar', '', 'naive copy'],
     verdicts(ratios, subjects).map(({ what, shoal, bar, isMet, naive }) => [
@@ -270,9 +317,15 @@ function report(
       naive
     ])
   )
+  const most = ratios[`shoal: ${MOST}`]
+  console.log(
+    `idle: handling the bytes takes ${round(handlingCpu, 2)} s of CPU besides the stream's, so that ` +
+      `${availableParallelism()} cores allow a share of ${most} at most`
+  )
   const missed = verdicts(ratios, subjects).flatMap(({ what, isMet }) => (isMet ? [] : [what]))
   const summary = {
     clientPerSecond: perSecond,
+    handlingCpuSeconds: round(handlingCpu, 3),
     volumeBytes,
     bars: BARS,
     missed,
@@ -281,17 +334,26 @@ function report(
   return { rows, ratios, summary, seed: options.seed, versions }
 }
 
-/** Medians over the rounds, each of its own round's before; the longest is the worst of all. */
-function ratiosOf({ name, busy, idle }: Subject): Array<[string, number]> {
-  const kept = median(busy.map(({ during, before }) => during.perSecond / before.perSecond))
-  const p99 = median(busy.map(({ during, before }) => during.p99 / before.p99))
+/** Medians over the rounds, each against its own round; the longest is the worst of all. */
+function ratiosOf({ name, busy, idle }: Subject, handlingCpu: number): Array<[string, number]> {
+  const kept = median(busy.map(({ during, without }) => during.perSecond / without.perSecond))
+  const p99 = median(busy.map(({ during, without }) => during.p99 / without.p99))
+  const p99Before = median(busy.map(({ during, before }) => during.p99 / before.p99))
   const share = median(idle.map(({ seconds, streamSeconds }) => streamSeconds / seconds))
+  const most = median(
+    idle.map(
+      ({ streamSeconds, streamCpuSeconds }) =>
+        (streamSeconds * availableParallelism()) / (streamCpuSeconds + handlingCpu)
+    )
+  )
   return [
     [`${name}: throughput kept`, round(kept, 3)],
-    [`${name}: p99 during / before`, round(p99, 2)],
+    [`${name}: p99 during / without`, round(p99, 2)],
+    [`${name}: p99 during / before`, round(p99Before, 2)],
     [`${name}: longest during, ms`, round(worst(busy, 'during'), 1)],
-    [`${name}: longest without a move, ms`, round(worstWithout(busy), 1)],
+    [`${name}: longest without a move, ms`, round(worst(busy, 'without'), 1)],
     [`${name}: idle move against one stream`, round(share, 2)],
+    [`${name}: ${MOST}`, round(most, 2)],
     [`${name}: busy move, s`, round(median(busy.map(one => one.seconds)), 2)],
     [`${name}: idle move, s`, round(median(idle.map(one => one.seconds)), 2)]
   ]
@@ -300,10 +362,10 @@ function ratiosOf({ name, busy, idle }: Subject): Array<[string, number]> {
 function verdicts(ratios: Readonly<Record<string, number>>, subjects: readonly Subject[]) {
   const of = (name: string, what: string): number => ratios[`${name}: ${what}`] ?? Number.NaN
   const [shoal] = subjects
-  const allowedMs = Math.max(BARS.longestMs, BARS.longest * worstWithout(shoal?.busy ?? []))
+  const allowedMs = Math.max(BARS.longestMs, BARS.longest * worst(shoal?.busy ?? [], 'without'))
   const rows = [
     ['throughput kept', `>= ${BARS.throughput}`, (x: number) => x >= BARS.throughput],
-    ['p99 during / before', `<= ${BARS.p99}`, (x: number) => x <= BARS.p99],
+    ['p99 during / without', `<= ${BARS.p99}`, (x: number) => x <= BARS.p99],
     ['longest during, ms', `<= ${Math.round(allowedMs)}`, (x: number) => x <= allowedMs],
     ['idle move against one stream', `>= ${BARS.idle}`, (x: number) => x >= BARS.idle]
   ] as const
@@ -316,12 +378,8 @@ function verdicts(ratios: Readonly<Record<string, number>>, subjects: readonly S
   }))
 }
 
-function worst(busy: readonly Busy[], span: 'before' | 'during' | 'after'): number {
+function worst(busy: readonly Busy[], span: 'without' | 'during'): number {
   return Math.max(...busy.map(one => one[span].longest))
-}
-
-function worstWithout(busy: readonly Busy[]): number {
-  return Math.max(worst(busy, 'before'), worst(busy, 'after'))
 }
 
 function settle(): Promise<void> {

@@ -26,6 +26,12 @@ export interface Span {
   readonly longest: number
 }
 
+/** Of wall time, in milliseconds. */
+export interface Interval {
+  readonly from: number
+  readonly to: number
+}
+
 interface Answered {
   readonly atMs: number
   readonly latencyMs: number
@@ -65,13 +71,13 @@ export class SteadyClient {
     )
   }
 
-  /** Ends the client; what it got between two instants (wall ms). */
-  async stop(): Promise<(fromMs: number, toMs: number) => Span> {
+  /** Ends the client; what it got in some intervals, taken together. */
+  async stop(): Promise<(...intervals: readonly Interval[]) => Span> {
     this.#child.signal('SIGINT')
     const outcome = await this.#child.exited
     const answered = parse(readFileSync(`${this.#log}_lat.1.log`, 'utf8'))
     if (answered.length === 0) throw new Error(`fio answered nothing\n${outcome.stderr}`)
-    return (fromMs, toMs) => spanOf(answered, fromMs, toMs)
+    return (...intervals) => spanOf(answered, intervals)
   }
 }
 
@@ -86,12 +92,13 @@ function parse(text: string): Answered[] {
     })
 }
 
-function spanOf(all: readonly Answered[], fromMs: number, toMs: number): Span {
-  const inside = all.filter(({ atMs }) => atMs >= fromMs && atMs < toMs)
-  if (inside.length === 0) return { perSecond: 0, p50: 0, p99: 0, longest: toMs - fromMs }
+function spanOf(all: readonly Answered[], intervals: readonly Interval[]): Span {
+  const inside = all.filter(({ atMs }) => intervals.some(one => atMs >= one.from && atMs < one.to))
+  const lengthMs = intervals.reduce((sum, { from, to }) => sum + to - from, 0)
+  if (inside.length === 0) return { perSecond: 0, p50: 0, p99: 0, longest: lengthMs }
   const sorted = inside.map(({ latencyMs }) => latencyMs).sort((a, b) => a - b)
   return {
-    perSecond: (inside.length * 1000) / (toMs - fromMs),
+    perSecond: (inside.length * 1000) / lengthMs,
     p50: quantileSorted(sorted, 0.5),
     p99: quantileSorted(sorted, 0.99),
     longest: sorted.at(-1) ?? 0

@@ -16,6 +16,9 @@ export interface MoveLine {
   readonly chunks: { readonly total: number; readonly done: number }
   readonly bytes: { readonly total: number; readonly done: number }
   readonly longestPauseMs: number
+  /** Wall ms. */
+  readonly since: number
+  readonly endedAt?: number
   readonly trouble?: string
 }
 
