@@ -32,7 +32,6 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          fileParallelism: false,
           maxWorkers: 2,
           testTimeout: 180_000,
           hookTimeout: 120_000,

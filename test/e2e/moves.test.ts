@@ -13,7 +13,14 @@ import {
 import { Checker } from '../support/process-checker.ts'
 import { useMesh } from '../support/process-fixture.ts'
 import { attach, type ProcessMesh, type ProcessNode } from '../support/process-mesh.ts'
-import { chunksByNode, dieAt, moveDone, movesOf, startMove } from '../support/process-moves.ts'
+import {
+  chunksByNode,
+  dieAt,
+  homesOf,
+  moveDone,
+  movesOf,
+  startMove
+} from '../support/process-moves.ts'
 import { connectDisk, type NbdDisk } from '../support/process-nbd.ts'
 import { SeededRandom, seedOfRun } from '../support/process-random.ts'
 import { runOk, until } from '../support/process-spawn.ts'
@@ -32,6 +39,19 @@ const STEPS = HANDOFF_STEPS.filter(step => !NOT_HERE.includes(step))
 const QUARTER = STEPS.filter((_, i) => i % 4 === 1)
 const CHOSEN = process.env.SHOAL_TEST_ALL === '1' ? STEPS : QUARTER
 
+/** Written at random and verified, at a rate that leaves room for others. */
+const VERIFIED = ['--rw=randwrite', '--bs=4k', '--rate_iops=800', `--randseed=${seed}`]
+/** Where the checker does not write: in the second extent. */
+const BESIDE = ['--offset=64M', '--size=8M', '--io_size=2M']
+/** In the third extent; verified against `mark`, so that an older one is not taken for it. */
+const stamp = (mark: number): string[] => [
+  '--rw=write',
+  '--bs=64k',
+  '--offset=128M',
+  '--size=4M',
+  `--randseed=${seed + mark}`
+]
+
 describe('moves', () => {
   const mesh = useMesh([
     { name: 'west', region: 'eu-west', capacity: '4G' },
@@ -45,7 +65,7 @@ describe('moves', () => {
     const uri = await newVolume(mesh(), 'round')
     let isOver = false
     const writing = (async () => {
-      while (!isOver) await fioVerify(uri, mesh().dir)
+      while (!isOver) await fio(uri, mesh().dir, ...VERIFIED, '--size=48M', '--io_size=16M')
     })()
     const lap = ['west', 'north', 'east', 'west', 'east', 'north', 'west']
     try {
@@ -60,25 +80,30 @@ describe('moves', () => {
   })
 
   describe('a process that dies at a step', () => {
+    let uri: string | undefined
     let disk: NbdDisk | undefined
     const checker = new Checker(seed, BLOCKS)
     afterAll(() => disk?.close())
 
-    for (const step of CHOSEN) {
-      it(`${step}: nothing is lost, and every chunk has one home`, async () => {
+    for (const [mark, step] of CHOSEN.entries()) {
+      needs('fio')(`${step}: nothing is lost, and every chunk has one home`, async () => {
         const { gate } = nodes(mesh())
-        disk ??= await begin(mesh(), checker)
+        uri ??= await newVolume(mesh(), 'steps')
+        disk ??= await begin(uri, checker)
+        await fio(uri, mesh().dir, ...stamp(mark), '--do_verify=0')
         const isMovers = MOVER_STEPS.some(known => known === step)
-        if (isMovers) {
-          await disk.close()
-          await gate.json('volume', 'detach', 'steps')
+        const isHolders = HOLDER_STEPS.some(known => known === step)
+        // Clients lose their gateway, or have none: what they wrote before must be there after.
+        const isAlone = isMovers || isHolders
+        if (isAlone) await disk.close()
+        if (isMovers) await gate.json('volume', 'detach', 'steps')
+        await struck(mesh(), step, isAlone ? undefined : { uri, disk, checker })
+        if (isAlone) {
+          uri = await attach(gate, 'steps', '--take-over')
+          disk = await connectDisk(uri)
         }
-        const holders = HOLDER_STEPS.some(known => known === step)
-        if (holders) await disk.close()
-        await struck(mesh(), step, isMovers || holders ? undefined : { disk, checker })
-        if (isMovers || holders)
-          disk = await connectDisk(await attach(gate, 'steps', '--take-over'))
         expect(await checker.checkAll(disk, 'acknowledged')).toEqual([])
+        await fio(uri, mesh().dir, ...stamp(mark), '--verify_only')
         await oneHome(gate, 'steps')
       })
     }
@@ -142,8 +167,8 @@ function newVolume(mesh: ProcessMesh, name: string): Promise<string> {
   return mesh.volume(mesh.node('gate'), name, '--size', SIZE, '--shards', `${COLUMNS}`)
 }
 
-async function begin(mesh: ProcessMesh, checker: Checker): Promise<NbdDisk> {
-  const disk = await connectDisk(await newVolume(mesh, 'steps'))
+async function begin(uri: string, checker: Checker): Promise<NbdDisk> {
+  const disk = await connectDisk(uri)
   await checker.writeAll(disk)
   return disk
 }
@@ -155,16 +180,18 @@ async function moveAll(at: ProcessNode, volume: string, from: string, to: string
   await moveDone(at, await startMove(at, volume, from, to))
 }
 
-/** As many homes as chunks: none is lost, none has two. */
+/** Every chunk of the volume is held by one node, and nobody holds another. */
 async function oneHome(at: ProcessNode, volume: string): Promise<void> {
-  await until(
-    'every chunk has one home',
-    async () => {
-      const homes = await chunksByNode(at, volume)
-      return [...homes.values()].reduce((sum, count) => sum + count, 0) === EXTENTS * COLUMNS
-    },
-    30_000
-  )
+  const wanted = Array.from({ length: EXTENTS * COLUMNS }, (_, i) => {
+    return `${Math.floor(i / COLUMNS)}.${i % COLUMNS}`
+  })
+  let homes: string[] = []
+  const isSo = async () => {
+    homes = await homesOf(at, volume)
+    return homes.join() === wanted.join()
+  }
+  await until('every chunk has one home', isSo, 30_000).catch(() => {})
+  expect(homes).toEqual(wanted)
 }
 
 /**
@@ -174,7 +201,7 @@ async function oneHome(at: ProcessNode, volume: string): Promise<void> {
 async function struck(
   mesh: ProcessMesh,
   step: HandoffStep,
-  load: { disk: NbdDisk; checker: Checker } | undefined
+  load: { uri: string; disk: NbdDisk; checker: Checker } | undefined
 ): Promise<void> {
   const { gate, west, north } = nodes(mesh)
   // What an earlier step left dead is not this one's.
@@ -194,6 +221,9 @@ async function struck(
   const random = new SeededRandom(seed)
   const options = { random, inFlight: 4, readPercent: 40, flushEvery: 20, until: () => isOver }
   const working = load?.checker.load(load.disk, options)
+  const verifying = (async () => {
+    while (load !== undefined && !isOver) await fio(load.uri, mesh.dir, ...VERIFIED, ...BESIDE)
+  })()
   const asked = mesh.node('east')
   const known = new Set((await movesOf(asked)).map(({ id }) => id))
   // A source that dies at once may not come to answer: then a person looks, and asks again.
@@ -205,6 +235,7 @@ async function struck(
   await moveDone(asked, begun ?? (await moveSince(known, asked, from, to)))
   isOver = true
   expect((await working)?.errors ?? []).toEqual([])
+  await verifying
 }
 
 /** The move that the source remembers, which may have ended by now, or else a new one. */
@@ -218,23 +249,8 @@ async function moveSince(
   return remembered?.id ?? startMove(at, 'steps', from.name, to.name)
 }
 
-async function fioVerify(uri: string, cwd: string): Promise<void> {
-  await runOk(
-    'fio',
-    [
-      '--name=verify',
-      '--ioengine=nbd',
-      `--uri=${uri}`,
-      '--rw=randwrite',
-      '--bs=4k',
-      '--size=48M',
-      '--io_size=16M',
-      '--iodepth=8',
-      '--rate_iops=800',
-      '--verify=crc32c',
-      '--verify_fatal=1',
-      `--randseed=${seed}`
-    ],
-    { cwd, timeoutMs: 170_000 }
-  )
+async function fio(uri: string, cwd: string, ...options: string[]): Promise<void> {
+  const words = ['--name=verify', '--ioengine=nbd', `--uri=${uri}`, '--iodepth=8']
+  const verify = ['--verify=crc32c', '--verify_fatal=1']
+  await runOk('fio', [...words, ...verify, ...options], { cwd, timeoutMs: 170_000 })
 }

@@ -65,14 +65,31 @@ export async function moveDone(
   return move
 }
 
+interface ShownShard {
+  readonly name: string
+  readonly chunks?: number
+  readonly ranges?: ReadonlyArray<{ column: number; from: number; to: number }>
+}
+
+async function shardsOf(at: ProcessNode, volume: string): Promise<readonly ShownShard[]> {
+  return (await at.json<{ shards: ShownShard[] }>('volume', 'show', volume)).shards
+}
+
 /** Chunks that each node holds of a volume, as the nodes themselves say. */
 export async function chunksByNode(
   at: ProcessNode,
   volume: string
 ): Promise<ReadonlyMap<string, number>> {
-  interface Shown {
-    readonly shards: ReadonlyArray<{ readonly name: string; readonly chunks?: number }>
-  }
-  const { shards } = await at.json<Shown>('volume', 'show', volume)
-  return new Map(shards.map(({ name, chunks }) => [name, chunks ?? 0]))
+  return new Map((await shardsOf(at, volume)).map(({ name, chunks }) => [name, chunks ?? 0]))
+}
+
+/** Chunks of a volume, `extent.column`, each as often as nodes say that they hold it; sorted. */
+export async function homesOf(at: ProcessNode, volume: string): Promise<string[]> {
+  const shards = await shardsOf(at, volume)
+  return shards
+    .flatMap(({ ranges = [] }) => ranges)
+    .flatMap(({ column, from, to }) =>
+      Array.from({ length: to - from }, (_, i) => `${from + i}.${column}`)
+    )
+    .sort()
 }
