@@ -102,6 +102,9 @@ function stateText(volume: VolumeSummary): string {
   return volume.host === undefined ? `unknown${waits}` : `last attached on ${volume.host}${waits}`
 }
 
+/** Of the extents of one shard. */
+const MAX_SHOWN_RANGES = 5
+
 function addShow(volume: Command, io: Io): void {
   volume
     .command('show')
@@ -123,6 +126,7 @@ function showText(volume: VolumeDocument): string {
     shard.columns.join(','),
     shard.why === undefined ? shard.state : `${shard.state}: ${shard.why}`,
     chunksText(shard),
+    extentsText(shard),
     size(shard.allocatedBytes),
     shard.token === undefined ? '-' : String(shard.token.counter)
   ])
@@ -141,8 +145,22 @@ function showText(volume: VolumeDocument): string {
       ? []
       : [`  export    ${volume.export.uri} (${plural(volume.export.connections, 'connection')})`]),
     '',
-    table(['NODE', 'REGION', 'COLUMN', 'SHARD', 'CHUNKS', 'USED', 'TOKEN'], shards)
+    table(['NODE', 'REGION', 'COLUMN', 'SHARD', 'CHUNKS', 'EXTENTS', 'USED', 'TOKEN'], shards)
   ].join('\n')
+}
+
+/** Of any column, as `shoal move --extents` names them. */
+function extentsText({ ranges = [] }: ShardDocument): string {
+  const joined: Array<{ from: number; to: number }> = []
+  for (const { from, to } of [...ranges].sort((a, b) => a.from - b.from)) {
+    const last = joined.at(-1)
+    if (last !== undefined && from <= last.to) last.to = Math.max(last.to, to)
+    else joined.push({ from, to })
+  }
+  const shown = joined.slice(0, MAX_SHOWN_RANGES)
+  const texts = shown.map(({ from, to }) => (to - from === 1 ? `${from}` : `${from}-${to - 1}`))
+  if (shown.length < joined.length) texts.push('...')
+  return texts.join(',') || '-'
 }
 
 /** Held, and on their way here. */

@@ -6,6 +6,7 @@ import type { Role } from '../../crdt/types.ts'
 import type { HandoffId, Incarnation, NodeId, Token, VolumeId } from '../../protocols/ids.ts'
 import type { DrainPurpose, DrainStatus, Move } from '../../protocols/moves/messages.ts'
 import type { Load } from '../../protocols/node-status/messages.ts'
+import type { ChunkRange } from '../moves/ranges.ts'
 import type { ExportPoint } from '../volumes/types.ts'
 
 export interface SelfDocument {
@@ -101,8 +102,9 @@ export interface ShardDocument {
   readonly state: 'held' | 'absent' | 'removed' | 'unreachable'
   readonly why?: string
   readonly columns: readonly number[]
-  /** Held here; on their way here. */
+  /** Held here, and which; on their way here. */
   readonly chunks?: number
+  readonly ranges?: readonly ChunkRange[]
   readonly receiving?: number
   readonly allocatedBytes?: number
   readonly token?: Token

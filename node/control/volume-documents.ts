@@ -144,11 +144,13 @@ function describeShard(context: DaemonContext, view: VolumeView, reply: ShardRep
     return { ...place, state, ...(answer.is === 'failed' ? { why: answer.why } : {}) }
   }
   const { state } = answer
+  const ranges = heldRanges(state)
   return {
     ...place,
     columns: [...new Set(state.runs.map(run => run.column))].sort((a, b) => a - b),
     state: 'held',
-    chunks: countChunks(heldRanges(state)),
+    chunks: countChunks(ranges),
+    ranges,
     receiving: state.receiving.length,
     allocatedBytes: state.allocatedBytes,
     token: state.token,
