@@ -15,11 +15,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { median } from 'simple-statistics'
-import { GiB, KiB, MiB } from '../../protocols/limits.ts'
+import { DEFAULT_EXTENT_BYTES, GiB, KiB } from '../../protocols/limits.ts'
 import { REPOSITORY } from '../support/process-cli.ts'
 import { ask, statusOf } from '../support/process-control.ts'
 import { ProcessMesh, type ProcessNode, THREE_AND_GATEWAY } from '../support/process-mesh.ts'
-import { chunksByNode, type MoveLine, movesOf } from '../support/process-moves.ts'
+import { chunksByNode, moveDone } from '../support/process-moves.ts'
 import { missing, type Need, packagesOf } from '../support/process-packages.ts'
 import { cpuSeconds, until } from '../support/process-spawn.ts'
 import { fillRegion, runFio, type Workload } from './fio.ts'
@@ -32,7 +32,6 @@ const VOLUME = 'bench'
 const SETTLE_MS = 3_000
 const WATCH_MS = 1_000
 const MOVE_MS = 600_000
-const EXTENT_BYTES = 64 * MiB
 const MIX: Workload = {
   name: 'mix',
   title: '4 KiB 70/30 mix, 4 in flight',
@@ -183,7 +182,7 @@ async function busyMove(
     seed
   })
   const before = await still(seconds)
-  const first = await move(subject, { from: 0, to: volumeBytes / EXTENT_BYTES / 2 })
+  const first = await move(subject, { from: 0, to: volumeBytes / DEFAULT_EXTENT_BYTES / 2 })
   const halfway = await still(seconds)
   const second = await move(subject)
   const after = await still(seconds)
@@ -227,25 +226,14 @@ async function idleMove(subject: Subject): Promise<Idle> {
 /** Moves the half, or some extents of it, to where it is not, by the API that `shoal move` uses. */
 async function move(
   { gate, from, to }: Subject,
-  extents?: Interval
+  extents?: { readonly from: number; readonly to: number }
 ): Promise<Moved & { interval: Interval }> {
   const wish = { volume: VOLUME, from: from.name, to: to.name, ...(extents ? { extents } : {}) }
   const { id } = await ask<{ id: string }>(gate.dir, 'POST', '/v1/moves', wish)
-  const line = await ended(gate, id)
-  const interval = { from: line.since, to: line.endedAt }
+  const line = await moveDone(gate, id, { timeoutMs: MOVE_MS, pollMs: WATCH_MS })
+  const interval = { from: line.since, to: line.endedAt ?? Number.NaN }
   const seconds = (interval.to - interval.from) / 1000
   return { seconds, bytes: line.bytes.done, longestPauseMs: line.longestPauseMs, interval }
-}
-
-async function ended(gate: ProcessNode, id: string): Promise<MoveLine & { endedAt: number }> {
-  for (const deadline = performance.now() + MOVE_MS; performance.now() < deadline; ) {
-    await pause(WATCH_MS)
-    const line = (await movesOf(gate)).find(one => one.id === id)
-    const { state, endedAt } = line ?? {}
-    if (line !== undefined && endedAt !== undefined && state === 'done') return { ...line, endedAt }
-    if (state === 'failed') throw new Error(`the move failed: ${line?.trouble}`)
-  }
-  throw new Error(`the move did not end within ${MOVE_MS} ms`)
 }
 
 function turnBack(subject: Subject): void {

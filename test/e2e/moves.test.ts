@@ -137,6 +137,8 @@ describe('moves', () => {
   it('a move, a drain and a leave that cannot be are refused in words', async () => {
     const { gate } = nodes(mesh())
     await newVolume(mesh(), 'refused')
+    const shown = (await gate.run('volume', 'show', 'refused')).stdout
+    expect(shown).toMatch(/ EXTENTS .*\n.* 4 +0-3 /)
     const refusals = [
       [['move', 'refused', '--from', 'west', '--to', 'west'], /another node/],
       [['move', 'refused', '--from', 'west', '--to', 'nowhere'], /nowhere/],

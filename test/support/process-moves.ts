@@ -47,7 +47,7 @@ export async function movesOf(at: ProcessNode): Promise<readonly MoveLine[]> {
 export async function moveDone(
   at: ProcessNode,
   id: string,
-  timeoutMs = MOVE_MS
+  { timeoutMs = MOVE_MS, pollMs }: { timeoutMs?: number; pollMs?: number } = {}
 ): Promise<MoveLine> {
   let last: MoveLine | undefined
   const move = await until(
@@ -57,7 +57,8 @@ export async function moveDone(
       const isOpen = last?.state === 'running' || last?.state === 'queued'
       return isOpen ? undefined : last
     },
-    timeoutMs
+    timeoutMs,
+    pollMs
   ).catch(error => {
     throw new Error(`${messageOf(error)}; last seen: ${JSON.stringify(last)}`)
   })

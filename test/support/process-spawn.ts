@@ -141,14 +141,15 @@ export async function runOk(
 export async function until<T>(
   what: string,
   probe: () => T | undefined | false | Promise<T | undefined | false>,
-  timeoutMs = 30_000
+  timeoutMs = 30_000,
+  pollMs = POLL_MS
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs
   for (;;) {
     const answer = await probe()
     if (answer !== undefined && answer !== false) return answer
     if (performance.now() > deadline) throw new Error(`after ${timeoutMs} ms still not: ${what}`)
-    await new Promise(resolve => setTimeout(resolve, POLL_MS))
+    await new Promise(resolve => setTimeout(resolve, pollMs))
   }
 }
 
