@@ -1,0 +1,128 @@
+/**
+ * The documents of the control API about load: what is, what was, and what is foretold. Loads are in
+ * units per second (protocols/load/record.ts), shares are of the capacity that a calibration
+ * measured, times are wall milliseconds. docs/control-api.md describes them.
+ */
+import type { LoadRecord } from '../../protocols/load/record.ts'
+
+/** What is expected at one time ahead. */
+export interface AheadDocument {
+  readonly minutes: number
+  readonly q50: number
+  readonly q90: number
+  readonly q95: number
+}
+
+/** What is true of a volume, a shard and a node alike. */
+export interface LoadDocument extends LoadRecord {
+  /** Of the last seconds, in units per second. */
+  readonly load: number
+  /** Absent before the first forecast: `warming` says why. */
+  readonly ahead?: readonly AheadDocument[]
+  /** That an overload starts within the hour. */
+  readonly chance?: number
+  readonly threshold?: ThresholdDocument
+}
+
+export interface ThresholdDocument {
+  readonly load: number
+  /** A part of the measured capacity; or, without one, what this load seldom exceeds by itself. */
+  readonly from: 'capacity' | 'usual'
+}
+
+export interface NodeLoadDocument extends LoadDocument {
+  readonly node: string
+  readonly region: string
+  readonly isSelf: boolean
+  /** Units per second that it can do, by its last calibration. */
+  readonly capacity?: number
+  /** Of that capacity, as its requests are now. */
+  readonly share?: number
+  /** When this was said; older than a minute if gossip is all there is. */
+  readonly ageMs: number
+  /** A node that did not answer: what it gossiped last, or nothing. */
+  readonly from: 'answer' | 'gossip' | 'nothing'
+  /** Shards whose past is still being read after a start, of all. */
+  readonly warming?: { readonly left: number; readonly all: number }
+}
+
+export interface ShardLoadDocument extends LoadDocument {
+  readonly volume: string
+  readonly node: string
+  /** Of the node's capacity. */
+  readonly share?: number
+}
+
+export interface VolumeLoadDocument extends LoadDocument {
+  readonly volume: string
+  readonly shards: number
+}
+
+/** GET /v1/load */
+export interface TopDocument {
+  readonly at: number
+  readonly nodes: readonly NodeLoadDocument[]
+  readonly volumes: readonly VolumeLoadDocument[]
+  readonly shards: readonly ShardLoadDocument[]
+  /** Names of nodes that did not answer. */
+  readonly silent: readonly string[]
+}
+
+/** GET /v1/load/forecast?subject=NAME&horizonMinutes=60 */
+export interface ForecastDocument {
+  readonly subject: string
+  readonly kind: 'volume' | 'shard' | 'node'
+  /** Of `path` and `bands`: the first is that of `at` + `stepMs`. */
+  readonly at: number
+  readonly stepMs: number
+  /** Means of steps of `stepMs`, the last ends at `at`; null where nothing was measured. */
+  readonly history: { readonly stepMs: number; readonly loads: ReadonlyArray<number | null> }
+  readonly path: readonly number[]
+  /** Quantiles of every step of the path. */
+  readonly bands: {
+    readonly q50: readonly number[]
+    readonly q90: readonly number[]
+    readonly q95: readonly number[]
+  }
+  readonly model: string
+  /** 1 - error / error of the better naive model; 0 or less: naive is as good, and is used. */
+  readonly skill: number
+  readonly threshold?: ThresholdDocument
+  /** That the threshold is crossed within the hour, and within the whole horizon. */
+  readonly chance?: { readonly hour: number; readonly horizon: number }
+  /** When the expected load, and its high quantile (q90), cross the threshold first. */
+  readonly crossing?: { readonly expectedAt?: number; readonly highAt?: number }
+  /** Days of history that the forecast rests on. */
+  readonly historyDays: number
+  readonly zone: string
+  readonly patterns: readonly string[]
+}
+
+/** GET and POST /v1/calibration */
+export interface CalibrationDocument {
+  readonly at: number
+  readonly cells: readonly CalibrationCell[]
+  /** Units per second at the reference mix: 16 KiB requests, seven reads to three writes. */
+  readonly capacity: number
+  readonly tookMs: number
+}
+
+export interface CalibrationCell {
+  readonly sizeBytes: number
+  /** Part of the requests that are reads, 0 to 1. */
+  readonly readPart: number
+  readonly requestsPerSecond: number
+  readonly bytesPerSecond: number
+}
+
+/** GET /v1/volumes/:volume/patterns */
+export interface PatternDocument {
+  readonly id: string
+  /** As it was declared: `mon-fri 02:00`. */
+  readonly when: string
+  readonly minutes: number
+  readonly iops: number
+  readonly bytesPerSecond: number
+  /** The zone of the volume, in which the times are read. */
+  readonly zone: string
+}
