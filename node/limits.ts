@@ -312,6 +312,32 @@ export const HANDOFF_SIGN_POST_MS = 60_000
 /** A partial copy that nobody goes on with is dropped after so long. */
 export const HANDOFF_PARTIAL_KEEP_MS = 600_000
 
+// Load: what is measured, kept and foretold (node/load).
+/** Questions that the load keeper has not answered, and how long one may take. */
+export const MAX_KEEPER_ASKS = 256
+export const KEEPER_ASK_TIMEOUT_MS = 60_000
+/** A keeper that failed starts anew after so long. */
+export const KEEPER_RESTART_MIN_MS = 1_000
+export const KEEPER_RESTART_MAX_MS = 60_000
+/** How long a stopping daemon lets its keeper write. */
+export const KEEPER_STOP_MS = 5_000
+/** What training may take of one core. */
+export const TRAINING_CORE_PART = 0.05
+
+/** A part of a shard's history goes after its chunks once it is so large, or so long after. */
+export const CARRY_LEAST_PART = 0.01
+export const CARRY_AFTER_MS = 30_000
+/** Between two attempts to deliver it; it is given up after the longest. */
+export const CARRY_RETRY_MIN_MS = 500
+export const CARRY_RETRY_MAX_MS = 1_800_000
+/** Seconds over which what is shown as the load of now is measured. */
+export const SHOWN_SECONDS = 5
+/** What of its capacity a node may use before it counts as overloaded. */
+export const THRESHOLD_PART = 0.8
+export const LOAD_CALL_TIMEOUT_MS = 2_000
+/** Calls that a keeper has to work for. */
+export const LOAD_WORK_TIMEOUT_MS = 30_000
+
 // Map (node/map).
 /** One record of the map log: a whole document at most. */
 export const MAX_MAP_RECORD_BYTES = 40 * MiB

@@ -12,6 +12,7 @@ import type { TransferOptions, TransferProgress, TransferResult } from '../volum
 import type { ImportWish, Volumes } from '../volumes/volumes.ts'
 import type { DaemonContext } from './context.ts'
 import { check, errorDocument, readBody } from './errors.ts'
+import { readable } from './streams.ts'
 import { describeVolume, summarizeVolumes } from './volume-documents.ts'
 
 const MAX_PATH_CHARS = 4096
@@ -105,8 +106,7 @@ export function streamedImportRoute(context: DaemonContext, volumes: Volumes): H
   routes.post('/v1/volumes/:volume/import-stream', async c => {
     const query = Object.entries(c.req.query()).map(([key, value]) => [key, parse(value)])
     const { sizeBytes, ...rest } = check(Object.fromEntries(query), streamSchema)
-    const body = c.req.raw.body
-    const source = streamSource(body === null ? nothing() : readable(body), undefined)
+    const source = streamSource(readable(c.req.raw.body), undefined)
     const wish: ImportWish = { ...rest, sizeBytes, name: c.req.param('volume') }
     return transfer(c, context, options => volumes.import(wish, source, options))
   })
@@ -121,17 +121,6 @@ function parse(value: string): unknown {
     return value
   }
 }
-
-async function* readable(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const reader = body.getReader()
-  try {
-    for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value
-  } finally {
-    reader.releaseLock()
-  }
-}
-
-async function* nothing(): AsyncGenerator<Uint8Array> {}
 
 /** Lines of {progress}, then one of {result} or {error}. A client that goes away stops the work. */
 function transfer(

@@ -1,0 +1,216 @@
+/**
+ * History out and in, as CSV: what the shards of volumes keep, and what a volume is given of an
+ * earlier life. Both are streams: no file of either is ever whole in memory.
+ */
+import { isFault, messageOf, ShoalError } from '../../protocols/fault.ts'
+import type { NodeId, VolumeId } from '../../protocols/ids.ts'
+import { formatLoadRow, LOAD_CSV_HEADER, LoadCsvReader } from '../../protocols/load/csv.ts'
+import { Minutes } from '../../protocols/load/minutes.ts'
+import type { LoadRecord } from '../../protocols/load/record.ts'
+import { encodeRows, type LoadRow, MAX_ROWS } from '../../protocols/load/rows.ts'
+import { askRows, giveRows } from '../load/ask.ts'
+import { type SeriesStep, STEP_SECONDS } from '../load/keeper-messages.ts'
+import { askNodes } from '../volumes/candidates.ts'
+import { resolveVolume, volumeName } from '../volumes/names.ts'
+import { nodeName, shardNodes } from '../volumes/shards.ts'
+import type { DaemonContext } from './context.ts'
+import type { ImportDocument } from './load-documents.ts'
+import { viewOf } from './volume-documents.ts'
+
+/** A little less than one message holds, so that one more row never overflows it. */
+const BATCH_ROWS = MAX_ROWS - 64
+
+export interface ExportWish {
+  readonly volume: VolumeId | undefined
+  readonly step: SeriesStep
+  readonly fromMs: number
+  readonly toMs: number
+}
+
+/** Lines of CSV, in pieces. A node that does not answer ends it with its words. */
+export async function* exportLoad(
+  context: DaemonContext,
+  { volume, step, fromMs, toMs }: ExportWish
+): AsyncGenerator<string> {
+  const mesh = context.map.mesh()
+  const stepMs = STEP_SECONDS[step] * 1000
+  const range = { step, from: Math.ceil(fromMs / stepMs), to: Math.ceil(toMs / stepMs) }
+  yield `${LOAD_CSV_HEADER}\n`
+  for (const id of volume === undefined ? mesh.volumes.keys() : [volume]) {
+    const view = await viewOf(context, id)
+    const nodes = view === undefined ? [] : shardNodes(view)
+    for (const node of nodes) {
+      const place = { volume: volumeName(mesh, id), node: nodeName(mesh, node) }
+      for await (const rows of rowsAt(context, node, id, range)) {
+        yield rows
+          .map(({ slot, record }) => formatLoadRow({ timeMs: slot * stepMs, ...place, record }))
+          .map(line => `${line}\n`)
+          .join('')
+      }
+    }
+  }
+}
+
+async function* rowsAt(
+  { rpc }: DaemonContext,
+  node: NodeId,
+  volume: VolumeId,
+  range: Parameters<typeof askRows>[3]
+): AsyncGenerator<readonly LoadRow[]> {
+  try {
+    yield* askRows(rpc, node, volume, range)
+  } catch (error) {
+    // The map named a node that holds nothing of it any more.
+    if (!isFault(error, 'CONFLICT')) throw error
+  }
+}
+
+/** Reads CSV and gives each volume's rows to its shards, by the part of it that each holds. */
+export async function importLoad(
+  context: DaemonContext,
+  body: AsyncIterable<Uint8Array>,
+  volume: string | undefined
+): Promise<ImportDocument> {
+  const reader = new LoadCsvReader(volume === undefined ? {} : { volume })
+  const imports = new Map<string, VolumeImport>()
+  const parts = await partsOf(context)
+  const take = async (lines: ReturnType<LoadCsvReader['push']>): Promise<void> => {
+    for (const line of lines) {
+      if ('refused' in line) throw bad(line.line, line.refused)
+      const { row } = line
+      let into = imports.get(row.volume)
+      if (into === undefined) {
+        const id = resolveVolume(context.map, row.volume)
+        into = new VolumeImport(context, id, row.volume, parts.get(id) ?? new Map())
+        imports.set(row.volume, into)
+      }
+      if (!into.push(row.timeMs, row.record)) {
+        throw bad(line.line, `it is not later than the line of ${row.volume} before`)
+      }
+      if (into.isFull) await into.flush()
+    }
+  }
+  for await (const bytes of body) await take(reader.push(bytes))
+  await take(reader.end())
+  const volumes: Array<ImportDocument['volumes'][number]> = []
+  for (const into of imports.values()) volumes.push(await into.end())
+  return { volumes }
+}
+
+class VolumeImport {
+  readonly #context: DaemonContext
+  readonly #id: VolumeId
+  readonly #name: string
+  readonly #parts: ReadonlyMap<NodeId, number>
+  readonly #minutes = new Minutes()
+  #waiting: LoadRow[] = []
+  #rows = 0
+  #taken = 0
+  #fromMs: number | undefined
+  #toMs = 0
+
+  constructor(
+    context: DaemonContext,
+    id: VolumeId,
+    name: string,
+    parts: ReadonlyMap<NodeId, number>
+  ) {
+    this.#context = context
+    this.#id = id
+    this.#name = name
+    this.#parts = parts
+    if (parts.size > 0) return
+    const fault = { code: 'UNREACHABLE', peer: name } as const
+    throw new ShoalError(fault, `no node that holds ${name} answers: try again when one does`)
+  }
+
+  get isFull(): boolean {
+    return this.#waiting.length >= BATCH_ROWS
+  }
+
+  /** False: it is not later than the one before. */
+  push(timeMs: number, record: LoadRecord): boolean {
+    const rows = this.#minutes.push(timeMs, record)
+    if (rows === undefined) return false
+    this.#rows++
+    this.#fromMs ??= timeMs
+    this.#toMs = timeMs
+    this.#waiting.push(...rows)
+    return true
+  }
+
+  async end(): Promise<ImportDocument['volumes'][number]> {
+    this.#waiting.push(...this.#minutes.end())
+    await this.flush()
+    return {
+      volume: this.#name,
+      rows: this.#rows,
+      taken: this.#taken,
+      from: this.#fromMs ?? 0,
+      to: this.#toMs
+    }
+  }
+
+  async flush(): Promise<void> {
+    const batches = cut(this.#waiting)
+    this.#waiting = []
+    for (const batch of batches) {
+      const taken = await Promise.all(
+        [...this.#parts].map(([node, part]) => {
+          const rows = batch.map(({ slot, record }) => ({ slot, record: scaled(record, part) }))
+          return this.#give(node, encodeRows(rows))
+        })
+      )
+      this.#taken += Math.max(...taken)
+    }
+  }
+
+  async #give(node: NodeId, rows: Uint8Array): Promise<number> {
+    const { rpc, map } = this.#context
+    try {
+      return await giveRows(rpc, node, this.#id, rows)
+    } catch (error) {
+      if (!isFault(error)) throw error
+      const name = nodeName(map.mesh(), node)
+      throw new ShoalError(error.fault, `node ${name} took no history: ${messageOf(error)}`)
+    }
+  }
+}
+
+function cut(rows: readonly LoadRow[]): Array<readonly LoadRow[]> {
+  const batches: Array<readonly LoadRow[]> = []
+  for (let at = 0; at < rows.length; at += BATCH_ROWS) batches.push(rows.slice(at, at + BATCH_ROWS))
+  return batches
+}
+
+/** Of each volume: what part of its chunks a node holds. */
+async function partsOf(context: DaemonContext): Promise<Map<VolumeId, Map<NodeId, number>>> {
+  const parts = new Map<VolumeId, Map<NodeId, number>>()
+  for (const status of (await askNodes(context)).values()) {
+    for (const { volume, chunks } of status.shards) {
+      if (chunks === 0) continue
+      const own = parts.get(volume) ?? new Map<NodeId, number>()
+      parts.set(volume, own.set(status.id, chunks))
+    }
+  }
+  for (const own of parts.values()) {
+    const all = [...own.values()].reduce((sum, chunks) => sum + chunks, 0)
+    for (const [node, chunks] of own) own.set(node, chunks / all)
+  }
+  return parts
+}
+
+function scaled(record: LoadRecord, part: number): LoadRecord {
+  return {
+    ...record,
+    reads: record.reads * part,
+    writes: record.writes * part,
+    readBytes: record.readBytes * part,
+    writtenBytes: record.writtenBytes * part,
+    queue: record.queue * part
+  }
+}
+
+function bad(line: number, why: string): ShoalError {
+  return new ShoalError({ code: 'BAD_INPUT', field: 'csv' }, `line ${line}: ${why}`)
+}

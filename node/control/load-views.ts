@@ -1,0 +1,143 @@
+/** The load of the mesh as `shoal top` shows it: every node is asked, and gossip stands in. */
+import type { NodeEntry } from '../../crdt/types.ts'
+import type { NodeId, VolumeId } from '../../protocols/ids.ts'
+import type { LoadReport } from '../../protocols/load/messages.ts'
+import { IDLE, loadOf, together } from '../../protocols/load/record.ts'
+import { MAX_PARALLEL_CALLS } from '../limits.ts'
+import { askReport } from '../load/ask.ts'
+import { liveNodes } from '../volumes/candidates.ts'
+import { mapConcurrently } from '../volumes/concurrency.ts'
+import { volumeName } from '../volumes/names.ts'
+import type { DaemonContext } from './context.ts'
+import type {
+  AheadDocument,
+  LoadDocument,
+  NodeLoadDocument,
+  ShardLoadDocument,
+  TopDocument,
+  VolumeLoadDocument
+} from './load-documents.ts'
+
+type Measured = LoadReport['node']
+
+interface Reported {
+  readonly node: NodeEntry
+  readonly report: LoadReport | undefined
+}
+
+export async function topDocument(context: DaemonContext): Promise<TopDocument> {
+  const reported = await reportsOf(context)
+  const shards = reported.flatMap(({ node, report }) =>
+    (report?.shards ?? []).map(({ volume, share, measured }) => ({
+      volume,
+      document: {
+        volume: volumeName(context.map.mesh(), volume),
+        node: node.name,
+        ...measuredDocument(measured),
+        ...(share === undefined ? {} : { share })
+      }
+    }))
+  )
+  return {
+    at: context.clock.now(),
+    nodes: reported.map(one => nodeDocument(context, one)),
+    volumes: volumesOf(context, shards),
+    shards: shards.map(({ document }) => document),
+    silent: reported.flatMap(({ node, report }) => (report === undefined ? [node.name] : []))
+  }
+}
+
+async function reportsOf(context: DaemonContext): Promise<Reported[]> {
+  const connected = new Set<NodeId>([context.network.self, ...context.network.peers()])
+  return mapConcurrently(liveNodes(context.map.mesh()), MAX_PARALLEL_CALLS, async node => {
+    const report = connected.has(node.id) ? await askReport(context.rpc, node.id) : undefined
+    return { node, report }
+  })
+}
+
+function nodeDocument(context: DaemonContext, { node, report }: Reported): NodeLoadDocument {
+  const place = {
+    node: node.name,
+    region: node.region,
+    isSelf: node.id === context.self.id
+  }
+  if (report !== undefined) {
+    const { capacity, share, warming } = report
+    return {
+      ...place,
+      ...measuredDocument(report.node),
+      ...(capacity === undefined ? {} : { capacity }),
+      ...(share === undefined ? {} : { share }),
+      ...(warming === undefined ? {} : { warming }),
+      ageMs: 0,
+      from: 'answer'
+    }
+  }
+  return { ...place, ...gossiped(context, node.id) }
+}
+
+/** What the node said of itself before it fell silent. */
+function gossiped(
+  context: DaemonContext,
+  node: NodeId
+): LoadDocument & Pick<NodeLoadDocument, 'capacity' | 'ageMs' | 'from'> {
+  const known = context.load.gossip.known(node)
+  if (known === undefined) return { ...IDLE, load: 0, ageMs: 0, from: 'nothing' }
+  const { load, capacity, ahead, ageMs } = known
+  return {
+    ...IDLE,
+    load,
+    ...(capacity > 0 ? { capacity } : {}),
+    ...(ahead === undefined ? {} : { ahead }),
+    ageMs,
+    from: 'gossip'
+  }
+}
+
+function measuredDocument(measured: Measured): LoadDocument {
+  const { ahead, chance, threshold, ...now } = measured
+  return {
+    ...now,
+    ...(ahead === undefined ? {} : { ahead }),
+    ...(chance === undefined ? {} : { chance }),
+    ...(threshold === undefined ? {} : { threshold })
+  }
+}
+
+/**
+ * A volume is the sum of its shards. What is expected of it is the sum of what is expected of them;
+ * so are its high quantiles, which is too high wherever their peaks do not meet: for the true band,
+ * `shoal forecast VOLUME` looks at the sum of their histories.
+ */
+function volumesOf(
+  context: DaemonContext,
+  shards: ReadonlyArray<{ readonly volume: VolumeId; readonly document: ShardLoadDocument }>
+): VolumeLoadDocument[] {
+  const { volumes } = context.map.mesh()
+  return [...volumes.values()].map(({ id, name }): VolumeLoadDocument => {
+    const own = shards.filter(shard => shard.volume === id).map(({ document }) => document)
+    const record = together(own)
+    const ahead = sumAhead(own)
+    return {
+      volume: name,
+      shards: own.length,
+      ...record,
+      load: loadOf(record),
+      ...(ahead === undefined ? {} : { ahead })
+    }
+  })
+}
+
+function sumAhead(shards: readonly ShardLoadDocument[]): AheadDocument[] | undefined {
+  const first = shards[0]?.ahead
+  if (first === undefined || shards.some(({ ahead }) => ahead === undefined)) return undefined
+  return first.map(({ minutes }, i) => {
+    const sum = { minutes, q50: 0, q90: 0, q95: 0 }
+    for (const { ahead } of shards) {
+      sum.q50 += ahead?.[i]?.q50 ?? 0
+      sum.q90 += ahead?.[i]?.q90 ?? 0
+      sum.q95 += ahead?.[i]?.q95 ?? 0
+    }
+    return sum
+  })
+}

@@ -1,0 +1,140 @@
+/**
+ * What the daemon and its load keeper say to each other. The keeper (keeper.ts) holds the series and
+ * the forecasts of everything on this node; it runs in a thread of its own, so everything here is
+ * plain data that can be cloned.
+ *
+ *   tell   no answer: what was measured, which shards there are
+ *   ask    one answer each
+ *   news   from the keeper: forecasts, how far it is
+ *
+ * Keys name what has a series: `NODE_KEY`, or the id of a volume for its shard on this node.
+ */
+import type { Published } from '../../protocols/forecast/book.ts'
+import type { Pattern } from '../../protocols/forecast/patterns.ts'
+import type { Outlook } from '../../protocols/load/messages.ts'
+import type { LoadRecord } from '../../protocols/load/record.ts'
+import type { LoadRow } from '../../protocols/load/rows.ts'
+
+export const NODE_KEY = 'node'
+
+export type SeriesStep = 's' | 'm' | 'h'
+export const STEP_SECONDS: Readonly<Record<SeriesStep, number>> = { s: 1, m: 60, h: 3600 }
+
+/** What a subject's forecast depends on beside its past. */
+export interface SubjectSettings {
+  /** IANA name: in its local time days and weeks repeat. */
+  readonly zone: string
+  /** In load units per second, as far as they fall on this subject. */
+  readonly patterns: readonly Pattern[]
+  /** Where an overload begins, or what its load seldom exceeds. */
+  readonly threshold: { readonly load: number; readonly from: 'capacity' } | 'usual'
+}
+
+export interface KeyedRecord {
+  readonly key: string
+  readonly record: LoadRecord
+}
+
+export type KeeperTell =
+  | {
+      readonly tell: 'tick'
+      /** Seconds since 1970, and the records of those that had requests in it. */
+      readonly second: number
+      readonly seconds: readonly KeyedRecord[]
+      /** The minute that has just ended, if one has; whoever is not named was idle. */
+      readonly minute?: { readonly slot: number; readonly records: readonly KeyedRecord[] }
+    }
+  /** There is such a shard, or its settings changed. */
+  | { readonly tell: 'subject'; readonly key: string; readonly settings: SubjectSettings }
+  /** There is none any more; `forget`: nor is its history wanted. */
+  | { readonly tell: 'gone'; readonly key: string; readonly forget: boolean }
+  /** The piece arrived where it belongs. */
+  | { readonly tell: 'delivered'; readonly id: string }
+
+/** A chunk's part of its shard's load: now, and by the hour of the day (UTC) if it is known. */
+export interface HistoryPart {
+  readonly share: number
+  readonly byHour?: readonly number[]
+}
+
+export type KeeperAsk =
+  | {
+      readonly ask: 'forecast'
+      readonly subject:
+        | { readonly key: string }
+        /** Loads at even steps, NaN where unknown; the last step ends at `endMs`. */
+        | {
+            readonly loads: Float64Array
+            readonly endMs: number
+            readonly settings: SubjectSettings
+          }
+      readonly horizonMinutes: number
+    }
+  /** Mean loads of steps, NaN where unknown; the last step ends at or before now. */
+  | { readonly ask: 'history'; readonly key: string; readonly steps: number }
+  | {
+      readonly ask: 'rows'
+      readonly key: string
+      readonly step: SeriesStep
+      /** Slots [from, to). */
+      readonly from: number
+      readonly to: number
+    }
+  | { readonly ask: 'import'; readonly key: string; readonly rows: readonly LoadRow[] }
+  /** Takes a part of a shard's history off it and off the node, and keeps it until delivered. */
+  | {
+      readonly ask: 'take'
+      readonly key: string
+      readonly id: string
+      readonly to: string
+      readonly part: HistoryPart
+    }
+  /** Adds what another node took off its own. */
+  | {
+      readonly ask: 'give'
+      readonly key: string
+      readonly piece: Uint8Array
+    }
+  /** Pieces that an earlier start took and did not deliver. */
+  | { readonly ask: 'undelivered' }
+
+export interface PieceOnItsWay {
+  readonly id: string
+  readonly key: string
+  /** The node that holds now what it belongs to. */
+  readonly to: string
+  readonly piece: Uint8Array
+}
+
+/** What each question is answered with. */
+export interface KeeperAnswers {
+  /** Undefined: nothing is known of it yet. */
+  forecast: Outlook | undefined
+  history: { readonly loads: Float64Array; readonly endMs: number }
+  rows: { readonly rows: readonly LoadRow[]; readonly next: number | undefined }
+  import: { readonly taken: number }
+  take: PieceOnItsWay
+  give: { readonly isNew: boolean }
+  undelivered: readonly PieceOnItsWay[]
+}
+export interface KeyedForecast {
+  readonly key: string
+  readonly forecast: Published
+}
+
+export interface KeeperState {
+  /** Subjects whose past is still being read, of all. */
+  readonly warming: { readonly left: number; readonly all: number }
+  /** Bytes of all series on disk. */
+  readonly bytes: number
+  /** Models of this node that are in use beside those that need no training. */
+  readonly trained: { readonly treesAt?: number; readonly networkAt?: number }
+}
+
+export type KeeperAnswer = KeeperAnswers[keyof KeeperAnswers]
+
+export type KeeperNews =
+  | { readonly news: 'forecasts'; readonly forecasts: readonly KeyedForecast[] }
+  | { readonly news: 'state'; readonly state: KeeperState }
+  /** Something that a person should read in the log. */
+  | { readonly news: 'trouble'; readonly what: string }

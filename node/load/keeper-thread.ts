@@ -1,0 +1,41 @@
+/**
+ * The thread of the load keeper: files, forecasts and training, away from the data path and behind
+ * it. Its own priority is lowered; on Linux a thread has one of its own.
+ */
+import { setPriority } from 'node:os'
+import { parentPort, workerData } from 'node:worker_threads'
+import { assert } from '../../protocols/assert.ts'
+import { systemClock } from '../clock.ts'
+import { LoadKeeper } from './keeper.ts'
+import type { ToKeeper } from './keeper-port.ts'
+import { KeeperRunner } from './keeper-runner.ts'
+import { openSeriesFiles } from './series-files.ts'
+
+/** Of the niceness of Unix: behind whatever serves clients, but not starved by it. */
+const NICENESS = 10
+
+export interface KeeperData {
+  readonly dir: string
+  readonly seed: number
+}
+
+const port = parentPort
+assert(port !== null, 'the keeper runs in a thread of its own')
+try {
+  setPriority(NICENESS)
+} catch {
+  // Only a wish: some systems forbid it.
+}
+const { dir, seed } = workerData as KeeperData
+const keeper = new LoadKeeper({
+  files: openSeriesFiles(dir),
+  seed,
+  send: news => port.postMessage(news)
+})
+const runner = new KeeperRunner(keeper, systemClock, message => port.postMessage(message))
+port.on('message', (message: ToKeeper | 'stop') => {
+  if (message !== 'stop') return runner.receive(message)
+  runner.stop()
+  port.postMessage('stopped')
+  port.close()
+})

@@ -1,0 +1,182 @@
+/**
+ * The load of this node: measured on the data path, remembered and foretold by the keeper, told to
+ * the others.
+ *
+ *   monitor (node/shard) --second--> Sampler --> keeper thread: series, forecasts, training
+ *                                       \--> Recent               |
+ *   gossip <-- own sample <-- newest forecasts <------------------/
+ *   handoff: a chunk left --> Carrier --> keeper: its part of the history --> target
+ *
+ * Invariants: nothing here waits on the data path, and nothing of it depends on what is foretold;
+ * each synchronous piece of it in the daemon's own thread is timed.
+ */
+import type { MeshView, VolumeView } from '../../crdt/types.ts'
+import { messageOf } from '../../protocols/fault.ts'
+import type { Published } from '../../protocols/forecast/book.ts'
+import type { ChunkKey, NodeId, VolumeId } from '../../protocols/ids.ts'
+import type { LoadRecord } from '../../protocols/load/record.ts'
+import type { Clock, Log, Network, Random } from '../ports.ts'
+import type { Rpc } from '../rpc/types.ts'
+import type { ShardServer } from '../shard/types.ts'
+import type { ChunkStore } from '../storage/types.ts'
+import { Carrier } from './carrier.ts'
+import { createLoadGossip, type LoadGossip } from './gossip.ts'
+import { giveTo } from './give.ts'
+import {
+  type KeeperAnswers,
+  type KeeperAsk,
+  type KeeperNews,
+  type KeeperState,
+  NODE_KEY
+} from './keeper-messages.ts'
+import { KeeperPort } from './keeper-port.ts'
+import { ownSample } from './own-sample.ts'
+import { PieceTimes } from './piece-times.ts'
+import { Recent } from './recent.ts'
+import { Sampler } from './sampler.ts'
+import { Subjects } from './subjects.ts'
+
+export interface LoadOptions {
+  readonly self: NodeId
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly network: Network
+  readonly rpc: Rpc
+  readonly map: {
+    readonly mesh: () => MeshView
+    readonly volume: (id: VolumeId) => VolumeView | undefined
+  }
+  /** Absent on a node without capacity. */
+  readonly shards: ShardServer | undefined
+  readonly store: ChunkStore | undefined
+  /** The time zone of this host. */
+  readonly zone: string
+  /** What a calibration found: units per second at the reference mix, and what is used now. */
+  readonly capacity: () => number | undefined
+  readonly shareOf: (record: LoadRecord) => number | undefined
+  /** Starts the keeper, and starts it anew when it fails; `onStart` each time. */
+  readonly runKeeper: (port: KeeperPort, onStart: () => void) => { close: () => Promise<void> }
+}
+
+export class Load {
+  readonly options: LoadOptions
+  readonly subjects: Subjects
+  readonly gossip: LoadGossip
+  readonly #recent = new Recent()
+  readonly #times = new PieceTimes()
+  readonly #forecasts = new Map<string, Published>()
+  readonly #port: KeeperPort
+  readonly #keeper: { close: () => Promise<void> }
+  readonly #sampler: Sampler
+  readonly #carrier: Carrier
+  #state: KeeperState | undefined
+
+  constructor(options: LoadOptions) {
+    const { clock, store } = options
+    this.options = options
+    this.#port = new KeeperPort(clock, news => this.#timed(() => this.#learn(news)))
+    this.subjects = new Subjects({
+      ...options,
+      shards: () => store?.shards() ?? [],
+      volume: id => options.map.volume(id),
+      mesh: () => options.map.mesh(),
+      tell: message => {
+        if (message.tell === 'gone') this.#forecasts.delete(message.key)
+        this.#port.tell(message)
+      }
+    })
+    this.#carrier = this.#createCarrier()
+    this.#keeper = options.runKeeper(this.#port, () => this.subjects.begin())
+    this.gossip = createLoadGossip({
+      ...options,
+      mesh: () => options.map.mesh(),
+      ownSample: () => this.#timed(() => ownSample(this))
+    })
+    this.#sampler = new Sampler(clock, second => this.#timed(() => this.#tick(second)))
+    this.#sampler.start()
+    this.#carrier.resume().catch((error: unknown) => {
+      options.log.warn({ error: messageOf(error) }, 'history that was on its way stays here')
+    })
+  }
+
+  /** Of the last seconds. */
+  recent(key: string): LoadRecord {
+    return this.#recent.of(key)
+  }
+
+  forecast(key: string): Published | undefined {
+    return this.#forecasts.get(key)
+  }
+
+  /** How far the keeper is; undefined before it said so. */
+  state(): KeeperState | undefined {
+    return this.#state
+  }
+
+  /** Of the synchronous pieces of all this in the daemon's own thread, in microseconds. */
+  pieceTimes(): { readonly count: number; readonly p50Us: number; readonly p999Us: number } {
+    return this.#times.summary()
+  }
+
+  ask<Q extends KeeperAsk['ask']>(
+    question: KeeperAsk & { readonly ask: Q }
+  ): Promise<KeeperAnswers[Q]> {
+    return this.#port.ask(question)
+  }
+
+  /** A chunk is held by another node now, and its release here is confirmed. */
+  passed(chunk: ChunkKey, to: NodeId): void {
+    this.#timed(() => this.#carrier.passed(chunk, to))
+  }
+
+  async close(): Promise<void> {
+    this.#sampler.stop()
+    this.#carrier.close()
+    this.gossip.close()
+    await this.#keeper.close()
+  }
+
+  #tick(second: number): void {
+    const tick = this.options.shards?.monitor.turn(second)
+    if (tick === undefined) return
+    this.#recent.add(second, tick.seconds)
+    this.#port.tell({ tell: 'tick', ...tick })
+    if (tick.minute !== undefined) this.subjects.look()
+  }
+
+  #learn(news: KeeperNews): void {
+    if (news.news === 'state') this.#state = news.state
+    else if (news.news === 'trouble') this.options.log.warn({}, news.what)
+    else {
+      for (const { key, forecast } of news.forecasts) {
+        if (this.subjects.has(key)) this.#forecasts.set(key, forecast)
+      }
+    }
+  }
+
+  #createCarrier(): Carrier {
+    const { shards, store } = this.options
+    return new Carrier({
+      ...this.options,
+      partOf: chunk =>
+        shards?.monitor.takeChunk(chunk) ?? { share: 0, byHour: undefined, heat: undefined },
+      isEmpty: volume => (store?.shard(volume)?.runs.length ?? 0) === 0,
+      take: (volume, id, to, part) => this.ask({ ask: 'take', key: volume, id, to, part }),
+      undelivered: () => this.ask({ ask: 'undelivered' }),
+      give: (piece, heat) => giveTo(this.options.rpc, piece, heat),
+      delivered: id => this.#port.tell({ tell: 'delivered', id })
+    })
+  }
+
+  #timed<T>(piece: () => T): T {
+    const startedMs = this.options.clock.monotonicMs()
+    try {
+      return piece()
+    } finally {
+      this.#times.record(this.options.clock.monotonicMs() - startedMs)
+    }
+  }
+}
+
+export { NODE_KEY }

@@ -1,0 +1,105 @@
+/**
+ * What on this node is measured and foretold by itself: the node, and each shard that holds a chunk;
+ * and what a forecast of it rests on beside its past.
+ *
+ * Invariant: the keeper is told of every difference, once; after it failed, of everything.
+ */
+import type { MeshView, VolumeView } from '../../crdt/types.ts'
+import type { Pattern } from '../../protocols/forecast/patterns.ts'
+import { parsePattern } from '../../protocols/forecast/patterns.ts'
+import type { VolumeId } from '../../protocols/ids.ts'
+import { BYTES_PER_UNIT } from '../../protocols/load/record.ts'
+import type { ShardHead } from '../../protocols/shard-control/grants.ts'
+import { extentCount } from '../../protocols/stripe/map.ts'
+import { THRESHOLD_PART } from '../limits.ts'
+import { heldRanges } from '../moves/held.ts'
+import { countChunks } from '../moves/ranges.ts'
+import { type KeeperTell, NODE_KEY, type SubjectSettings } from './keeper-messages.ts'
+
+export interface SubjectsOptions {
+  /** The time zone of this host. */
+  readonly zone: string
+  /** Units per second that this node can do; undefined before a calibration. */
+  readonly capacity: () => number | undefined
+  readonly shards: () => readonly ShardHead[]
+  readonly volume: (id: VolumeId) => VolumeView | undefined
+  readonly mesh: () => MeshView
+  readonly tell: (message: KeeperTell) => void
+}
+
+export class Subjects {
+  readonly #options: SubjectsOptions
+  /** What the keeper was told, as text. */
+  readonly #told = new Map<string, string>()
+
+  constructor(options: SubjectsOptions) {
+    this.#options = options
+  }
+
+  /** The keeper knows of nothing: everything is told again. */
+  begin(): void {
+    this.#told.clear()
+    this.look()
+  }
+
+  /** Tells what is new, what changed, and what is gone. */
+  look(): void {
+    const now = this.#now()
+    for (const [key, settings] of now) {
+      const text = JSON.stringify(settings)
+      if (this.#told.get(key) === text) continue
+      this.#told.set(key, text)
+      this.#options.tell({ tell: 'subject', key, settings })
+    }
+    for (const key of this.#told.keys()) {
+      if (now.has(key)) continue
+      this.#told.delete(key)
+      this.#options.tell({ tell: 'gone', key, forget: true })
+    }
+  }
+
+  has(key: string): boolean {
+    return this.#told.has(key)
+  }
+
+  /** Of a volume as a whole. */
+  volumeSettings(view: VolumeView): SubjectSettings {
+    const { zone = this.#options.zone } = view
+    return { zone, patterns: patternsOf(view, 1), threshold: 'usual' }
+  }
+
+  #now(): Map<string, SubjectSettings> {
+    const { shards, zone } = this.#options
+    const now = new Map<string, SubjectSettings>()
+    const all: Pattern[] = []
+    const threshold = this.#threshold()
+    for (const head of shards()) {
+      if (head.runs.length === 0) continue
+      const { id } = head.spec
+      const view = this.#options.volume(id)
+      const patterns = patternsOf(view, partOf(head))
+      all.push(...patterns)
+      now.set(id, { zone: view?.zone ?? zone, patterns, threshold })
+    }
+    now.set(NODE_KEY, { zone, patterns: all, threshold })
+    return now
+  }
+
+  #threshold(): SubjectSettings['threshold'] {
+    const capacity = this.#options.capacity()
+    return capacity === undefined ? 'usual' : { load: THRESHOLD_PART * capacity, from: 'capacity' }
+  }
+}
+
+/** The part of a volume that a shard holds: declared load is taken to fall on it evenly. */
+function partOf(head: ShardHead): number {
+  const all = extentCount(head.spec, head.sizeBytes) * head.spec.columns
+  return all === 0 ? 0 : Math.min(1, countChunks(heldRanges(head)) / all)
+}
+
+function patternsOf(view: VolumeView | undefined, part: number): Pattern[] {
+  return (view?.patterns ?? []).flatMap(({ when, minutes, iops, bytesPerSecond }) => {
+    const read = parsePattern(when, minutes, (iops + bytesPerSecond / BYTES_PER_UNIT) * part)
+    return 'problem' in read ? [] : [read]
+  })
+}
