@@ -33,10 +33,24 @@ export const MIN_FREE_FOR_SHARD_BYTES = 16 * MiB
 export const FROZEN_RETRY_MS = 20
 /** The longest wait of a client is that of this window and the one before. */
 export const CLIENT_LOAD_WINDOW_MS = 100
-/** Chunks whose rate of requests a node remembers, about 100 bytes each; the coldest go. */
+/** Turns of the monitor that come closer together than this are one: rates need a length. */
+export const MONITOR_TURN_MIN_MS = 100
+/** Streams of requests of one shard that may take turns and still be known as sequential. */
+export const STREAM_ENDS = 8
+/** Chunks whose heat a node remembers, about 80 bytes each; the coldest go. */
 export const HEAT_CHUNKS = 65_536
 export const HEAT_EVICTED_FRACTION = 1 / 8
 export const HEAT_HALF_LIFE_MS = 300_000
+/** Of those, the hottest have a profile of the day, about 600 bytes each; so has every shard. */
+export const HEAT_PROFILE_CHUNKS = 1_024
+/** Chunks that get one in the same minute, and by how much they must exceed whose place they take. */
+export const HEAT_PROFILES_PER_MINUTE = 64
+export const HEAT_PROFILE_MARGIN = 1.25
+/** In units per second: what is colder needs none. */
+export const HEAT_PROFILE_MIN_LOAD = 0.01
+/** An hour counts for the profile if so much of it was seen; a longer gap is no sample. */
+export const HEAT_HOUR_MIN_MS = 1_800_000
+export const HEAT_SAMPLE_MAX_MS = 600_000
 /** Peers whose violations of shard-io are counted by name. */
 export const SHARD_VIOLATORS = 1024
 

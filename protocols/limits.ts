@@ -46,6 +46,14 @@ export const MAX_GROW_RUNS = MAX_COLUMNS * MAX_COPIES
 /** A mover lives for one cutover: after so long another one may take its place. */
 export const MOVER_TIMEOUT_MS = 30_000
 
+// Load (protocols/load).
+export const HOURS_PER_DAY = 24
+/** The mean of an hour of the day looks back over about so many days. */
+export const PROFILE_DAYS = 7
+/** Per second, and units per second: what is greater is no measurement. */
+export const MAX_HEAT_RATE = 1e15
+export const MAX_HEAT_LOAD = 1e12
+
 // Attach (protocols/attach).
 /** Shards that one attach follows, those named by released and receiving runs included. */
 export const MAX_ATTACH_NODES = 1024

@@ -32,7 +32,7 @@ import {
 import type { ClientLoadMeter } from './client-load.ts'
 import type { Connection } from './connection.ts'
 import { bytesOf } from './connection.ts'
-import type { HeatMeter } from './heat.ts'
+import { isMetered } from './meter.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { ShardVolume } from './volume.ts'
 
@@ -41,7 +41,6 @@ export interface ApplierOptions {
   readonly clock: Clock
   readonly log: Log
   readonly load: ClientLoadMeter
-  readonly heat: HeatMeter
   readonly scheduler: () => Scheduler
   /** The connection broke a rule that only a faulty peer breaks. */
   readonly violation: (connection: Connection, what: string) => void
@@ -90,15 +89,14 @@ export class Applier {
       return
     }
     if (started instanceof Promise) {
-      const { load } = this.#options
       // Neither throws: this promise has nobody behind it.
       started.then(
         outcome => {
-          load.answered(arrivedAtMs, bytes)
+          this.#measure(volume, request, arrivedAtMs)
           settle(this.#succeed(volume, request, outcome))
         },
         (error: unknown) => {
-          load.answered(arrivedAtMs, bytes)
+          this.#measure(volume, request, arrivedAtMs)
           settle(this.#fail(volume, request, error))
         }
       )
@@ -134,8 +132,15 @@ export class Applier {
       if (watch.frozenBy.size > 0) return busyAnswer(request, FROZEN_RETRY_MS)
       watch.dirty?.mark(offsetBytes / BLOCK_BYTES, lengthBytes / BLOCK_BYTES)
     }
-    this.#options.heat.touch(volume.heat, chunk, arrivedAtMs)
-    return this.#call(request)
+    const started = this.#call(request)
+    if (isMetered(op)) volume.meter?.began(request, arrivedAtMs)
+    return started
+  }
+
+  /** The store is done with the request. */
+  #measure(volume: ShardVolume, request: Request, arrivedAtMs: number): void {
+    const nowMs = this.#options.load.answered(arrivedAtMs, bytesOf(request))
+    if (isMetered(request.op)) volume.meter?.answered(arrivedAtMs, nowMs)
   }
 
   #call(request: Request): Promise<Outcome> {

@@ -41,8 +41,8 @@ export class ClientLoadMeter {
     return this.#now()
   }
 
-  /** A request that arrived then is answered now. */
-  answered(arrivedAtMs: number, bytes: number): void {
+  /** A request that arrived then is answered now: at the time that is returned. */
+  answered(arrivedAtMs: number, bytes: number): number {
     const nowMs = this.#now()
     const latencyMs = nowMs - arrivedAtMs
     this.#requests += 1
@@ -50,6 +50,7 @@ export class ClientLoadMeter {
     this.#bytes += bytes
     this.#turn(nowMs)
     if (latencyMs > this.#presentMaxMs) this.#presentMaxMs = latencyMs
+    return nowMs
   }
 
   load(): ClientLoad {

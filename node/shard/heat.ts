@@ -1,36 +1,66 @@
 /**
- * How often each chunk is asked, decayed by half every five minutes. Decay goes forward (Cormode,
+ * How much each chunk is asked, decayed by half every five minutes. Decay goes forward (Cormode,
  * Shkapenyuk, Srivastava and Xu, 2009): a request counts for more the later it comes, so that
- * nothing that is kept has to be aged, and a request costs one look-up and one addition.
+ * nothing that is kept has to be aged, and a request costs one look-up and two additions.
  *
- * Invariants: the chunks remembered on this node stay below their bound; the coldest go first.
+ *   shard --map: number of a chunk--> slot --> values: reads, bytes read, writes, bytes written
+ *
+ * Invariants: the chunks remembered on this node stay below their bound, 32 bytes of counters and
+ * one entry of a map each; the coldest go first; a slot belongs to one chunk.
  */
 import { assert } from '../../protocols/assert.ts'
 import type { ChunkKey, VolumeSpec } from '../../protocols/ids.ts'
+import type { HeatState } from '../../protocols/load/heat.ts'
+import { BYTES_PER_UNIT, loadOf } from '../../protocols/load/record.ts'
 import { HEAT_CHUNKS, HEAT_EVICTED_FRACTION, HEAT_HALF_LIFE_MS } from '../limits.ts'
 import { chunkNumber, numberedChunk } from './chunk-number.ts'
+import { DayProfile } from './day-profile.ts'
+import { HeatProfiles } from './heat-profiles.ts'
+import { type ChunkShare, shareOf } from './heat-share.ts'
 
-export interface ChunkHeat {
+/** Per second. */
+export interface HeatRates {
+  readonly reads: number
+  readonly writes: number
+  readonly readBytes: number
+  readonly writtenBytes: number
+}
+
+export interface ChunkHeat extends HeatRates {
   readonly chunk: ChunkKey
+  /** Requests. */
   readonly perSecond: number
+  /** Units per second (protocols/load/record.ts). */
+  readonly load: number
 }
 
-interface Entry {
-  value: number
+/** Of one shard, by the number of the chunk. */
+export class HeatMap {
+  readonly slots = new Map<number, number>()
+  readonly profiles = new Map<number, DayProfile>()
+  /** Of the whole shard. */
+  day: DayProfile | undefined
 }
-
-/** Of one shard. */
-export type HeatMap = Map<number, Entry>
 
 /** A weight is used for so long: off by less than a quarter of a percent. */
 const WEIGHT_MS = 1_000
 /** Sums begin anew before they leave the range of a double. */
 const MAX_WEIGHT = 2 ** 500
+const LIFE_MS = HEAT_HALF_LIFE_MS / Math.LN2
+/** Numbers of one slot, and slots that the first array has. */
+const WIDTH = 4
+const FIRST_SLOTS = 256
+const READ = 0
+const WRITE = 2
 
 export class HeatMeter {
   readonly #maps = new Set<HeatMap>()
+  readonly #profiles: HeatProfiles
   readonly #startedAtMs: number
-  #count = 0
+  #values = new Float64Array(FIRST_SLOTS * WIDTH)
+  /** Slots that were used and are not; those from `#used` on never were. */
+  readonly #free: number[] = []
+  #used = 0
   /** When a request has the weight 1. */
   #originMs: number
   #weighedAtMs: number
@@ -40,30 +70,42 @@ export class HeatMeter {
     this.#startedAtMs = nowMs
     this.#originMs = nowMs
     this.#weighedAtMs = nowMs
+    this.#profiles = new HeatProfiles(this.#maps, slot => this.#unitsOf(slot), nowMs)
   }
 
+  /** Chunks remembered. */
   get count(): number {
-    return this.#count
+    return this.#used - this.#free.length
+  }
+
+  /** Chunks with a profile. */
+  get profiles(): number {
+    return this.#profiles.count
   }
 
   /** What a new shard's requests are counted in. */
   add(): HeatMap {
-    const map: HeatMap = new Map()
+    const map = new HeatMap()
     this.#maps.add(map)
     return map
   }
 
   remove(map: HeatMap): void {
-    if (this.#maps.delete(map)) this.#count -= map.size
+    if (!this.#maps.delete(map)) return
+    for (const slot of map.slots.values()) this.#free.push(slot)
+    map.slots.clear()
+    this.#profiles.removeAll(map)
   }
 
   /** `nowMs` may be a little old. */
-  touch(map: HeatMap, chunk: ChunkKey, nowMs: number): void {
+  touch(map: HeatMap, number: number, isWrite: boolean, bytes: number, nowMs: number): void {
     if (nowMs - this.#weighedAtMs > WEIGHT_MS) this.#weigh(nowMs)
-    const number = chunkNumber(chunk)
-    const entry = map.get(number)
-    if (entry === undefined) this.#insert(map, number)
-    else entry.value += this.#weight
+    const slot = map.slots.get(number) ?? this.#insert(map, number)
+    if (slot === undefined) return
+    const values = this.#values
+    const at = slot * WIDTH + (isWrite ? WRITE : READ)
+    values[at] = (values[at] ?? 0) + this.#weight
+    values[at + 1] = (values[at + 1] ?? 0) + bytes * this.#weight
   }
 
   /** The most often asked first. A young server knows rates only since its start. */
@@ -75,41 +117,105 @@ export class HeatMeter {
     nowMs: number
   ): ChunkHeat[] {
     this.#weigh(nowMs)
-    const lifeMs = HEAT_HALF_LIFE_MS / Math.LN2
-    const ageMs = Math.max(WEIGHT_MS, nowMs - this.#startedAtMs)
-    const coveredMs = lifeMs * (1 - Math.exp(-ageMs / lifeMs))
-    const scale = 1000 / (this.#weight * coveredMs)
+    const perSum = 1 / this.#perRate(nowMs)
+    const requests = (slot: number) => this.#at(slot, READ) + this.#at(slot, WRITE)
     const hottest: ChunkHeat[] = []
-    for (const [number, { value }] of [...map].sort(([, a], [, b]) => b.value - a.value)) {
+    for (const [number, slot] of [...map.slots].sort(([, a], [, b]) => requests(b) - requests(a))) {
       if (hottest.length >= limit) break
       const chunk = numberedChunk(spec, number)
-      if (isHeld(chunk)) hottest.push({ chunk, perSecond: value * scale })
+      if (!isHeld(chunk)) continue
+      const rates = this.#rates(slot, perSum)
+      hottest.push({ chunk, perSecond: rates.reads + rates.writes, load: loadOf(rates), ...rates })
     }
     return hottest
   }
 
-  #insert(map: HeatMap, number: number): void {
+  /** A minute of the wall clock (counted since 1970) is over: the profiles of the day learn of it. */
+  minute(minute: number, nowMs: number): void {
+    this.#weigh(nowMs)
+    this.#profiles.minute(minute, nowMs)
+  }
+
+  profileOf(map: HeatMap, chunk: ChunkKey): HeatState['profile'] {
+    return map.profiles.get(chunkNumber(chunk))?.state()
+  }
+
+  /** Ask before the chunk is taken: it is its part of what the shard still has. */
+  shareOf(map: HeatMap, chunk: ChunkKey, nowMs: number): ChunkShare {
+    this.#weigh(nowMs)
+    return shareOf(map, chunkNumber(chunk), slot => this.#unitsOf(slot))
+  }
+
+  /** What is known of the chunk, and from now on is not; undefined if nothing is. */
+  take(map: HeatMap, chunk: ChunkKey, nowMs: number): HeatState | undefined {
+    const number = chunkNumber(chunk)
+    const slot = map.slots.get(number)
+    const profile = map.profiles.get(number)
+    if (slot === undefined && profile === undefined) return undefined
+    this.#weigh(nowMs)
+    map.day?.part(this.shareOf(map, chunk, nowMs))
+    const state = {
+      ...this.#rates(slot, 1 / this.#perRate(nowMs)),
+      ...(profile === undefined ? {} : { profile: profile.state() })
+    }
+    this.#profiles.remove(map, number)
+    map.slots.delete(number)
+    if (slot !== undefined) this.#free.push(slot)
+    return state
+  }
+
+  /** Takes over what `heatStateSchema` has parsed, in place of what was known of the chunk. */
+  give(map: HeatMap, chunk: ChunkKey, state: HeatState, nowMs: number): void {
     if (!this.#maps.has(map)) return
-    if (this.#count >= HEAT_CHUNKS) this.#evict()
-    map.set(number, { value: this.#weight })
-    this.#count += 1
+    this.take(map, chunk, nowMs)
+    const number = chunkNumber(chunk)
+    this.#weigh(nowMs)
+    const slot = this.#insert(map, number)
+    assert(slot !== undefined, 'a shard that is known remembers its chunks')
+    const scale = this.#perRate(nowMs)
+    const { reads, readBytes, writes, writtenBytes } = state
+    this.#values.set(
+      [reads, readBytes, writes, writtenBytes].map(rate => rate * scale),
+      slot * WIDTH
+    )
+    const units = this.#unitsOf(slot)
+    const profile = state.profile && DayProfile.from(state.profile, units)
+    if (profile !== undefined) this.#profiles.give(map, number, profile)
+    map.day ??= new DayProfile(0)
+    map.day.join(profile, units)
+  }
+
+  #insert(map: HeatMap, number: number): number | undefined {
+    if (!this.#maps.has(map)) return undefined
+    if (this.count >= HEAT_CHUNKS) this.#evict()
+    const slot = this.#free.pop() ?? this.#used++
+    if ((slot + 1) * WIDTH > this.#values.length) {
+      const values = new Float64Array(Math.min(2 * this.#values.length, HEAT_CHUNKS * WIDTH))
+      values.set(this.#values)
+      this.#values = values
+    }
+    this.#values.fill(0, slot * WIDTH, (slot + 1) * WIDTH)
+    map.slots.set(number, slot)
+    return slot
   }
 
   /** Many at once: finding the coldest looks at all of them. */
   #evict(): void {
-    const values = new Float64Array(this.#count)
+    const units = new Float64Array(this.count)
     let at = 0
-    for (const map of this.#maps) for (const { value } of map.values()) values[at++] = value
-    assert(at === this.#count, 'the count of chunks is right')
-    values.sort()
-    let excess = Math.ceil(at * HEAT_EVICTED_FRACTION)
-    const limit = values[excess - 1] ?? 0
     for (const map of this.#maps) {
-      for (const [number, { value }] of map) {
+      for (const slot of map.slots.values()) units[at++] = this.#unitsOf(slot)
+    }
+    assert(at === this.count, 'every slot in use is of a chunk')
+    units.sort()
+    let excess = Math.ceil(at * HEAT_EVICTED_FRACTION)
+    const limit = units[excess - 1] ?? 0
+    for (const map of this.#maps) {
+      for (const [number, slot] of map.slots) {
         if (excess === 0) return
-        if (value > limit) continue
-        map.delete(number)
-        this.#count -= 1
+        if (this.#unitsOf(slot) > limit) continue
+        map.slots.delete(number)
+        this.#free.push(slot)
         excess -= 1
       }
     }
@@ -119,8 +225,37 @@ export class HeatMeter {
     this.#weighedAtMs = nowMs
     this.#weight = 2 ** ((nowMs - this.#originMs) / HEAT_HALF_LIFE_MS)
     if (this.#weight < MAX_WEIGHT) return
-    for (const map of this.#maps) for (const entry of map.values()) entry.value /= this.#weight
+    const values = this.#values
+    for (let at = 0; at < values.length; at++) values[at] = (values[at] ?? 0) / this.#weight
     this.#originMs = nowMs
     this.#weight = 1
+  }
+
+  #at(slot: number, which: number): number {
+    return this.#values[slot * WIDTH + which] ?? 0
+  }
+
+  /** Units, decayed to the last weighing. */
+  #unitsOf(slot: number | undefined): number {
+    if (slot === undefined) return 0
+    const requests = this.#at(slot, READ) + this.#at(slot, WRITE)
+    const bytes = this.#at(slot, READ + 1) + this.#at(slot, WRITE + 1)
+    return (requests + bytes / BYTES_PER_UNIT) / this.#weight
+  }
+
+  /** What a value is that has always grown by one per second, as far as this server knows. */
+  #perRate(nowMs: number): number {
+    const ageMs = Math.max(WEIGHT_MS, nowMs - this.#startedAtMs)
+    return (this.#weight * LIFE_MS * (1 - Math.exp(-ageMs / LIFE_MS))) / 1000
+  }
+
+  #rates(slot: number | undefined, perSum: number): HeatRates {
+    const rate = (which: number) => (slot === undefined ? 0 : this.#at(slot, which) * perSum)
+    return {
+      reads: rate(READ),
+      writes: rate(WRITE),
+      readBytes: rate(READ + 1),
+      writtenBytes: rate(WRITE + 1)
+    }
   }
 }

@@ -11,6 +11,7 @@ import { isEmpty } from '../../protocols/handoff/records.ts'
 import type { ChunkKey, HandoffId, VolumeId } from '../../protocols/ids.ts'
 import { compareTokens } from '../../protocols/ids.ts'
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
+import { type HeatState, heatStateSchema } from '../../protocols/load/heat.ts'
 import type { ShardHead } from '../../protocols/shard-control/grants.ts'
 import { findRun } from '../../protocols/shard-control/runs.ts'
 import { columnBytes } from '../../protocols/stripe/map.ts'
@@ -18,6 +19,7 @@ import type { Clock } from '../ports.ts'
 import type { ChunkStore } from '../storage/types.ts'
 import type { ClientLoad, ClientLoadMeter } from './client-load.ts'
 import type { ChunkHeat, HeatMeter } from './heat.ts'
+import type { ChunkShare } from './heat-share.ts'
 import type { VolumeTurns } from './turns.ts'
 import type { ReplicaDesk } from './types.ts'
 import type { Volumes } from './volumes.ts'
@@ -121,6 +123,33 @@ export class Replicas implements ReplicaDesk {
     if (volume === undefined || head === undefined) return []
     const isHeld = (chunk: ChunkKey) => findRun(volume.index, chunk) !== undefined
     return heat.hottest(volume.heat, head.spec, isHeld, limit, clock.monotonicMs())
+  }
+
+  profileOf(chunk: ChunkKey): HeatState['profile'] {
+    const volume = this.#options.volumes.get(chunk.volume)
+    return volume && this.#options.heat.profileOf(volume.heat, chunk)
+  }
+
+  shareOf(chunk: ChunkKey): ChunkShare {
+    const { volumes, heat, clock } = this.#options
+    const volume = volumes.get(chunk.volume)
+    if (volume === undefined) return { now: 0, byHour: undefined }
+    return heat.shareOf(volume.heat, chunk, clock.monotonicMs())
+  }
+
+  takeHeat(chunk: ChunkKey): HeatState | undefined {
+    const { volumes, heat, clock } = this.#options
+    const volume = volumes.get(chunk.volume)
+    return volume && heat.take(volume.heat, chunk, clock.monotonicMs())
+  }
+
+  giveHeat(chunk: ChunkKey, state: unknown): boolean {
+    const { volumes, heat, clock } = this.#options
+    const volume = volumes.get(chunk.volume)
+    const parsed = heatStateSchema.safeParse(state)
+    if (volume === undefined || !parsed.success) return false
+    heat.give(volume.heat, chunk, parsed.data, clock.monotonicMs())
+    return true
   }
 
   /** Refused with words while the node is out of service, also if that happened in the meantime. */

@@ -25,6 +25,8 @@ import { ClientLoadMeter } from './client-load.ts'
 import { ControlDesk } from './control.ts'
 import { HeatMeter } from './heat.ts'
 import { connectLocal } from './local.ts'
+import type { LoadMonitor } from './monitor.ts'
+import { Monitor } from './monitor.ts'
 import { Reception } from './reception.ts'
 import { Replicas } from './replicas.ts'
 import { Scheduler } from './scheduler.ts'
@@ -49,6 +51,8 @@ export interface ShardServerOptions {
   readonly self: NodeId
   /** A holder that was not heard for so long is taken for gone: movers may have the volume. */
   readonly holderTimeoutMs?: number | undefined
+  /** For the bench that asks what it costs: false measures no load of shards and chunks. */
+  readonly monitor?: boolean
 }
 
 /** Serves at once, under both protocols. The store stays the caller's: close it after the server. */
@@ -58,6 +62,7 @@ export function createShardServer(options: ShardServerOptions): ShardServer {
 
 class Server implements ShardServer {
   readonly replicas: ReplicaDesk
+  readonly monitor: LoadMonitor
   readonly #options: ShardServerOptions
   readonly #volumes: Volumes
   readonly #scheduler: Scheduler
@@ -71,12 +76,13 @@ class Server implements ShardServer {
     const outOfService = () => this.#outOfService
     const load = new ClientLoadMeter(clock)
     const heat = new HeatMeter(clock.monotonicMs())
+    const monitor = new Monitor(heat, () => clock.monotonicMs())
+    this.monitor = monitor
     const applier = new Applier({
       store,
       clock,
       log,
       load,
-      heat,
       scheduler: () => this.#scheduler,
       violation: (connection, what) => this.#reception.violation(connection, what),
       failed: (connection, error) => this.#reception.failed(connection, error)
@@ -88,7 +94,8 @@ class Server implements ShardServer {
         this.#reception.failed(connection, error)
       }
     })
-    this.#volumes = new Volumes(store, clock, heat, (volume, effect) =>
+    const measured = { heat, monitor: options.monitor === false ? undefined : monitor }
+    this.#volumes = new Volumes(store, clock, measured, (volume, effect) =>
       this.#reception.carryOut(volume, effect)
     )
     this.#reception = new Reception({

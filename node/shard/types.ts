@@ -1,11 +1,14 @@
 /** The shard server as the daemon and the gateway see it. Implemented by server.ts. */
 import type { DirtyBlocks } from '../../protocols/handoff/dirty-blocks.ts'
 import type { ChunkKey, HandoffId, NodeId, VolumeId } from '../../protocols/ids.ts'
+import type { HeatState } from '../../protocols/load/heat.ts'
 import type { ShardHead } from '../../protocols/shard-control/grants.ts'
 import type { ControlAnswer, ControlRequest } from '../../protocols/shard-control/messages.ts'
 import type { Answer, Request } from '../../protocols/shard-io/messages.ts'
 import type { ClientLoad } from './client-load.ts'
 import type { ChunkHeat } from './heat.ts'
+import type { ChunkShare } from './heat-share.ts'
+import type { LoadMonitor } from './monitor.ts'
 
 export interface ShardServer {
   /**
@@ -20,6 +23,8 @@ export interface ShardServer {
   volumes: () => VolumeId[]
   /** For what moves chunks from and to this node. */
   readonly replicas: ReplicaDesk
+  /** What the shards were asked; a driver turns it once a second. */
+  readonly monitor: LoadMonitor
   stats: () => ShardServerStats
   /** Closes every connection, and resolves when the store has settled what had begun. */
   close: () => Promise<void>
@@ -59,6 +64,14 @@ export interface ReplicaDesk {
   clientLoad: () => ClientLoad
   /** Held chunks that are asked most often, by requests per second, the hottest first. */
   hottest: (volume: VolumeId, limit: number) => ChunkHeat[]
+  /** Mean load by UTC hour of the day, if the chunk is among the hottest of this node. */
+  profileOf: (chunk: ChunkKey) => HeatState['profile']
+  /** Which part of its shard's load the chunk is; ask before its heat is taken. */
+  shareOf: (chunk: ChunkKey) => ChunkShare
+  /** The heat of a chunk that leaves, to be given where it is held from now on. */
+  takeHeat: (chunk: ChunkKey) => HeatState | undefined
+  /** The heat of a chunk that came here. False: it is no such state, or its shard is not here. */
+  giveHeat: (chunk: ChunkKey, state: unknown) => boolean
 }
 
 /** Answers never arrive inside `send`; one listener of each kind. */

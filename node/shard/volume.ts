@@ -18,6 +18,7 @@ import type {
 import { initialAdmission, step } from '../../protocols/shard-io/session.ts'
 import type { ShardRecord } from '../storage/types.ts'
 import type { HeatMap } from './heat.ts'
+import type { ShardMeter } from './meter.ts'
 import { Watches } from './watches.ts'
 
 export interface Counters {
@@ -38,6 +39,8 @@ export interface Era {
 export class ShardVolume {
   readonly id: VolumeId
   readonly heat: HeatMap
+  /** Undefined only where load is not measured at all. */
+  readonly meter: ShardMeter | undefined
   readonly watches = new Watches()
   readonly counters: Counters = {
     readOperations: 0,
@@ -66,11 +69,12 @@ export class ShardVolume {
   constructor(
     record: ShardRecord,
     heardAtMs: number,
-    heat: HeatMap,
+    load: { readonly heat: HeatMap; readonly meter: ShardMeter | undefined },
     carryOut: (volume: ShardVolume, effect: AdmissionEffect) => void
   ) {
     this.id = record.spec.id
-    this.heat = heat
+    this.heat = load.heat
+    this.meter = load.meter
     this.heardAtMs = heardAtMs
     this.moverAtMs = heardAtMs
     this.#record = record

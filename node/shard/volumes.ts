@@ -6,27 +6,34 @@ import { SHARDS_PER_NODE } from '../limits.ts'
 import type { Clock } from '../ports.ts'
 import type { ChunkStore, ShardRecord } from '../storage/types.ts'
 import type { HeatMeter } from './heat.ts'
+import type { Monitor } from './monitor.ts'
 import { ShardVolume } from './volume.ts'
 
 /** Why a node takes no further shard. */
 export const FULL = 'the node holds as many shards as it may'
 
+export interface VolumesLoad {
+  readonly heat: HeatMeter
+  /** Undefined: load is not measured. */
+  readonly monitor: Monitor | undefined
+}
+
 export class Volumes {
   readonly #store: ChunkStore
   readonly #clock: Clock
-  readonly #heat: HeatMeter
+  readonly #load: VolumesLoad
   readonly #carryOut: (volume: ShardVolume, effect: AdmissionEffect) => void
   readonly #volumes = new Map<VolumeId, ShardVolume>()
 
   constructor(
     store: ChunkStore,
     clock: Clock,
-    heat: HeatMeter,
+    load: VolumesLoad,
     carryOut: (volume: ShardVolume, effect: AdmissionEffect) => void
   ) {
     this.#store = store
     this.#clock = clock
-    this.#heat = heat
+    this.#load = load
     this.#carryOut = carryOut
     const startedAtMs = clock.monotonicMs()
     for (const record of store.shards()) this.#make(record, startedAtMs)
@@ -62,7 +69,9 @@ export class Volumes {
   /** The store has removed or forgotten the shard, durably. */
   remove(id: VolumeId): void {
     const volume = this.#volumes.get(id)
-    if (volume !== undefined) this.#heat.remove(volume.heat)
+    if (volume === undefined) return
+    this.#load.monitor?.remove(id)
+    this.#load.heat.remove(volume.heat)
     this.#volumes.delete(id)
   }
 
@@ -73,8 +82,11 @@ export class Volumes {
   }
 
   #make(record: ShardRecord, heardAtMs: number): ShardVolume {
-    const volume = new ShardVolume(record, heardAtMs, this.#heat.add(), this.#carryOut)
-    this.#volumes.set(volume.id, volume)
+    const { id, extentBytes } = record.spec
+    const heat = this.#load.heat.add()
+    const meter = this.#load.monitor?.add(id, extentBytes, heat)
+    const volume = new ShardVolume(record, heardAtMs, { heat, meter }, this.#carryOut)
+    this.#volumes.set(id, volume)
     return volume
   }
 }

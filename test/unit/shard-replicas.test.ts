@@ -4,6 +4,7 @@
 import { describe, expect, it } from 'vitest'
 import { HEAT_CHUNKS, HEAT_HALF_LIFE_MS } from '../../node/limits.ts'
 import type { Clock } from '../../node/ports.ts'
+import { chunkNumber } from '../../node/shard/chunk-number.ts'
 import { HeatMeter } from '../../node/shard/heat.ts'
 import { blockChecksums } from '../../protocols/checksum.ts'
 import type { ChunkKey, HandoffId } from '../../protocols/ids.ts'
@@ -344,11 +345,15 @@ describe('what clients notice', () => {
     const map = meter.add()
     const end = 1000 * HEAT_HALF_LIFE_MS
     // Ten a second for the last four half-lives, after a time so long that sums began anew.
-    for (let ms = end - 4 * HEAT_HALF_LIFE_MS; ms < end; ms += 100) meter.touch(map, at(0), ms)
+    for (let ms = end - 4 * HEAT_HALF_LIFE_MS; ms < end; ms += 100) {
+      meter.touch(map, chunkNumber(at(0)), false, 4096, ms)
+    }
     const rate = meter.hottest(map, spec(V), () => true, 1, end)[0]?.perSecond ?? 0
     expect(rate).toBeGreaterThan(9)
     expect(rate).toBeLessThan(10.1)
-    for (let extent = 1; extent < 2 * HEAT_CHUNKS; extent++) meter.touch(map, at(extent), end)
+    for (let extent = 1; extent < 2 * HEAT_CHUNKS; extent++) {
+      meter.touch(map, chunkNumber(at(extent)), false, 4096, end)
+    }
     expect(meter.count).toBeLessThanOrEqual(HEAT_CHUNKS)
     expect(meter.hottest(map, spec(V), () => true, 1, end)[0]?.chunk).toEqual(at(0))
     meter.remove(map)
