@@ -130,6 +130,8 @@ export const REFUSAL_LINGER_MS = 2_000
 export const FULL_MESH_MEMBERS = 64
 /** Above it, each node keeps this many connections of its own choosing; others are on demand. */
 export const PARTIAL_MESH_PEERS = 24
+/** ... among them, or beside them, so many of those that it prefers. */
+export const PREFERRED_PEERS = 10
 export const MAX_KNOWN_PEERS = 4096
 export const REDIAL_TICK_MS = 500
 export const MAX_DIALS_PER_TICK = 16
@@ -151,6 +153,10 @@ export const MAX_RPC_INBOUND_PER_PEER = 128
 export const RENEW_CHECK_MS = 60_000
 export const MAX_USED_INVITES = 100_000
 export const MAX_REVOCATIONS = 100_000
+
+// Load (node/load).
+/** How often gossip of load looks whether something is due. */
+export const LOAD_GOSSIP_TICK_MS = 1_000
 
 // NBD (nbd/). Server, per connection: requests and bytes between their header and the moment in
 // which their answer has left; a connection at its bound is not read until some have.

@@ -60,7 +60,8 @@ export interface Network {
   /** Handles streams that members open to us. */
   handle: (protocol: string, handler: (stream: ByteStream) => void) => void
   publish: (topic: string, bytes: Uint8Array) => Promise<void>
-  subscribe: (topic: string, listener: (from: NodeId, bytes: Uint8Array) => void) => void
+  /** Returns what ends it; the topic may be subscribed to again. */
+  subscribe: (topic: string, listener: (from: NodeId, bytes: Uint8Array) => void) => () => void
   /** Connected members. */
   peers: () => NodeId[]
   /** Called on every change of `peers`. */

@@ -1,6 +1,6 @@
 /**
  * Keeps us connected to the members that we know: to all of them in a small mesh, to a random part
- * of a large one, and to any on demand. All waits are jittered, so that a mesh that restarts at
+ * of a large one and to some of those that are preferred, and to any on demand. All waits are jittered, so that a mesh that restarts at
  * once does not dial at once.
  *
  * Invariants: a dial always names the peer that it means; at most one dial to a peer at a time, and
@@ -19,6 +19,7 @@ import {
   MAX_DIALS_PER_TICK,
   MAX_KNOWN_PEERS,
   PARTIAL_MESH_PEERS,
+  PREFERRED_PEERS,
   REDIAL_MAX_MS,
   REDIAL_MIN_MS,
   REDIAL_TICK_MS
@@ -48,6 +49,7 @@ interface Target {
 export class Dialler {
   readonly #options: DiallerOptions
   readonly #targets = new Map<NodeId, Target>()
+  #preferred: ReadonlySet<NodeId> = new Set()
   #timer: Timer | undefined
   #stopping = new AbortController()
 
@@ -79,6 +81,14 @@ export class Dialler {
       this.#learn(id, parseAddresses(id, addresses))
     }
     for (const id of this.#targets.keys()) if (!wanted.has(id)) this.#targets.delete(id)
+  }
+
+  /**
+   * Of these PREFERRED_PEERS are kept in a large mesh, whomever else we know: those that share a
+   * topic with us, since gossip goes only from neighbour to neighbour of one topic.
+   */
+  setPreferred(peers: readonly NodeId[]): void {
+    this.#preferred = new Set(peers.slice(0, MAX_KNOWN_PEERS))
   }
 
   /** After a connection was lost: soon, but not all at once. */
@@ -147,12 +157,30 @@ export class Dialler {
       if (target.isDialling || target.nextAtMs > nowMs || target.addresses.length === 0) continue
       if (!isConnected(peer) && isWelcome(peer)) due.push([peer, target])
     }
-    const count = Math.min(MAX_DIALS_PER_TICK, missing, due.length)
-    for (let i = 0; i < count; i++) {
+    const near = due.filter(([peer]) => this.#preferred.has(peer))
+    const begun = this.#dialSome(near, Math.min(MAX_DIALS_PER_TICK, this.#preferredMissing()))
+    const rest = due.filter(([, target]) => !target.isDialling)
+    this.#dialSome(rest, Math.min(MAX_DIALS_PER_TICK, missing) - begun)
+  }
+
+  #preferredMissing(): number {
+    let missing = PREFERRED_PEERS
+    for (const peer of this.#preferred) {
+      const isOnItsWay = this.#targets.get(peer)?.isDialling === true
+      if (isOnItsWay || this.#options.isConnected(peer)) missing--
+    }
+    return missing
+  }
+
+  /** Begins dials to a random `count` of `due`; returns how many. */
+  #dialSome(due: Array<[NodeId, Target]>, count: number): number {
+    const most = Math.min(count, due.length)
+    for (let i = 0; i < most; i++) {
       const at = Math.floor(this.#options.random.fraction() * due.length)
       const [chosen] = due.splice(at, 1)
       if (chosen !== undefined) void this.#redial(...chosen)
     }
+    return Math.max(0, most)
   }
 
   async #redial(peer: NodeId, target: Target): Promise<void> {

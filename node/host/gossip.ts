@@ -44,21 +44,36 @@ export class Gossip {
     for (const topic of this.#listeners.keys()) this.#join(pubsub, topic)
   }
 
+  /** Before `pubsub` stops: it leaves all topics by itself. */
+  stop(): void {
+    this.#pubsub = undefined
+  }
+
   async publish(topic: string, bytes: Uint8Array): Promise<void> {
     assert(bytes.length <= MAX_GOSSIP_BYTES, 'a gossip message fits its bound')
     if (this.#pubsub === undefined) throw new ShoalError({ code: 'CLOSED' }, 'the host is not up')
     await this.#pubsub.publish(topic, bytes)
   }
 
-  subscribe(topic: string, listener: GossipListener): void {
-    const listeners = this.#listeners.get(topic)
-    if (listeners !== undefined) {
-      listeners.push(listener)
+  /** What is returned ends it; with its last listener the topic is left. */
+  subscribe(topic: string, listener: GossipListener): () => void {
+    const listeners = this.#listeners.get(topic) ?? []
+    assert(this.#allowed?.has(topic) ?? true, 'a topic is named before the host starts')
+    this.#listeners.set(topic, [...listeners, listener])
+    if (listeners.length === 0 && this.#pubsub !== undefined) this.#join(this.#pubsub, topic)
+    return () => this.#drop(topic, listener)
+  }
+
+  #drop(topic: string, listener: GossipListener): void {
+    const listeners = this.#listeners.get(topic) ?? []
+    const left = listeners.filter(other => other !== listener)
+    if (left.length === listeners.length) return
+    if (left.length > 0) {
+      this.#listeners.set(topic, left)
       return
     }
-    assert(this.#allowed?.has(topic) ?? true, 'a topic is named before the host starts')
-    this.#listeners.set(topic, [listener])
-    if (this.#pubsub !== undefined) this.#join(this.#pubsub, topic)
+    this.#listeners.delete(topic)
+    this.#pubsub?.unsubscribe(topic)
   }
 
   #join(pubsub: GossipSub, topic: string): void {

@@ -55,6 +55,8 @@ export interface Host extends Network {
   disconnect: (peer: NodeId, reason: string) => void
   /** The members that there are, and where; replaces the last list. */
   setKnownPeers: (peers: readonly KnownPeer[]) => void
+  /** Members to stay connected to before others where the mesh is too large for all; replaces. */
+  setPreferredPeers: (peers: readonly NodeId[]) => void
 }
 
 type StreamHandler = (stream: ByteStream) => void
@@ -133,6 +135,7 @@ class MeshHost implements Host {
   async stop(): Promise<void> {
     this.#dialler.stop()
     this.#roundTrips.stop()
+    this.#gossip.stop()
     await this.#node?.stop()
   }
 
@@ -146,6 +149,10 @@ class MeshHost implements Host {
 
   setKnownPeers(peers: readonly KnownPeer[]): void {
     this.#dialler.setKnown(peers)
+  }
+
+  setPreferredPeers(peers: readonly NodeId[]): void {
+    this.#dialler.setPreferred(peers)
   }
 
   // -- streams
@@ -202,8 +209,8 @@ class MeshHost implements Host {
     return this.#gossip.publish(topic, bytes)
   }
 
-  subscribe(topic: string, listener: GossipListener): void {
-    this.#gossip.subscribe(topic, listener)
+  subscribe(topic: string, listener: GossipListener): () => void {
+    return this.#gossip.subscribe(topic, listener)
   }
 
   #isMember(peer: NodeId): boolean {

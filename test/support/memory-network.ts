@@ -109,8 +109,12 @@ export class MemoryMember implements Network {
     for (const listener of this.#topics.get(topic) ?? []) listener(from, bytes)
   }
 
-  subscribe(topic: string, listener: (from: NodeId, bytes: Uint8Array) => void): void {
+  subscribe(topic: string, listener: (from: NodeId, bytes: Uint8Array) => void): () => void {
     this.#topics.set(topic, [...(this.#topics.get(topic) ?? []), listener])
+    return () => {
+      const left = (this.#topics.get(topic) ?? []).filter(other => other !== listener)
+      this.#topics.set(topic, left)
+    }
   }
 
   peers(): NodeId[] {
