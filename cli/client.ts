@@ -38,6 +38,10 @@ export class Client {
     return this.#json<T>('POST', path, body)
   }
 
+  put<T>(path: string, body: object): Promise<T> {
+    return this.#json<T>('PUT', path, body)
+  }
+
   patch<T>(path: string, body: object): Promise<T> {
     return this.#json<T>('PATCH', path, body)
   }

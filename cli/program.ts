@@ -15,6 +15,7 @@ import { addLeave } from './leave-command.ts'
 import { addMemberCommands } from './member-commands.ts'
 import { addMoveCommands } from './move-commands.ts'
 import { clean, errorObject, reportError } from './output.ts'
+import { addPatternCommands } from './pattern-commands.ts'
 import { examples } from './shared.ts'
 import { addStatusCommand } from './status-command.ts'
 import { addUp } from './up-command.ts'
@@ -93,6 +94,7 @@ function createProgram(io: Io, usage: string[], version: string): Command {
     .summary('manage nodes of the mesh')
     .addHelpText('after', examples('shoal node give-up eu-3'))
   addGiveUp(node, io)
+  addPatternCommands(program, io)
   addStatusCommand(program, io)
   const volume = program
     .command('volume')

@@ -1,6 +1,7 @@
 /** What several command groups share: names of volumes, shapes, questions, examples. */
 import type { Command } from 'commander'
 import { checkName, printable } from '../node/volumes/names.ts'
+import { checkZone } from '../node/volumes/zones.ts'
 import { ShoalError } from '../protocols/fault.ts'
 import { isName, isNodeId, isVolumeId } from '../protocols/ids.ts'
 import { parseBytes } from '../protocols/layout/sizes.ts'
@@ -13,6 +14,7 @@ export interface ShapeOptions {
   readonly near?: string
   readonly stripeUnit?: string
   readonly shards?: string
+  readonly zone?: string
 }
 
 /** Options that shape a new volume; import takes them too. */
@@ -22,15 +24,18 @@ export function withShapeOptions(command: Command): Command {
     .option('--near <region|node>', 'keep the data near this region or node')
     .option('--stripe-unit <size>', 'bytes on one shard before the next, for example 64K')
     .option('--shards <n>', 'nodes to spread over (default: from size and load)')
+    .option('--zone <zone>', 'time zone of its forecasts and patterns (default: that of this host)')
 }
 
 export function shapeOf(options: ShapeOptions): object {
-  const { iops, near, stripeUnit, shards } = options
+  const { iops, near, stripeUnit, shards, zone } = options
+  if (zone !== undefined) checkZone(zone)
   return {
     ...(iops === undefined ? {} : { expectedIops: parseCount(iops, 'iops', 2000) }),
     ...(near === undefined ? {} : { near }),
     ...(stripeUnit === undefined ? {} : { stripeUnitBytes: parseBytes(stripeUnit, 'stripe-unit') }),
-    ...(shards === undefined ? {} : { shards: parseCount(shards, 'shards', 4) })
+    ...(shards === undefined ? {} : { shards: parseCount(shards, 'shards', 4) }),
+    ...(zone === undefined ? {} : { zone })
   }
 }
 

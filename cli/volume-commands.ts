@@ -7,6 +7,7 @@ import { addAttachCommands } from './attach-commands.ts'
 import type { Io } from './io.ts'
 import { commonOptions } from './options.ts'
 import { dateText, loadText, plural, report, size, table } from './output.ts'
+import { patternText } from './pattern-commands.ts'
 import { examples, type ShapeOptions, shapeOf, volumePath, withShapeOptions } from './shared.ts'
 import { addTransferCommands } from './transfer-commands.ts'
 import { addVolumeChanges } from './volume-changes.ts'
@@ -141,6 +142,8 @@ function showText(volume: VolumeDocument): string {
     `  created   ${dateText(volume.createdAt)}`,
     ...(volume.expectedIops === undefined ? [] : [`  expected  ${volume.expectedIops} IOPS`]),
     ...(volume.near === undefined ? [] : [`  near      ${volume.near}`]),
+    `  zone      ${volume.zone}`,
+    ...volume.patterns.map(pattern => `  pattern   ${patternText(pattern)}  (${pattern.id})`),
     ...(volume.export === undefined
       ? []
       : [`  export    ${volume.export.uri} (${plural(volume.export.connections, 'connection')})`]),

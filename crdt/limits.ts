@@ -1,5 +1,5 @@
 /** Every bound of the documents, by name. Bytes, characters, milliseconds, or a count. */
-import { KiB, MAX_MAP_MESSAGE_BYTES, MiB } from '../protocols/limits.ts'
+import { KiB, MAX_MAP_MESSAGE_BYTES, MiB, TiB } from '../protocols/limits.ts'
 
 /** One record: the largest is a layout of 256 columns with 3 replicas each. */
 export const MAX_RECORD_BYTES = 64 * KiB
@@ -25,6 +25,13 @@ export const MAX_EXTENT = 0xffff_ffff
 export const MAX_LAYOUT_GENERATION = 0xffff
 export const MAX_IOPS = 1_000_000_000
 export const MAX_VERSION_CHARS = 64
+/** Declared patterns: "mon,tue,wed,thu,fri,sat,sun 02:00" and longer; a day at most. */
+export const MAX_WHEN_CHARS = 64
+export const MAX_PATTERN_MINUTES = 1440
+export const MAX_PATTERN_BYTES_PER_SECOND = TiB
+/** Different patterns that one volume ever had: a removal stays as a record. */
+export const MAX_PATTERN_RECORDS = 4_096
+export const MAX_ZONE_CHARS = 64
 export const MAX_REVOCATION_BYTES = 8 * KiB
 /** 48 bits: two starts never meet under one client id (Yjs itself draws only 32). */
 export const CLIENT_ID_BYTES = 6

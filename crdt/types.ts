@@ -81,6 +81,21 @@ export interface PlacementClaim {
   readonly node: NodeId
 }
 
+/** Load that people know in advance. `when` is read in the volume's zone. */
+export interface DeclaredPattern {
+  /** `mon-fri 02:00` */
+  readonly when: string
+  readonly minutes: number
+  /** On top of what there is anyway; at least one of the two is more than 0. */
+  readonly iops: number
+  readonly bytesPerSecond: number
+}
+
+export interface PatternEntry extends DeclaredPattern {
+  /** Follows from what it says: 16 hex digits. */
+  readonly id: string
+}
+
 export interface VolumeView {
   readonly spec: VolumeSpec
   /** The size claim with the greatest epoch. */
@@ -95,4 +110,8 @@ export interface VolumeView {
     | undefined
   readonly expectedIops: number | undefined
   readonly near: string | undefined
+  /** Named by whoever made or changed it; this node's zone data may not know it. */
+  readonly zone: string | undefined
+  /** In order of their ids, at most MAX_PATTERNS. */
+  readonly patterns: readonly PatternEntry[]
 }

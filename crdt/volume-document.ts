@@ -6,6 +6,7 @@
  *   layout/<gen>            runs of extents; a run dominates a lesser one that lies within it
  *   claim/<e>.<g>.<c>.<r>   who holds a chunk replica, by epoch
  *   holder                  the last announced attach, by token; for people
+ *   pattern/<id>, zone      declared load (pattern-records.ts)
  *
  * Layout runs may overlap; the view cuts them so that each extent is said by the greatest epoch.
  */
@@ -23,6 +24,13 @@ import { specSchema } from '../protocols/shard-control/messages.ts'
 import type { Claim, Rules } from './claim-set.ts'
 import { ClaimSet } from './claim-set.ts'
 import { MAX_EXTENT, MAX_IOPS, MAX_LAYOUT_GENERATION, MAX_VERSION_CHARS } from './limits.ts'
+import {
+  compareDeclared,
+  livePatterns,
+  type PatternRecord,
+  patternKinds,
+  type ZoneRecord
+} from './pattern-records.ts'
 import { recordCodec } from './record-codec.ts'
 import type { LayoutRun, PlacementClaim, VolumeView } from './types.ts'
 
@@ -54,7 +62,14 @@ export interface HolderRecord {
   readonly since: number
 }
 
-export type VolumeRecord = SpecRecord | SizeRecord | LayoutRecord | ClaimRecord | HolderRecord
+export type VolumeRecord =
+  | SpecRecord
+  | SizeRecord
+  | LayoutRecord
+  | ClaimRecord
+  | HolderRecord
+  | PatternRecord
+  | ZoneRecord
 export type VolumeDocument = ClaimSet<VolumeRecord>
 
 const counter = z.custom<number>(isCounter)
@@ -125,7 +140,8 @@ const codec = recordCodec<VolumeRecord>([
       node: nodeId,
       since: z.number().min(0).max(MAX_COUNTER)
     })
-  }
+  },
+  ...patternKinds
 ])
 
 /** The rules of the document of volume `id`: the spec must be its own. */
@@ -153,11 +169,14 @@ export function volumeView(document: VolumeDocument): VolumeView | undefined {
   if (spec?.kind !== 'spec' || size?.kind !== 'size') return undefined
   const claims: PlacementClaim[] = []
   const runs: Array<Claim<VolumeRecord>> = []
+  const patterns: PatternRecord[] = []
   for (const claim of document.claims()) {
     if (claim.record.kind === 'layout') runs.push(claim)
     if (claim.record.kind === 'claim') claims.push(placementOf(claim.record))
+    if (claim.record.kind === 'pattern') patterns.push(claim.record)
   }
   const holder = document.greatest('holder')[0]?.record
+  const zone = document.greatest('zone')[0]?.record
   return {
     spec: spec.spec,
     sizeBytes: size.sizeBytes,
@@ -169,7 +188,9 @@ export function volumeView(document: VolumeDocument): VolumeView | undefined {
         ? { token: holder.token, node: holder.node, since: holder.since }
         : undefined,
     expectedIops: spec.expectedIops,
-    near: spec.near
+    near: spec.near,
+    zone: zone?.kind === 'zone' ? zone.zone : undefined,
+    patterns: livePatterns(patterns)
   }
 }
 
@@ -185,6 +206,7 @@ function byChunk(a: PlacementClaim, b: PlacementClaim): number {
 
 function groupOf(record: VolumeRecord): string {
   if (record.kind === 'layout') return `layout/${record.generation}`
+  if (record.kind === 'pattern') return `pattern/${record.id}`
   if (record.kind !== 'claim') return record.kind
   return `claim/${record.extent}.${record.generation}.${record.column}.${record.replica}`
 }
@@ -197,6 +219,9 @@ function versionOf(record: VolumeRecord): string {
       return `${record.from}-${record.to}/${epochText(record.epoch)}`
     case 'holder':
       return `${record.token.counter}.${record.token.attach}`
+    case 'pattern':
+    case 'zone':
+      return `${record.counter}.${record.by}`
     default:
       return epochText(record.epoch)
   }
@@ -222,6 +247,9 @@ function compareVersions(a: VolumeRecord, b: VolumeRecord): number {
   if (a.kind === 'spec' && b.kind === 'spec') return a.spec.generation - b.spec.generation
   if (a.kind === 'holder' && b.kind === 'holder') {
     return compareTokens(a.token, b.token) || a.since - b.since
+  }
+  if ((a.kind === 'pattern' || a.kind === 'zone') && (b.kind === 'pattern' || b.kind === 'zone')) {
+    return compareDeclared(a, b)
   }
   if (a.kind === 'size' && b.kind === 'size') {
     return compareEpochs(a.epoch, b.epoch) || a.sizeBytes - b.sizeBytes

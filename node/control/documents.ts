@@ -8,6 +8,7 @@ import type { DrainPurpose, DrainStatus, Move } from '../../protocols/moves/mess
 import type { Load } from '../../protocols/node-status/messages.ts'
 import type { ChunkRange } from '../moves/ranges.ts'
 import type { ExportPoint } from '../volumes/types.ts'
+import type { PatternDocument } from './load-documents.ts'
 
 export interface SelfDocument {
   readonly id: NodeId
@@ -120,6 +121,9 @@ export interface VolumeDocument extends VolumeSummary {
   readonly generation: number
   readonly expectedIops?: number
   readonly near?: string
+  /** In which its days and the times of its patterns are read. */
+  readonly zone: string
+  readonly patterns: readonly PatternDocument[]
   readonly shards: readonly ShardDocument[]
   /** Where NBD clients of this host find it. */
   readonly export?: ExportPoint & { readonly connections: number }

@@ -115,7 +115,7 @@ export interface CalibrationCell {
   readonly bytesPerSecond: number
 }
 
-/** GET /v1/volumes/:volume/patterns */
+/** POST /v1/volumes/:volume/patterns, and one of PatternsDocument */
 export interface PatternDocument {
   readonly id: string
   /** As it was declared: `mon-fri 02:00`. */
@@ -124,5 +124,17 @@ export interface PatternDocument {
   readonly iops: number
   readonly bytesPerSecond: number
   /** The zone of the volume, in which the times are read. */
+  readonly zone: string
+}
+
+/** GET /v1/volumes/:volume/patterns; of DELETE those that were removed */
+export interface PatternsDocument {
+  readonly zone: string
+  readonly patterns: readonly PatternDocument[]
+}
+
+/** GET and PUT /v1/volumes/:volume/zone */
+export interface ZoneDocument {
+  /** By its IANA name; UTC where none was ever said. */
   readonly zone: string
 }

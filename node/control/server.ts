@@ -21,6 +21,7 @@ import { giveUpRoutes } from './give-up-routes.ts'
 import { memberRoutes } from './member-routes.ts'
 import { moveRoutes } from './move-routes.ts'
 import { serveNodeStatus } from './node-status.ts'
+import { patternRoutes } from './pattern-routes.ts'
 import { RateMeter } from './rates.ts'
 import { describeSelf, meshStatus } from './status.ts'
 import { streamedImportRoute, volumeRoutes } from './volume-routes.ts'
@@ -79,6 +80,7 @@ export function controlApp(context: DaemonContext, volumes: Volumes): Hono {
   app.route('/', memberRoutes(context))
   app.route('/', moveRoutes(context))
   app.route('/', giveUpRoutes(context))
+  app.route('/', patternRoutes(context, volumes))
   app.route('/', volumeRoutes(context, volumes))
   return app
 }

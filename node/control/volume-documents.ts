@@ -8,9 +8,11 @@ import { heldRanges } from '../moves/held.ts'
 import { countChunks } from '../moves/ranges.ts'
 import type { Statuses } from '../volumes/candidates.ts'
 import { mapConcurrently } from '../volumes/concurrency.ts'
+import { declaredIn } from '../volumes/patterns.ts'
 import { callShards, nodeName, type ShardReply, shardNodes } from '../volumes/shards.ts'
 import type { DaemonContext } from './context.ts'
 import type { ShardDocument, VolumeDocument, VolumeSummary } from './documents.ts'
+import { patternDocument } from './pattern-routes.ts'
 import { addLoads } from './rates.ts'
 
 export async function summarizeVolumes(
@@ -102,6 +104,7 @@ export async function describeVolume(
     NODE_STATUS_TIMEOUT_MS
   )
   const summary = summarize(context, statuses, id, view)
+  const { zone, patterns } = declaredIn(view)
   const point = context.exports.point(id)
   return {
     ...summary,
@@ -111,6 +114,8 @@ export async function describeVolume(
     generation: view.spec.generation,
     ...(view.expectedIops === undefined ? {} : { expectedIops: view.expectedIops }),
     ...(view.near === undefined ? {} : { near: view.near }),
+    zone,
+    patterns: patterns.map(pattern => patternDocument(zone, pattern)),
     shards: replies
       .map(reply => describeShard(context, view, reply))
       .filter(shard => shard.state !== 'held' || (shard.chunks ?? 0) + (shard.receiving ?? 0) > 0),

@@ -5,12 +5,16 @@
  * Everything that this start announced is remembered (up to a bound), to be said again should the
  * documents be discarded.
  */
+import { MAX_PATTERN_RECORDS } from '../../crdt/limits.ts'
 import type { MeshRecord } from '../../crdt/mesh-document.ts'
 import { meshRules, nameRecord, nodeRecord } from '../../crdt/mesh-document.ts'
-import type { NodeEntry, PlacementClaim, Tombstone } from '../../crdt/types.ts'
+import type { PatternRecord, ZoneRecord } from '../../crdt/pattern-records.ts'
+import { patternId } from '../../crdt/pattern-records.ts'
+import type { DeclaredPattern, NodeEntry, PlacementClaim, Tombstone } from '../../crdt/types.ts'
 import type { VolumeRecord } from '../../crdt/volume-document.ts'
 import { volumeRules } from '../../crdt/volume-document.ts'
 import { assert } from '../../protocols/assert.ts'
+import { ShoalError } from '../../protocols/fault.ts'
 import type { NodeId, PlacementEpoch, Token, VolumeId, VolumeSpec } from '../../protocols/ids.ts'
 import { isName, isVolumeId, NO_TOKEN } from '../../protocols/ids.ts'
 import { MAX_MAP_SESSION_RECORDS } from '../limits.ts'
@@ -52,6 +56,7 @@ export class Announcer implements Announcements {
     this.#addToVolume(spec.id, { kind: 'spec', spec, expectedIops, near })
     this.#addToVolume(spec.id, { kind: 'size', sizeBytes, epoch })
     this.#addToVolume(spec.id, { kind: 'layout', ...run })
+    if (volume.zone !== undefined) this.announceZone(spec.id, volume.zone)
     this.#addName(spec.id, volume.name)
   }
 
@@ -84,6 +89,37 @@ export class Announcer implements Announcements {
     this.#addToVolume(id, { kind: 'holder', token, node, since })
   }
 
+  announcePattern(id: VolumeId, declared: DeclaredPattern): void {
+    const { when, minutes, iops, bytesPerSecond } = declared
+    const pattern = patternId(declared)
+    assert(pattern !== undefined, 'a pattern is announced once its words were understood')
+    const said = this.#declared(id, `pattern/${pattern}`)
+    if (said?.kind === 'pattern' && !said.removed) return
+    if (said === undefined) this.#refuseMorePatterns(id)
+    this.#addToVolume(id, {
+      kind: 'pattern',
+      id: pattern,
+      ...this.#versionAfter(said),
+      removed: false,
+      when,
+      minutes,
+      iops,
+      bytesPerSecond
+    })
+  }
+
+  announcePatternRemoval(id: VolumeId, pattern: string): void {
+    const said = this.#declared(id, `pattern/${pattern}`)
+    if (said?.kind !== 'pattern' || said.removed) return
+    this.#addToVolume(id, { ...said, ...this.#versionAfter(said), removed: true })
+  }
+
+  announceZone(id: VolumeId, zone: string): void {
+    const said = this.#declared(id, 'zone')
+    if (said?.kind === 'zone' && said.zone === zone) return
+    this.#addToVolume(id, { kind: 'zone', zone, ...this.#versionAfter(said) })
+  }
+
   announceDelete(tombstone: Tombstone): void {
     const { id, token, at } = tombstone
     this.#addToMesh({ kind: 'tombstone', id, token, at })
@@ -101,6 +137,27 @@ export class Announcer implements Announcements {
       if (said.of === 'mesh') documents.mesh.add([said.record])
       else if (!documents.isDeleted(said.id)) documents.keep(said.id).add([said.record])
     }
+  }
+
+  /** What the document of the volume says of a pattern, or of the zone. */
+  #declared(id: VolumeId, group: string): PatternRecord | ZoneRecord | undefined {
+    const said = this.#options.documents.volume(id)?.set.greatest(group)[0]?.record
+    return said?.kind === 'pattern' || said?.kind === 'zone' ? said : undefined
+  }
+
+  #refuseMorePatterns(id: VolumeId): void {
+    const groups = this.#options.documents.volume(id)?.set.groupNames() ?? []
+    const count = [...groups].filter(name => name.startsWith('pattern/')).length
+    if (count < MAX_PATTERN_RECORDS) return
+    throw new ShoalError(
+      { code: 'LIMIT', limit: 'MAX_PATTERN_RECORDS' },
+      `the volume has had ${MAX_PATTERN_RECORDS} different patterns, as many as it keeps: declare ` +
+        'one of them again'
+    )
+  }
+
+  #versionAfter(said: PatternRecord | ZoneRecord | undefined): { counter: number; by: NodeId } {
+    return { counter: (said?.counter ?? 0) + 1, by: this.#options.self }
   }
 
   #addName(id: VolumeId, name: string): void {

@@ -11,6 +11,7 @@
 
 import type { AcceptsRevocation } from '../../crdt/mesh-document.ts'
 import type {
+  DeclaredPattern,
   MeshView,
   NodeEntry,
   PlacementClaim,
@@ -200,6 +201,21 @@ class MapNode implements ShardMap {
   announceHolder(id: VolumeId, token: Token, node: NodeId, since: number): void {
     this.#asked.add(id)
     this.#announcer.announceHolder(id, token, node, since)
+  }
+
+  announcePattern(id: VolumeId, declared: DeclaredPattern): void {
+    this.#asked.add(id)
+    this.#announcer.announcePattern(id, declared)
+  }
+
+  announcePatternRemoval(id: VolumeId, pattern: string): void {
+    this.#asked.add(id)
+    this.#announcer.announcePatternRemoval(id, pattern)
+  }
+
+  announceZone(id: VolumeId, zone: string): void {
+    this.#asked.add(id)
+    this.#announcer.announceZone(id, zone)
   }
 
   announceDelete(tombstone: Tombstone): void {

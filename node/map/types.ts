@@ -1,5 +1,6 @@
 /** The shard map as the daemon uses it: views to read, announcements to make, changes to follow. */
 import type {
+  DeclaredPattern,
   MeshView,
   NodeEntry,
   PlacementClaim,
@@ -17,6 +18,8 @@ export interface NewVolume {
   readonly epoch: PlacementEpoch
   readonly expectedIops: number | undefined
   readonly near: string | undefined
+  /** Time zone of declared patterns; absent: none is said. */
+  readonly zone?: string | undefined
 }
 
 export interface ShardMap {
@@ -51,6 +54,11 @@ export interface ShardMap {
   /** Who holds these chunks now; says what the volume is, too, if the map does not know it. */
   announceClaims: (spec: VolumeSpec, sizeBytes: number, claims: readonly PlacementClaim[]) => void
   announceHolder: (id: VolumeId, token: Token, node: NodeId, since: number) => void
+  /** Declares a pattern of load; one that was removed is there again. */
+  announcePattern: (id: VolumeId, declared: DeclaredPattern) => void
+  /** Removes what `patternId` of a declared pattern names; nothing if it is not declared. */
+  announcePatternRemoval: (id: VolumeId, pattern: string) => void
+  announceZone: (id: VolumeId, zone: string) => void
   announceDelete: (tombstone: Tombstone) => void
   announceRevocation: (peer: NodeId, signed: Uint8Array) => void
 

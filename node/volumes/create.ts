@@ -28,6 +28,7 @@ import { askNodes, candidatesFrom, resolveNear } from './candidates.ts'
 import { checkName, checkNameFree } from './names.ts'
 import { callShards, nodeName, refusal, type ShardReply } from './shards.ts'
 import { newNonce, newVolumeId, type VolumeParts } from './types.ts'
+import { checkZone, hostZone } from './zones.ts'
 
 export interface CreateWish {
   readonly name: string
@@ -36,6 +37,8 @@ export interface CreateWish {
   readonly near?: string | undefined
   readonly stripeUnitBytes?: number | undefined
   readonly shards?: number | undefined
+  /** Of its patterns and forecasts; absent: that of this host. */
+  readonly zone?: string | undefined
 }
 
 export interface Created {
@@ -55,6 +58,8 @@ export async function createVolume(parts: VolumeParts, wish: CreateWish): Promis
   checkName('volume', wish.name)
   checkNameFree(mesh, wish.name)
   checkVolumeSize(wish.sizeBytes)
+  const { zone = hostZone() } = wish
+  checkZone(zone)
   const near = resolveNear(mesh, parts.network.self, wish.near)
   const candidates = candidatesFrom(parts, await askNodes(parts), near)
   const room = candidates.filter(hasRoom)
@@ -77,7 +82,8 @@ export async function createVolume(parts: VolumeParts, wish: CreateWish): Promis
     nodes: nodes.map(node => [node]),
     epoch,
     expectedIops: wish.expectedIops,
-    near: wish.near
+    near: wish.near,
+    zone
   })
   await parts.map.flush()
   parts.log.info({ volume: spec.id, name: wish.name, nodes }, 'volume created')

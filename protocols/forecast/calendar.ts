@@ -76,3 +76,12 @@ export class Calendar {
     return Math.round((local - timeMs) / MINUTE_MS)
   }
 }
+
+/** Of a zone that another member named; UTC if none was, or this version of Intl knows it not. */
+export function calendarOf(zone: string | undefined): Calendar {
+  try {
+    return new Calendar(zone ?? 'UTC')
+  } catch {
+    return new Calendar('UTC')
+  }
+}

@@ -5,13 +5,15 @@
 import { describe, expect, it } from 'vitest'
 import * as Y from 'yjs'
 import type { ClaimSet } from '../../crdt/claim-set.ts'
+import { claimKey } from '../../crdt/claim-set.ts'
 import type { MeshRecord } from '../../crdt/mesh-document.ts'
 import { createMeshDocument, meshRules } from '../../crdt/mesh-document.ts'
 import { readStep, stepOne, stepTwo } from '../../crdt/sync-steps.ts'
 import { readUpdate } from '../../crdt/update-reader.ts'
 import { judge } from '../../crdt/validate.ts'
-import { nameRecordOf, nodeRecordOf, tombstoneOf } from '../support/map-records.ts'
-import { deliver, randomMeshRecord } from '../support/map-replicas.ts'
+import { createVolumeDocument, volumeView } from '../../crdt/volume-document.ts'
+import { nameRecordOf, nodeRecordOf, tombstoneOf, volumeIdOf } from '../support/map-records.ts'
+import { deliver, randomMeshRecord, randomVolumeRecord } from '../support/map-replicas.ts'
 import { mutate } from '../support/process-mutate.ts'
 import { SeededRandom, seedOfRun } from '../support/process-random.ts'
 
@@ -82,6 +84,31 @@ describe('an update from outside', () => {
     const [a, b] = [createMeshDocument(7), createMeshDocument(7)]
     const update = a.add([nameRecordOf(1, 'a', 1)]) ?? new Uint8Array()
     expect(judge(b, update)).toEqual({ is: 'bad', why: 'written in our name' })
+  })
+})
+
+describe('a volume document', () => {
+  it('judges spoiled updates of every kind of record without throwing, and keeps what it judged', () => {
+    const random = new SeededRandom(SEED + 5)
+    const id = volumeIdOf(1)
+    const set = createVolumeDocument(id, 1 + random.below(2 ** 48))
+    const first = set.add([randomVolumeRecord(random)]) ?? new Uint8Array()
+    const updates: [Buffer, ...Buffer[]] = [Buffer.from(first)]
+    for (let n = 0; n < 60; n++) {
+      const update = set.add([randomVolumeRecord(random)])
+      if (update !== undefined) updates.push(Buffer.from(update))
+    }
+    for (let n = 0; n < 2_000; n++) {
+      const copy = createVolumeDocument(id, 2 ** 48 + 1)
+      expect(deliver(copy, set.encode()).is).toBe('good')
+      deliver(copy, mutate([Buffer.from(set.encode()), ...updates], random))
+      for (const { key, record } of copy.claims()) {
+        const bytes = copy.rules.encode(record)
+        expect(copy.rules.decode(bytes)).toEqual(record)
+        expect(key).toBe(claimKey(copy.rules, record, bytes))
+      }
+      volumeView(copy)
+    }
   })
 })
 

@@ -163,7 +163,9 @@ export class GatewayMesh {
       claims: [],
       holder: undefined,
       expectedIops: undefined,
-      near: undefined
+      near: undefined,
+      zone: undefined,
+      patterns: []
     })
     return id
   }

@@ -1,5 +1,6 @@
 /** Records and ids for tests of the map, made from small numbers. */
 import type { MeshRecord } from '../../crdt/mesh-document.ts'
+import { patternId } from '../../crdt/pattern-records.ts'
 import type { VolumeRecord } from '../../crdt/volume-document.ts'
 import type {
   NodeId,
@@ -71,6 +72,19 @@ export function tombstoneOf(volume: number, counter: number, at = 1): MeshRecord
 export function claimOf(extent: number, epoch: PlacementEpoch, node: number): VolumeRecord {
   const chunk = { extent, generation: 0, column: 0, replica: 0 }
   return { kind: 'claim', ...chunk, epoch, node: nodeIdOf(node) }
+}
+
+/** The n-th of patterns that differ in when they begin. */
+export function patternOf(
+  n: number,
+  version: { counter: number; by: NodeId },
+  removed: boolean
+): VolumeRecord {
+  const when = `daily ${String(Math.floor(n / 60)).padStart(2, '0')}:${String(n % 60).padStart(2, '0')}`
+  const declared = { when, minutes: 40, iops: 3000, bytesPerSecond: 0 }
+  const id = patternId(declared)
+  if (id === undefined) throw new Error(`${when} is no pattern`)
+  return { kind: 'pattern', id, ...version, removed, ...declared }
 }
 
 export function layoutOf(

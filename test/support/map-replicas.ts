@@ -45,7 +45,12 @@ export function randomMeshRecord(random: SeededRandom): MeshRecord {
 
 export function randomVolumeRecord(random: SeededRandom): VolumeRecord {
   const epoch = records.epochOf(random.below(6), random.below(3), random.below(3))
-  switch (random.below(5)) {
+  const version = { counter: random.below(4), by: records.nodeIdOf(random.below(3)) }
+  switch (random.below(7)) {
+    case 5:
+      return records.patternOf(random.below(3), version, random.below(2) === 0)
+    case 6:
+      return { kind: 'zone', zone: random.pick(['UTC', 'Europe/Berlin']), ...version }
     case 0:
       return { kind: 'size', sizeBytes: 4096 * (1 + random.below(4)), epoch }
     case 1: {

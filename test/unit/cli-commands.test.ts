@@ -136,6 +136,11 @@ describe('bad input', () => {
     ['drain'],
     ['node', 'give-up', 'A B'],
     ['node', 'nonsense'],
+    ['pattern', 'nonsense'],
+    ['pattern', 'add', 'web', 'mon 2:00'],
+    ['pattern', 'remove', 'web'],
+    ['pattern', 'zone', 'web', 'Berlin'],
+    ['volume', 'create', 'web', '--size=1G', '--zone=x y'],
     ['volume', 'export', 'web', '-']
   ])('%j %j %j %j %j is bad usage', async (...words) => {
     const run = await shoal(...words)
@@ -171,6 +176,8 @@ describe('a daemon that does not run', () => {
     ['moves'],
     ['moves', 'rate', '50M'],
     ['drain', 'eu-1'],
+    ['pattern', 'list', 'web'],
+    ['pattern', 'zone', 'web', 'UTC'],
     ['node', 'give-up', 'eu-1', '--yes'],
     ['revoke', 'eu-1', '--yes']
   ])('%j %j: exit code 1, and the command that starts it', async (...words) => {

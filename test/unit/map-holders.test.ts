@@ -34,7 +34,9 @@ function view(claims: readonly PlacementClaim[]): VolumeView {
     claims,
     holder: undefined,
     expectedIops: undefined,
-    near: undefined
+    near: undefined,
+    zone: undefined,
+    patterns: []
   }
 }
 

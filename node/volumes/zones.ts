@@ -1,0 +1,33 @@
+/** Time zones by their IANA names, checked against the zone data of this Node.js. */
+import { isZoneText } from '../../crdt/pattern-records.ts'
+import { ShoalError } from '../../protocols/fault.ts'
+import { printable } from './names.ts'
+
+/** What times of patterns are read in where no zone was ever said. */
+export const UNSAID_ZONE = 'UTC'
+
+/** The zone of this host. */
+export function hostZone(): string {
+  const { timeZone } = new Intl.DateTimeFormat().resolvedOptions()
+  return isKnownZone(timeZone) ? timeZone : UNSAID_ZONE
+}
+
+/** Throws BAD_INPUT unless it names a zone that is known here. */
+export function checkZone(zone: string): void {
+  if (isKnownZone(zone)) return
+  throw new ShoalError(
+    { code: 'BAD_INPUT', field: 'zone' },
+    `${printable(zone)} is no time zone: give its IANA name, for example Europe/Berlin, ` +
+      'America/New_York or UTC'
+  )
+}
+
+function isKnownZone(zone: string): boolean {
+  if (!isZoneText(zone)) return false
+  try {
+    new Intl.DateTimeFormat('en-US', { timeZone: zone })
+    return true
+  } catch {
+    return false
+  }
+}
