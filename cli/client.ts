@@ -63,6 +63,29 @@ export class Client {
     }
   }
 
+  /** The bytes of an answer as they come. An answer that is cut off is a fault, not a short file. */
+  async *download(path: string): AsyncGenerator<Buffer> {
+    const response = await this.#send('GET', path)
+    if (response.statusCode !== 200) throw refusalOf(await textOf(response))
+    try {
+      for await (const bytes of response) yield Buffer.from(bytes)
+    } catch (error) {
+      throw new ShoalError({ code: 'CLOSED' }, 'the daemon hung up before it was done', {
+        cause: error
+      })
+    } finally {
+      response.destroy()
+    }
+  }
+
+  /** Posts the bytes of a stream as a CSV. */
+  async upload<T>(path: string, csv: Readable): Promise<T> {
+    const response = await this.#send('POST', path, csv, 'text/csv')
+    const text = await textOf(response)
+    if ((response.statusCode ?? 500) >= 300) throw refusalOf(text)
+    return JSON.parse(text) as T
+  }
+
   async #json<T>(method: string, path: string, body?: object): Promise<T> {
     const response = await this.#send(method, path, body)
     const text = await textOf(response)
@@ -70,10 +93,15 @@ export class Client {
     return JSON.parse(text) as T
   }
 
-  #send(method: string, path: string, body?: object | Readable): Promise<IncomingMessage> {
+  #send(
+    method: string,
+    path: string,
+    body?: object | Readable,
+    streamType = 'application/octet-stream'
+  ): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       const isStream = body instanceof Readable
-      const type = isStream ? 'application/octet-stream' : 'application/json'
+      const type = isStream ? streamType : 'application/json'
       const headers = body === undefined ? {} : { 'content-type': type }
       const outgoing = request({ socketPath: this.#socket, path, method, headers, agent: false })
       outgoing.once('response', resolve)

@@ -5,6 +5,7 @@ import type { Command } from 'commander'
 import { ShoalError } from '../protocols/fault.ts'
 import { parseBytes } from '../protocols/layout/sizes.ts'
 import { MAX_NAME_CHARS } from '../protocols/limits.ts'
+import { parseIsoTime } from '../protocols/load/iso-time.ts'
 import { Client } from './client.ts'
 import type { Io } from './io.ts'
 
@@ -69,6 +70,35 @@ export function parseDuration(text: string, field: string): number {
   const ms = Number(match?.[1]) * (UNIT_MS[match?.[2] ?? ''] ?? Number.NaN)
   if (ms > 0) return ms
   throw badOption(field, `--${field} must be a number with ms, s, m, h or d, for example 24h`)
+}
+
+/** A duration with bounds, which are said as people write them. */
+export function parseDurationWithin(
+  text: string,
+  field: string,
+  { min, max }: { readonly min: string; readonly max: string }
+): number {
+  const ms = parseDuration(text, field)
+  if (ms >= parseDuration(min, field) && ms <= parseDuration(max, field)) return ms
+  throw badOption(field, `--${field} must be from ${min} to ${max}`)
+}
+
+/** An instant: so long ago (`7d`), or ISO 8601; a date alone is its midnight in UTC. */
+export function parseMoment(text: string, field: string, nowMs: number): number {
+  if (DURATION.test(text)) return nowMs - parseDuration(text, field)
+  const time = parseIsoTime(/^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T00:00` : text)
+  if (time !== undefined) return time
+  throw badOption(
+    field,
+    `--${field} must be how long ago, for example 7d, or a time, for example 2026-01-02T03:04:05Z`
+  )
+}
+
+/** One of a few words. */
+export function parseWord<T extends string>(text: string, field: string, words: readonly T[]): T {
+  const found = words.find(word => word === text)
+  if (found !== undefined) return found
+  throw badOption(field, `--${field} must be one of ${words.join(', ')}`)
 }
 
 export function badOption(field: string, message: string): ShoalError {

@@ -81,3 +81,37 @@ export function durationText(ms: number): string {
 export function plural(count: number, one: string, many = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`
 }
+
+const THOUSANDS: ReadonlyArray<readonly [number, string]> = [
+  [1e15, 'P'],
+  [1e12, 'T'],
+  [1e9, 'G'],
+  [1e6, 'M'],
+  [1e3, 'k']
+]
+/** From here on no letter helps. */
+const MAX_SHORT = 1e18
+
+/** A number in about two digits and a letter: `0.05`, `7.5`, `340`, `1.2k`, `34M`. */
+export function short(value: number): string {
+  if (value < 0) return `-${short(-value)}`
+  if (value >= MAX_SHORT) return value.toExponential(1).replace('+', '')
+  if (value < 0.1) return String(Number(value.toPrecision(2)))
+  // What rounds up to 1,000 is 1k: 999.7 of one unit is one of the next.
+  const [unit, letter] = THOUSANDS.find(([least]) => value >= least * 0.9995) ?? [1, '']
+  const scaled = value / unit
+  return `${scaled < 9.95 ? Math.round(scaled * 10) / 10 : Math.round(scaled)}${letter}`
+}
+
+/** A part of one: `42 %`. */
+export function percent(part: number): string {
+  return `${Math.round(part * 100)} %`
+}
+
+/** True if the terminal, by its locale, shows more than ASCII. */
+export function speaksUnicode(env: Io['env']): boolean {
+  const locale = [env.LC_ALL, env.LC_CTYPE, env.LANG].find(
+    value => value !== undefined && value !== ''
+  )
+  return /utf-?8/i.test(locale ?? '')
+}

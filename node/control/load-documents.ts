@@ -58,7 +58,7 @@ export interface VolumeLoadDocument extends LoadDocument {
   readonly shards: number
 }
 
-/** GET /v1/load */
+/** GET /v1/load?top=N: of each table the N of the greatest load, all of them unless told. */
 export interface TopDocument {
   readonly at: number
   readonly nodes: readonly NodeLoadDocument[]
@@ -66,6 +66,12 @@ export interface TopDocument {
   readonly shards: readonly ShardLoadDocument[]
   /** Names of nodes that did not answer. */
   readonly silent: readonly string[]
+  /** Rows that `top` left out; absent if it left out none. */
+  readonly leftOut?: {
+    readonly nodes: number
+    readonly volumes: number
+    readonly shards: number
+  }
 }
 
 /** GET /v1/load/forecast?subject=NAME&horizonMinutes=60 */
@@ -96,6 +102,23 @@ export interface ForecastDocument {
   readonly historyDays: number
   readonly zone: string
   readonly patterns: readonly string[]
+}
+
+/** POST /v1/load/import?volume=NAME with a CSV of load (protocols/load/csv.ts) as its body. */
+export interface ImportDocument {
+  readonly volumes: readonly ImportedVolume[]
+}
+
+export interface ImportedVolume {
+  readonly volume: string
+  readonly rows: number
+  /** Of those rows. */
+  readonly taken: number
+  /** Of the first and the last row. */
+  readonly from: number
+  readonly to: number
+  /** Why rows were left out. */
+  readonly why?: string
 }
 
 /** GET and POST /v1/calibration */
