@@ -12,6 +12,7 @@ import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { readRevocation } from '../protocols/admission/revocation.ts'
 import { messageOf } from '../protocols/fault.ts'
+import { loadTopics } from '../protocols/load-gossip/groups.ts'
 import type { ObserveStep } from '../protocols/handoff/steps.ts'
 import { announcer, leave, refuseIfLeft } from './announcer.ts'
 import { systemClock, systemRandom } from './clock.ts'
@@ -24,6 +25,8 @@ import { followMap } from './follow-map.ts'
 import { grantAsMover } from './handoff/grant.ts'
 import { createHost, type Host } from './host/host.ts'
 import { ADDRESS_CHECK_MS } from './limits.ts'
+import type { Load } from './load/load.ts'
+import { openLoad } from './load/open.ts'
 import { type Identity, loadIdentity, loadPeers } from './members/identity.ts'
 import { createMembers, type Members } from './members/members.ts'
 import { prepareMemory } from './memory.ts'
@@ -44,6 +47,7 @@ import {
 import { continueAfter } from './start-count.ts'
 import { openDisk } from './storage/real-disk.ts'
 import { openAttachmentFile } from './volumes/attachment-file.ts'
+import { hostZone } from './volumes/zones.ts'
 
 export interface DaemonOptions {
   readonly dir: string
@@ -101,7 +105,14 @@ async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemo
   const disk = diskAt(join(dir, 'store'))
   const storage = await openStorage({ ...base, disk, capacityBytes, acceptLoss }, cleanups)
   const mesh = await openMesh(options, base, cleanups)
-  const service = await openService(serviceParts(options, base, storage, mesh), cleanups)
+  let load: Load | undefined
+  const parts = serviceParts(options, base, storage, mesh)
+  const service = await openService(
+    { ...parts, passed: (chunk, to) => load?.passed(chunk, to) },
+    cleanups
+  )
+  load = measure({ ...base, ...storage, ...mesh, ...service })
+  cleanups.push(() => load?.close())
   await mesh.host.start()
   const announce = announcer(identity, mesh.host, service.map, storage.incarnation)
   followMap({
@@ -118,7 +129,7 @@ async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemo
   cleanups.push(repeat(clock, ADDRESS_CHECK_MS, announce))
   const context = await openContext(
     options,
-    { ...base, ...storage, ...mesh, ...service, announce },
+    { ...base, ...storage, ...mesh, ...service, load, announce },
     cleanups
   )
   const control = await startControl(context)
@@ -167,7 +178,8 @@ async function openMesh(options: DaemonOptions, base: Base, cleanups: Cleanup[])
   })
   const { seed } = identity
   const { listen = identity.listen, announce = identity.announce } = options
-  const host: Host = await createHost({ ...base, seed, listen, announce, gate: members })
+  const topics = loadTopics(identity.id, identity.region)
+  const host: Host = await createHost({ ...base, seed, listen, announce, topics, gate: members })
   const rpc = createRpc({ network: host, clock, log })
   members.attach(host, rpc)
   cleanups.push(() => host.stop())
@@ -199,13 +211,32 @@ function serviceParts(
   }
 }
 
+function measure(parts: Base & Storage & Mesh & Service): Load {
+  const { dir, identity, incarnation, host } = parts
+  const { id, region } = identity
+  return openLoad(
+    {
+      ...parts,
+      network: host,
+      self: id,
+      region,
+      start: incarnation.number,
+      zone: hostZone(),
+      capacity: () => undefined,
+      shareOf: () => undefined,
+      onGroup: members => host.setPreferredPeers(members)
+    },
+    dir
+  )
+}
+
 async function openContext(
   options: DaemonOptions,
-  parts: Base & Storage & Mesh & Service & { announce: (leftAt?: number) => void },
+  parts: Base & Storage & Mesh & Service & { load: Load; announce: (leftAt?: number) => void },
   cleanups: Cleanup[]
 ): Promise<DaemonContext> {
   const { dir, identity, clock, random, log, store, members, knowledge, host, rpc } = parts
-  const { shards, map, gateway, moves, handoffs, announce } = parts
+  const { shards, map, gateway, moves, handoffs, load, announce } = parts
   const nbd = createNbdServer({ clock, log })
   cleanups.push(() => nbd.close())
   return {
@@ -218,6 +249,7 @@ async function openContext(
     map,
     gateway: whileCertified(gateway, members),
     store,
+    load,
     moves,
     settlers: {
       grantAsMover: request =>

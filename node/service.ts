@@ -10,7 +10,7 @@
  * onto `cleanups` how it is closed, in the order of opening, also when a later part fails.
  */
 import type { ObserveStep } from '../protocols/handoff/steps.ts'
-import type { Incarnation, NodeId, VolumeId } from '../protocols/ids.ts'
+import type { ChunkKey, Incarnation, NodeId, VolumeId } from '../protocols/ids.ts'
 import { createGateway, type GatewayOptions } from './gateway/gateway.ts'
 import type { Gateway } from './gateway/types.ts'
 import { createHandoffs } from './handoff/handoffs.ts'
@@ -69,6 +69,8 @@ export interface ServiceParts extends Basics {
   readonly moveBound?: number | null | undefined
   /** Told of every step of a handoff in which this node takes part. */
   readonly observe?: ObserveStep
+  /** Told of every chunk that left, once its release is confirmed. */
+  readonly passed?: (chunk: ChunkKey, to: NodeId) => void
 }
 
 export interface Service {
@@ -140,6 +142,7 @@ async function openMoving(
     ...parts,
     pace: pacer,
     observe: parts.observe ?? (() => {}),
+    passed: parts.passed ?? (() => {}),
     holderTimeoutMs: gatewayOptions.holderTimeoutMs ?? DEFAULT_HOLDER_TIMEOUT_MS,
     movers: new MoverTurns(),
     partialKeepMs: parts.partialKeepMs ?? HANDOFF_PARTIAL_KEEP_MS

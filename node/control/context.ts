@@ -8,6 +8,7 @@
 import type { Role } from '../../crdt/types.ts'
 import type { NodeId, VolumeId } from '../../protocols/ids.ts'
 import type { Gateway } from '../gateway/types.ts'
+import type { Load } from '../load/load.ts'
 import type { ShardMap } from '../map/types.ts'
 import type { GiveUpSettlers } from '../moves/give-up.ts'
 import type { Moves } from '../moves/types.ts'
@@ -29,6 +30,8 @@ export interface DaemonContext {
   readonly gateway: Gateway
   /** Absent on a node without capacity. */
   readonly store: ChunkStore | undefined
+  /** What is measured and foretold here, and known of others. */
+  readonly load: Load
   /** Absent on a node without capacity: nothing can move from there. */
   readonly moves?: Moves | undefined
   /** What settles open handoffs of a node that is given up, where no gateway can. */

@@ -83,12 +83,22 @@ function gossiped(
 ): LoadDocument & Pick<NodeLoadDocument, 'capacity' | 'ageMs' | 'from'> {
   const known = context.load.gossip.known(node)
   if (known === undefined) return { ...IDLE, load: 0, ageMs: 0, from: 'nothing' }
-  const { load, capacity, ahead, ageMs } = known
+  const { load, capacity, ageMs } = known
+  // A summary says no more than a high quantile: too little for a row of its own.
+  const forecast = known.sample?.forecast
   return {
     ...IDLE,
     load,
     ...(capacity > 0 ? { capacity } : {}),
-    ...(ahead === undefined ? {} : { ahead }),
+    ...(forecast === undefined
+      ? {}
+      : {
+          ahead: [
+            { minutes: 15, ...forecast.in15 },
+            { minutes: 60, ...forecast.in60 }
+          ],
+          chance: forecast.chance
+        }),
     ageMs,
     from: 'gossip'
   }

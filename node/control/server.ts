@@ -18,6 +18,7 @@ import { Volumes } from '../volumes/volumes.ts'
 import type { DaemonContext } from './context.ts'
 import { answerError, errorDocument } from './errors.ts'
 import { giveUpRoutes } from './give-up-routes.ts'
+import { loadImportRoute, loadRoutes } from './load-routes.ts'
 import { memberRoutes } from './member-routes.ts'
 import { moveRoutes } from './move-routes.ts'
 import { serveNodeStatus } from './node-status.ts'
@@ -70,6 +71,7 @@ export function controlApp(context: DaemonContext, volumes: Volumes): Hono {
     return c.json(errorDocument(fault), 404)
   })
   app.route('/', streamedImportRoute(context, volumes))
+  app.route('/', loadImportRoute(context))
   app.use(boundBody)
   app.get('/v1/self', c => c.json(describeSelf(context)))
   app.get('/v1/status', async c => c.json(await meshStatus(context)))
@@ -79,6 +81,7 @@ export function controlApp(context: DaemonContext, volumes: Volumes): Hono {
   })
   app.route('/', memberRoutes(context))
   app.route('/', moveRoutes(context))
+  app.route('/', loadRoutes(context))
   app.route('/', giveUpRoutes(context))
   app.route('/', patternRoutes(context, volumes))
   app.route('/', volumeRoutes(context, volumes))

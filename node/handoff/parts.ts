@@ -2,7 +2,7 @@
 
 import { assert } from '../../protocols/assert.ts'
 import type { ObserveStep } from '../../protocols/handoff/steps.ts'
-import type { HandoffId, NodeId, Nonce } from '../../protocols/ids.ts'
+import type { ChunkKey, HandoffId, NodeId, Nonce } from '../../protocols/ids.ts'
 import { isHandoffId, isNonce } from '../../protocols/ids.ts'
 import type { ShardMap } from '../map/types.ts'
 import type { Clock, Log, Network, Random } from '../ports.ts'
@@ -26,6 +26,8 @@ export interface HandoffParts {
   readonly observe: ObserveStep
   readonly holderTimeoutMs: number
   readonly movers: MoverTurns
+  /** The chunk is held by `to`, and its release here is durably confirmed. */
+  readonly passed: (chunk: ChunkKey, to: NodeId) => void
   /** A partial copy that nobody goes on with is dropped after so long. */
   readonly partialKeepMs: number
 }

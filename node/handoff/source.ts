@@ -353,7 +353,9 @@ export class SourceRun {
     this.#frozen.forgetTime()
     this.#parts.observe('source: confirming')
     const isConfirmed = await confirmRelease(this.#parts, this.chunk, this.handoff)
-    if (isConfirmed) this.#dispatch({ type: 'confirmed' })
+    if (!isConfirmed) return
+    this.#parts.passed(this.chunk, this.to)
+    this.#dispatch({ type: 'confirmed' })
   }
 
   async #settle(outcome: 'released' | 'aborted'): Promise<void> {

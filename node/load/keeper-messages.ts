@@ -106,6 +106,9 @@ export interface PieceOnItsWay {
   readonly piece: Uint8Array
 }
 
+/** The question of one kind. */
+export type KeeperAskOf<Q extends KeeperAsk['ask']> = Extract<KeeperAsk, { readonly ask: Q }>
+
 /** What each question is answered with. */
 export interface KeeperAnswers {
   /** Undefined: nothing is known of it yet. */

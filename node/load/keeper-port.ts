@@ -9,6 +9,7 @@ import type {
   KeeperAnswer,
   KeeperAnswers,
   KeeperAsk,
+  KeeperAskOf,
   KeeperNews,
   KeeperTell
 } from './keeper-messages.ts'
@@ -47,7 +48,7 @@ export class KeeperPort {
 
   /** Throws LIMIT, TIMEOUT, CLOSED, or BAD_INPUT with the keeper's words. */
   ask<Q extends KeeperAsk['ask']>(
-    question: KeeperAsk & { readonly ask: Q }
+    question: KeeperAskOf<Q>
   ): Promise<KeeperAnswers[Q]> {
     const wire = this.#wire
     if (wire === undefined) return Promise.reject(closed())
@@ -66,7 +67,7 @@ export class KeeperPort {
       // The keeper answers each kind of question with its own kind of answer.
       const answered = resolve as (answer: KeeperAnswer) => void
       this.#waiting.set(id, { answered, failed: reject, timer })
-      wire.send({ id, question })
+      wire.send({ id, question: question as KeeperAsk })
     })
   }
 

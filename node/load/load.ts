@@ -17,6 +17,7 @@ import type { ChunkKey, NodeId, VolumeId } from '../../protocols/ids.ts'
 import type { LoadRecord } from '../../protocols/load/record.ts'
 import type { Clock, Log, Network, Random } from '../ports.ts'
 import type { Rpc } from '../rpc/types.ts'
+import type { NodeLoad } from '../shard/monitor.ts'
 import type { ShardServer } from '../shard/types.ts'
 import type { ChunkStore } from '../storage/types.ts'
 import { Carrier } from './carrier.ts'
@@ -25,8 +26,10 @@ import { giveTo } from './give.ts'
 import {
   type KeeperAnswers,
   type KeeperAsk,
+  type KeeperAskOf,
   type KeeperNews,
   type KeeperState,
+  type KeyedRecord,
   NODE_KEY
 } from './keeper-messages.ts'
 import { KeeperPort } from './keeper-port.ts'
@@ -37,7 +40,9 @@ import { Sampler } from './sampler.ts'
 import { Subjects } from './subjects.ts'
 
 export interface LoadOptions {
-  readonly self: NodeId
+  /** Of this node, and the number of this start of it. */
+  readonly region: string
+  readonly start: number
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -55,6 +60,8 @@ export interface LoadOptions {
   /** What a calibration found: units per second at the reference mix, and what is used now. */
   readonly capacity: () => number | undefined
   readonly shareOf: (record: LoadRecord) => number | undefined
+  /** Members to stay connected to, whenever they change: those who hear our samples. */
+  readonly onGroup?: (members: readonly NodeId[]) => void
   /** Starts the keeper, and starts it anew when it fails; `onStart` each time. */
   readonly runKeeper: (port: KeeperPort, onStart: () => void) => { close: () => Promise<void> }
 }
@@ -120,7 +127,7 @@ export class Load {
   }
 
   ask<Q extends KeeperAsk['ask']>(
-    question: KeeperAsk & { readonly ask: Q }
+    question: KeeperAskOf<Q>
   ): Promise<KeeperAnswers[Q]> {
     return this.#port.ask(question)
   }
@@ -140,9 +147,12 @@ export class Load {
   #tick(second: number): void {
     const tick = this.options.shards?.monitor.turn(second)
     if (tick === undefined) return
-    this.#recent.add(second, tick.seconds)
-    this.#port.tell({ tell: 'tick', ...tick })
-    if (tick.minute !== undefined) this.subjects.look()
+    const seconds = keyed(tick.second)
+    this.#recent.add(second, seconds)
+    const { minute } = tick
+    const told = minute && { slot: minute.minute, records: keyed(minute) }
+    this.#port.tell({ tell: 'tick', second, seconds, ...(told && { minute: told }) })
+    if (minute !== undefined) this.subjects.look()
   }
 
   #learn(news: KeeperNews): void {
@@ -159,8 +169,11 @@ export class Load {
     const { shards, store } = this.options
     return new Carrier({
       ...this.options,
-      partOf: chunk =>
-        shards?.monitor.takeChunk(chunk) ?? { share: 0, byHour: undefined, heat: undefined },
+      partOf: chunk => {
+        const { now = 0, byHour } = shards?.replicas.shareOf(chunk) ?? {}
+        const state = shards?.replicas.takeHeat(chunk)
+        return { share: now, byHour, heat: state === undefined ? undefined : { chunk, state } }
+      },
       isEmpty: volume => (store?.shard(volume)?.runs.length ?? 0) === 0,
       take: (volume, id, to, part) => this.ask({ ask: 'take', key: volume, id, to, part }),
       undelivered: () => this.ask({ ask: 'undelivered' }),
@@ -179,4 +192,8 @@ export class Load {
   }
 }
 
-export { NODE_KEY }
+function keyed(load: NodeLoad | undefined): KeyedRecord[] {
+  if (load === undefined) return []
+  const shards = load.shards.map(({ volume, record }) => ({ key: volume, record }))
+  return [...shards, { key: NODE_KEY, record: load.node }]
+}

@@ -2,10 +2,10 @@
  * How long the synchronous pieces of the load service hold the daemon's own thread: a promise of
  * Shoal (at most 10 ms at p99.9), so it is measured where it is kept.
  */
-import { Histogram } from '../../protocols/load/histogram.ts'
+import { LatencyHistogram } from '../../protocols/load/histogram.ts'
 
 export class PieceTimes {
-  readonly #histogram = new Histogram()
+  readonly #histogram = new LatencyHistogram()
 
   record(ms: number): void {
     this.#histogram.record(Math.round(ms * 1000))

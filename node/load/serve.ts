@@ -59,7 +59,8 @@ export async function answer(load: Load, request: LoadRequest): Promise<LoadAnsw
       const { volume, piece, heat } = request
       load.subjects.look()
       const { isNew } = await load.ask({ ask: 'give', key: volume, piece })
-      if (isNew) load.options.shards?.monitor.giveChunks(volume, heat)
+      const own = isNew ? heat.filter(({ chunk }) => chunk.volume === volume) : []
+      for (const { chunk, state } of own) load.options.shards?.replicas.giveHeat(chunk, state)
       return { is: 'taken', rows: isNew ? 1 : 0 }
     }
   }

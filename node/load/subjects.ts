@@ -5,15 +5,15 @@
  * Invariant: the keeper is told of every difference, once; after it failed, of everything.
  */
 import type { MeshView, VolumeView } from '../../crdt/types.ts'
+import { patternOf } from '../../crdt/pattern-records.ts'
 import type { Pattern } from '../../protocols/forecast/patterns.ts'
-import { parsePattern } from '../../protocols/forecast/patterns.ts'
 import type { VolumeId } from '../../protocols/ids.ts'
-import { BYTES_PER_UNIT } from '../../protocols/load/record.ts'
 import type { ShardHead } from '../../protocols/shard-control/grants.ts'
 import { extentCount } from '../../protocols/stripe/map.ts'
 import { THRESHOLD_PART } from '../limits.ts'
 import { heldRanges } from '../moves/held.ts'
 import { countChunks } from '../moves/ranges.ts'
+import { knownZone } from '../volumes/zones.ts'
 import { type KeeperTell, NODE_KEY, type SubjectSettings } from './keeper-messages.ts'
 
 export interface SubjectsOptions {
@@ -64,8 +64,7 @@ export class Subjects {
 
   /** Of a volume as a whole. */
   volumeSettings(view: VolumeView): SubjectSettings {
-    const { zone = this.#options.zone } = view
-    return { zone, patterns: patternsOf(view, 1), threshold: 'usual' }
+    return { zone: knownZone(view.zone), patterns: patternsOf(view, 1), threshold: 'usual' }
   }
 
   #now(): Map<string, SubjectSettings> {
@@ -79,7 +78,7 @@ export class Subjects {
       const view = this.#options.volume(id)
       const patterns = patternsOf(view, partOf(head))
       all.push(...patterns)
-      now.set(id, { zone: view?.zone ?? zone, patterns, threshold })
+      now.set(id, { zone: knownZone(view?.zone), patterns, threshold })
     }
     now.set(NODE_KEY, { zone, patterns: all, threshold })
     return now
@@ -98,8 +97,8 @@ function partOf(head: ShardHead): number {
 }
 
 function patternsOf(view: VolumeView | undefined, part: number): Pattern[] {
-  return (view?.patterns ?? []).flatMap(({ when, minutes, iops, bytesPerSecond }) => {
-    const read = parsePattern(when, minutes, (iops + bytesPerSecond / BYTES_PER_UNIT) * part)
-    return 'problem' in read ? [] : [read]
+  return (view?.patterns ?? []).map(entry => {
+    const pattern = patternOf(entry)
+    return { ...pattern, extra: pattern.extra * part }
   })
 }

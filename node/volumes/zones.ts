@@ -12,6 +12,11 @@ export function hostZone(): string {
   return isKnownZone(timeZone) ? timeZone : UNSAID_ZONE
 }
 
+/** What a volume's document says, where it is known here. */
+export function knownZone(zone: string | undefined): string {
+  return zone !== undefined && isKnownZone(zone) ? zone : UNSAID_ZONE
+}
+
 /** Throws BAD_INPUT unless it names a zone that is known here. */
 export function checkZone(zone: string): void {
   if (isKnownZone(zone)) return

@@ -1,4 +1,4 @@
-/** Bounds of the load protocol. Steps, rows, or a count. */
+/** Bounds of load as it is passed on: messages and CSV. Steps, rows, characters, or a count. */
 
 /** Shards of one report; the busiest first. */
 export const MAX_REPORT_SHARDS = 4096
@@ -9,7 +9,6 @@ export const MAX_HORIZON_MINUTES = 1440
 export const MAX_PIECE_BYTES = 512 * 1024
 /** Chunks whose heat travels with one piece of history. */
 export const MAX_PIECE_CHUNKS = 1024
-/** Every bound of load as it is passed on, by name. Characters, or what a field says. */
 
 /** One line of a CSV of load: eleven fields, of which no name is longer than 63. */
 export const MAX_CSV_LINE_CHARS = 4096

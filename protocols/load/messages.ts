@@ -6,9 +6,11 @@
  * bad forecast.
  */
 import { z } from 'zod'
+import { chunkSchema } from '../handoff/calls.ts'
 import type { HandoffId, VolumeId } from '../ids.ts'
 import { isHandoffId, isVolumeId } from '../ids.ts'
 import { MAX_COUNTER, MAX_NAME_CHARS } from '../limits.ts'
+import { heatStateSchema } from './heat.ts'
 import {
   MAX_HISTORY_STEPS,
   MAX_HORIZON_MINUTES,
@@ -69,7 +71,10 @@ export const reportSchema = z.strictObject({
 export type LoadReport = z.infer<typeof reportSchema>
 
 const steps = z.number().int().min(1).max(MAX_HISTORY_STEPS)
-const loads = z.instanceof(Uint8Array).refine(bytes => bytes.length <= 4 * MAX_HISTORY_STEPS)
+const bytesUpTo = (most: number) =>
+  z.custom<Uint8Array>(value => value instanceof Uint8Array && value.length <= most)
+const loads = bytesUpTo(4 * MAX_HISTORY_STEPS)
+const rows = bytesUpTo(MAX_ROWS * ROW_BYTES)
 
 export const outlookSchema = z.strictObject({
   at: time,
@@ -89,16 +94,7 @@ export const outlookSchema = z.strictObject({
 })
 export type Outlook = z.infer<typeof outlookSchema>
 
-/** What is remembered of one chunk's heat (node/shard/heat.ts reads it). */
-export const chunkHeatSchema = z.strictObject({
-  number: z.number().int().min(0).max(MAX_COUNTER),
-  reads: amount,
-  writes: amount,
-  readBytes: amount,
-  writtenBytes: amount,
-  byHour: z.array(amount).length(24).optional(),
-  days: amount.optional()
-})
+export const chunkHeatSchema = z.strictObject({ chunk: chunkSchema, state: heatStateSchema })
 export type ChunkHeatMessage = z.infer<typeof chunkHeatSchema>
 
 export const loadRequestSchema = z.discriminatedUnion('call', [
@@ -119,13 +115,13 @@ export const loadRequestSchema = z.discriminatedUnion('call', [
   z.strictObject({
     call: z.literal('import'),
     volume,
-    rows: z.instanceof(Uint8Array).refine(bytes => bytes.length <= MAX_ROWS * ROW_BYTES)
+    rows
   }),
   z.strictObject({
     call: z.literal('give'),
     volume,
     id: z.custom<HandoffId>(isHandoffId, 'not an id'),
-    piece: z.instanceof(Uint8Array).refine(bytes => bytes.length <= MAX_PIECE_BYTES),
+    piece: bytesUpTo(MAX_PIECE_BYTES),
     heat: z.array(chunkHeatSchema).max(MAX_PIECE_CHUNKS)
   })
 ])
@@ -138,7 +134,7 @@ export const loadAnswerSchema = z.discriminatedUnion('is', [
   z.strictObject({ is: z.literal('outlook'), outlook: outlookSchema }),
   z.strictObject({
     is: z.literal('rows'),
-    rows: z.instanceof(Uint8Array).refine(bytes => bytes.length <= MAX_ROWS * ROW_BYTES),
+    rows,
     /** Where to go on, if that was not all. */
     next: time.optional()
   }),
