@@ -213,12 +213,11 @@ function serviceParts(
 
 function measure(parts: Base & Storage & Mesh & Service): Load {
   const { dir, identity, incarnation, host } = parts
-  const { id, region } = identity
+  const { region } = identity
   return openLoad(
     {
       ...parts,
       network: host,
-      self: id,
       region,
       start: incarnation.number,
       zone: hostZone(),

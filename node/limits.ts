@@ -343,6 +343,13 @@ export const KEEPER_RESTART_MAX_MS = 60_000
 export const KEEPER_STOP_MS = 5_000
 /** What training may take of one core. */
 export const TRAINING_CORE_PART = 0.05
+/** Forecasts that one message of the keeper brings: decoding it holds the daemon's thread. */
+export const NEWS_FORECASTS = 32
+/** Steps of a past that are read at a time; a live one counts four times. */
+export const PAST_SLICE_STEPS = 400
+/** Pieces of history that were taken and not delivered. */
+export const MAX_UNDELIVERED_PIECES = 256
+export const MAX_MODELS_BYTES = 16 * MiB
 
 /** A part of a shard's history goes after its chunks once it is so large, or so long after. */
 export const CARRY_LEAST_PART = 0.01

@@ -22,7 +22,7 @@ const exportQuery = z.strictObject({
   step: z.enum(['1s', '1m', '1h']).default('1m'),
   volume: name.optional()
 })
-const STEPS = { '1s': 's', '1m': 'm', '1h': 'h' } as const
+const STEPS = { '1s': 'second', '1m': 'minute', '1h': 'hour' } as const
 
 export function loadRoutes(context: DaemonContext): Hono {
   const routes = new Hono()

@@ -9,7 +9,8 @@ import { Minutes } from '../../protocols/load/minutes.ts'
 import type { LoadRecord } from '../../protocols/load/record.ts'
 import { encodeRows, type LoadRow, MAX_ROWS } from '../../protocols/load/rows.ts'
 import { askRows, giveRows } from '../load/ask.ts'
-import { type SeriesStep, STEP_SECONDS } from '../load/keeper-messages.ts'
+import { STEP_SECONDS } from '../load/keeper-messages.ts'
+import type { Resolution } from '../load/series.ts'
 import { askNodes } from '../volumes/candidates.ts'
 import { resolveVolume, volumeName } from '../volumes/names.ts'
 import { nodeName, shardNodes } from '../volumes/shards.ts'
@@ -22,7 +23,7 @@ const BATCH_ROWS = MAX_ROWS - 64
 
 export interface ExportWish {
   readonly volume: VolumeId | undefined
-  readonly step: SeriesStep
+  readonly step: Resolution
   readonly fromMs: number
   readonly toMs: number
 }

@@ -12,7 +12,7 @@ import {
 import { decodeRows, type LoadRow } from '../../protocols/load/rows.ts'
 import { LOAD_CALL_TIMEOUT_MS, LOAD_WORK_TIMEOUT_MS } from '../limits.ts'
 import type { Rpc } from '../rpc/types.ts'
-import type { SeriesStep } from './keeper-messages.ts'
+import type { Resolution } from './series.ts'
 
 /** Undefined: the node did not answer in time. */
 export async function askReport(rpc: Rpc, node: NodeId): Promise<LoadReport | undefined> {
@@ -63,7 +63,7 @@ export async function* askRows(
   rpc: Rpc,
   node: NodeId,
   volume: VolumeId,
-  range: { readonly step: SeriesStep; readonly from: number; readonly to: number }
+  range: { readonly step: Resolution; readonly from: number; readonly to: number }
 ): AsyncGenerator<readonly LoadRow[]> {
   let from: number | undefined = range.from
   while (from !== undefined && from < range.to) {

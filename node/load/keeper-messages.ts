@@ -9,25 +9,19 @@
  *
  * Keys name what has a series: `NODE_KEY`, or the id of a volume for its shard on this node.
  */
-import type { Published } from '../../protocols/forecast/book.ts'
-import type { Pattern } from '../../protocols/forecast/patterns.ts'
+import type { Published, SubjectSettings } from '../../protocols/forecast/subject.ts'
+import type { TrainingRecord } from '../../protocols/forecast/training.ts'
 import type { Outlook } from '../../protocols/load/messages.ts'
 import type { LoadRecord } from '../../protocols/load/record.ts'
 import type { LoadRow } from '../../protocols/load/rows.ts'
+import type { Resolution } from './series.ts'
 
 export const NODE_KEY = 'node'
 
-export type SeriesStep = 's' | 'm' | 'h'
-export const STEP_SECONDS: Readonly<Record<SeriesStep, number>> = { s: 1, m: 60, h: 3600 }
-
-/** What a subject's forecast depends on beside its past. */
-export interface SubjectSettings {
-  /** IANA name: in its local time days and weeks repeat. */
-  readonly zone: string
-  /** In load units per second, as far as they fall on this subject. */
-  readonly patterns: readonly Pattern[]
-  /** Where an overload begins, or what its load seldom exceeds. */
-  readonly threshold: { readonly load: number; readonly from: 'capacity' } | 'usual'
+export const STEP_SECONDS: Readonly<Record<Resolution, number>> = {
+  second: 1,
+  minute: 60,
+  hour: 3600
 }
 
 export interface KeyedRecord {
@@ -75,7 +69,7 @@ export type KeeperAsk =
   | {
       readonly ask: 'rows'
       readonly key: string
-      readonly step: SeriesStep
+      readonly step: Resolution
       /** Slots [from, to). */
       readonly from: number
       readonly to: number
@@ -131,7 +125,7 @@ export interface KeeperState {
   /** Bytes of all series on disk. */
   readonly bytes: number
   /** Models of this node that are in use beside those that need no training. */
-  readonly trained: { readonly treesAt?: number; readonly networkAt?: number }
+  readonly trained: TrainingRecord | undefined
 }
 
 export type KeeperAnswer = KeeperAnswers[keyof KeeperAnswers]

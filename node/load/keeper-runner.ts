@@ -1,15 +1,15 @@
 /**
- * Gives a keeper its turns: what is told at once, what is asked next, what must be caught up after
- * that, and training with what is left, within its part of one core.
+ * Gives a keeper its turns: what it was told and asked first, in that order, then what must be
+ * caught up, and training with what is left, within its part of one core.
  *
- * Invariants: one slice at a time, and whatever arrived meanwhile goes first; training stands still
- * for nineteen times as long as it ran.
+ * Invariants: one slice at a time; nothing that was said overtakes what was said before it; training
+ * stands still for nineteen times as long as it ran.
  */
 import { messageOf } from '../../protocols/fault.ts'
 import { TRAINING_CORE_PART } from '../limits.ts'
 import type { Clock, Timer } from '../ports.ts'
 import type { LoadKeeper } from './keeper.ts'
-import type { KeeperAnswer } from './keeper-messages.ts'
+import type { KeeperAnswer, KeeperTell } from './keeper-messages.ts'
 import type { FromKeeper, ToKeeper } from './keeper-port.ts'
 
 interface Asked {
@@ -17,11 +17,13 @@ interface Asked {
   readonly work: Generator<void, KeeperAnswer>
 }
 
+type Waiting = KeeperTell | Asked
+
 export class KeeperRunner {
   readonly #keeper: LoadKeeper
   readonly #clock: Clock
   readonly #send: (message: FromKeeper) => void
-  readonly #asked: Asked[] = []
+  readonly #waiting: Waiting[] = []
   #isRunning = false
   #isStopped = false
   #rest: Timer | undefined
@@ -34,8 +36,8 @@ export class KeeperRunner {
 
   receive(message: ToKeeper): void {
     if (this.#isStopped) return
-    if ('tell' in message) this.#keeper.hear(message)
-    else this.#asked.push({ id: message.id, work: this.#keeper.answer(message.question) })
+    if ('tell' in message) this.#waiting.push(message)
+    else this.#waiting.push({ id: message.id, work: this.#keeper.answer(message.question) })
     this.#run()
   }
 
@@ -44,6 +46,7 @@ export class KeeperRunner {
     if (this.#isStopped) return
     this.#isStopped = true
     this.#rest?.cancel()
+    for (const waiting of this.#waiting) if ('tell' in waiting) this.#keeper.hear(waiting)
     this.#keeper.close()
   }
 
@@ -58,14 +61,20 @@ export class KeeperRunner {
 
   /** Whether there is more to do at once. */
   #slice(): boolean {
-    const asked = this.#asked[0]
-    if (asked !== undefined) {
-      if (this.#answer(asked)) this.#asked.shift()
+    const next = this.#waiting[0]
+    if (next !== undefined) {
+      if (this.#isDone(next)) this.#waiting.shift()
       return true
     }
     if (this.#keeper.catchUp()) return true
     this.#train()
     return false
+  }
+
+  #isDone(waiting: Waiting): boolean {
+    if (!('tell' in waiting)) return this.#answer(waiting)
+    this.#keeper.hear(waiting)
+    return true
   }
 
   #answer({ id, work }: Asked): boolean {

@@ -7,6 +7,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../../protocols/assert.ts'
 import { systemClock } from '../clock.ts'
 import { LoadKeeper } from './keeper.ts'
+import type { KeeperNews } from './keeper-messages.ts'
 import type { ToKeeper } from './keeper-port.ts'
 import { KeeperRunner } from './keeper-runner.ts'
 import { openSeriesFiles } from './series-files.ts'
@@ -30,7 +31,8 @@ const { dir, seed } = workerData as KeeperData
 const keeper = new LoadKeeper({
   files: openSeriesFiles(dir),
   seed,
-  send: news => port.postMessage(news)
+  now: systemClock.now,
+  send: (news: KeeperNews) => port.postMessage(news)
 })
 const runner = new KeeperRunner(keeper, systemClock, message => port.postMessage(message))
 port.on('message', (message: ToKeeper | 'stop') => {

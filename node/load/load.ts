@@ -12,7 +12,7 @@
  */
 import type { MeshView, VolumeView } from '../../crdt/types.ts'
 import { messageOf } from '../../protocols/fault.ts'
-import type { Published } from '../../protocols/forecast/book.ts'
+import type { Published } from '../../protocols/forecast/subject.ts'
 import type { ChunkKey, NodeId, VolumeId } from '../../protocols/ids.ts'
 import type { LoadRecord } from '../../protocols/load/record.ts'
 import type { Clock, Log, Network, Random } from '../ports.ts'

@@ -1,5 +1,5 @@
 /** What this node tells the others of itself, unasked. */
-import type { Published } from '../../protocols/forecast/book.ts'
+import type { Published } from '../../protocols/forecast/subject.ts'
 import { loadOf } from '../../protocols/load/record.ts'
 import type { Band, OwnLoad, ShardLoad } from '../../protocols/load-gossip/messages.ts'
 import { NODE_KEY } from './keeper-messages.ts'

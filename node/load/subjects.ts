@@ -7,6 +7,7 @@
 import type { MeshView, VolumeView } from '../../crdt/types.ts'
 import { patternOf } from '../../crdt/pattern-records.ts'
 import type { Pattern } from '../../protocols/forecast/patterns.ts'
+import type { SubjectSettings } from '../../protocols/forecast/subject.ts'
 import type { VolumeId } from '../../protocols/ids.ts'
 import type { ShardHead } from '../../protocols/shard-control/grants.ts'
 import { extentCount } from '../../protocols/stripe/map.ts'
@@ -14,7 +15,7 @@ import { THRESHOLD_PART } from '../limits.ts'
 import { heldRanges } from '../moves/held.ts'
 import { countChunks } from '../moves/ranges.ts'
 import { knownZone } from '../volumes/zones.ts'
-import { type KeeperTell, NODE_KEY, type SubjectSettings } from './keeper-messages.ts'
+import { type KeeperTell, NODE_KEY } from './keeper-messages.ts'
 
 export interface SubjectsOptions {
   /** The time zone of this host. */

@@ -108,7 +108,7 @@ export const loadRequestSchema = z.discriminatedUnion('call', [
   z.strictObject({
     call: z.literal('rows'),
     ...subject,
-    step: z.enum(['s', 'm', 'h']),
+    step: z.enum(['second', 'minute', 'hour']),
     from: time,
     to: time
   }),

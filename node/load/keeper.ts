@@ -1,0 +1,255 @@
+/**
+ * Keeps what was measured on this node and foretells from it: the series and the forecasts of the
+ * node and of each of its shards, and the models that it trains on them.
+ *
+ *   tick    -> series: seconds, minutes ;  each five minutes -> forecasts -> news
+ *   subject -> its past, read from its series in slices, then live
+ *   take, give -> history that leaves or comes with data, then its past again
+ *
+ * All of it is synchronous, in slices: a thread (keeper-thread.ts) or a simulator gives it turns.
+ * Invariants: a slice is short; a subject is foretold only when its past has been read; what is told
+ * is written before the minute is out of memory; a disk that is full costs history and nothing else.
+ */
+import { messageOf } from '../../protocols/fault.ts'
+import { ForecastBook } from '../../protocols/forecast/book.ts'
+import { STEP_MS, type SubjectSettings } from '../../protocols/forecast/subject.ts'
+import { Training } from '../../protocols/forecast/training.ts'
+import { IDLE, type LoadRecord, loadOf } from '../../protocols/load/record.ts'
+import { NEWS_FORECASTS } from '../limits.ts'
+import { FiveMinutes } from './five-minutes.ts'
+import {
+  type KeeperAnswer,
+  type KeeperAsk,
+  type KeeperNews,
+  type KeeperTell,
+  NODE_KEY
+} from './keeper-messages.ts'
+import { KeptHistory } from './kept-history.ts'
+import { loadModels, saveModels } from './models-file.ts'
+import { longOutlook } from './outlook.ts'
+import { pastOf } from './past.ts'
+import type { SeriesFiles } from './series-files.ts'
+
+export interface KeeperOptions {
+  readonly files: SeriesFiles
+  readonly seed: number
+  /** Wall milliseconds. */
+  readonly now: () => number
+  readonly send: (news: KeeperNews) => void
+}
+
+interface Kept {
+  settings: SubjectSettings
+  minutes: FiveMinutes
+  /** Its past is being read; the first `next` starts it. */
+  reading: Generator<void> | undefined
+}
+
+export class LoadKeeper {
+  readonly #options: KeeperOptions
+  readonly #history: KeptHistory
+  readonly #book = new ForecastBook()
+  readonly #kept = new Map<string, Kept>()
+  #training: Training | undefined
+  #trainings = 0
+  #troubledAtMs = Number.NEGATIVE_INFINITY
+
+  constructor(options: KeeperOptions) {
+    this.#options = options
+    this.#history = new KeptHistory(options.files, options.now, what => this.#trouble(what))
+    const models = loadModels(options.files)
+    if (models !== undefined) this.#book.adopt(models)
+  }
+
+  hear(message: KeeperTell): void {
+    switch (message.tell) {
+      case 'tick':
+        return this.#tick(message)
+      case 'subject':
+        return this.#open(message.key, message.settings)
+      case 'gone':
+        return this.#forget(message.key, message.forget)
+      case 'delivered':
+        return this.#history.delivered(message.id)
+    }
+  }
+
+  *answer(question: KeeperAsk): Generator<void, KeeperAnswer> {
+    const history = this.#history
+    switch (question.ask) {
+      case 'forecast': {
+        const { subject, horizonMinutes } = question
+        const kept = 'key' in subject ? this.#kept.get(subject.key) : undefined
+        if ('key' in subject && kept === undefined) return undefined
+        const past =
+          'key' in subject
+            ? { ...history.steps(subject.key), settings: kept?.settings }
+            : { loads: subject.loads, endMs: subject.endMs, settings: subject.settings }
+        if (past.settings === undefined) return undefined
+        return yield* longOutlook(past.loads, past.endMs, past.settings, horizonMinutes)
+      }
+      case 'history':
+        return history.steps(question.key, question.steps)
+      case 'rows':
+        return history.rows(question)
+      case 'import': {
+        const taken = history.import(question.key, question.rows)
+        if (taken > 0) this.#readAgain(question.key)
+        return { taken }
+      }
+      case 'take': {
+        const piece = history.take(question)
+        this.#readAgain(question.key)
+        return piece
+      }
+      case 'give': {
+        const isNew = history.give(question.key, question.piece)
+        if (isNew) this.#readAgain(question.key)
+        return { isNew }
+      }
+      case 'undelivered':
+        return history.undelivered()
+    }
+  }
+
+  /** Reads on in somebody's past; false when all is read. */
+  catchUp(): boolean {
+    for (const [key, kept] of this.#kept) {
+      if (kept.reading === undefined) continue
+      if (kept.reading.next().done === true) {
+        kept.reading = undefined
+        this.#publish([key])
+        this.#tellState()
+      }
+      return true
+    }
+    return false
+  }
+
+  /** One slice of training, if any is due; whether there was. */
+  train(): boolean {
+    const { now, seed, files } = this.#options
+    if (this.#training === undefined) {
+      if (!this.#book.due(now())) return false
+      this.#training = new Training(this.#book.training(now(), seed + this.#trainings++))
+      return true
+    }
+    this.#training.slice()
+    const { finished } = this.#training
+    if (finished === undefined) return true
+    this.#training = undefined
+    this.#book.adopt(finished)
+    this.#careful(() => saveModels(files, finished))
+    this.#tellState()
+    return true
+  }
+
+  close(): void {
+    this.#careful(() => this.#history.close())
+  }
+
+  #tick({ second, seconds, minute }: KeeperTell & { readonly tell: 'tick' }): void {
+    this.#careful(() => {
+      for (const { key, record } of seconds) {
+        if (this.#kept.has(key)) this.#history.second(key, second, record)
+      }
+    })
+    if (minute === undefined) return
+    const records = new Map(minute.records.map(({ key, record }) => [key, record]))
+    const changed: string[] = []
+    for (const [key, kept] of this.#kept) {
+      const record = records.get(key) ?? IDLE
+      this.#careful(() => this.#history.minute(key, minute.slot, record))
+      if (this.#step(key, kept, minute.slot, record)) changed.push(key)
+    }
+    if (changed.length > 0) this.#publish(changed)
+    this.#tellState()
+  }
+
+  /** Whether something new is foretold. */
+  #step(key: string, kept: Kept, minute: number, record: LoadRecord): boolean {
+    const steps = kept.minutes.add(minute, loadOf(record))
+    // Whoever is still reading finds it in the series.
+    if (kept.reading !== undefined) return false
+    for (const { number, load } of steps) this.#book.sample(key, number * STEP_MS, load)
+    return steps.length > 0
+  }
+
+  #open(key: string, settings: SubjectSettings): void {
+    const known = this.#kept.get(key)
+    if (known !== undefined) {
+      const isAlike = isSameLife(known.settings, settings)
+      known.settings = settings
+      if (isAlike) return this.#book.move(key, settings.threshold)
+      this.#book.close(key)
+    }
+    if (!this.#book.open(key, settings)) return this.#trouble(`${key} is one shard too many`)
+    const minutes = known?.minutes ?? new FiveMinutes()
+    this.#kept.set(key, { settings, minutes, reading: this.#past(key) })
+    this.#tellState()
+  }
+
+  #forget(key: string, forget: boolean): void {
+    if (!this.#kept.delete(key)) return
+    this.#book.close(key)
+    if (forget) this.#careful(() => this.#history.remove(key))
+    this.#tellState()
+  }
+
+  /** The history of a shard changed, and with it that of the node. */
+  #readAgain(key: string): void {
+    for (const changed of [key, NODE_KEY]) {
+      const kept = this.#kept.get(changed)
+      if (kept === undefined) continue
+      this.#book.reset(changed)
+      kept.reading = this.#past(changed)
+    }
+    this.#tellState()
+  }
+
+  #past(key: string): Generator<void> {
+    return pastOf(this.#book, key, () => this.#history.steps(key), this.#options.now)
+  }
+
+  #publish(keys: readonly string[]): void {
+    const forecasts = keys.flatMap(key => {
+      const forecast = this.#book.forecast(key)
+      return forecast === undefined ? [] : [{ key, forecast }]
+    })
+    for (let at = 0; at < forecasts.length; at += NEWS_FORECASTS) {
+      const some = forecasts.slice(at, at + NEWS_FORECASTS)
+      this.#options.send({ news: 'forecasts', forecasts: some })
+    }
+  }
+
+  #tellState(): void {
+    let left = 0
+    for (const { reading } of this.#kept.values()) if (reading !== undefined) left++
+    const warming = { left, all: this.#kept.size }
+    const trained = this.#book.models?.record
+    this.#options.send({ news: 'state', state: { warming, bytes: this.#history.bytes, trained } })
+  }
+
+  /** The weather of the disk: what is not written is a gap. */
+  #careful(work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      this.#trouble(`the history of load is not kept: ${messageOf(error)}`)
+    }
+  }
+
+  /** Said once a minute at most. */
+  #trouble(what: string): void {
+    const nowMs = this.#options.now()
+    if (Math.abs(nowMs - this.#troubledAtMs) < 60_000) return
+    this.#troubledAtMs = nowMs
+    this.#options.send({ news: 'trouble', what })
+  }
+}
+
+/** Another threshold needs no other life. */
+function isSameLife(a: SubjectSettings, b: SubjectSettings): boolean {
+  return a.zone === b.zone && JSON.stringify(a.patterns) === JSON.stringify(b.patterns)
+}
+
