@@ -9,6 +9,9 @@ export const MAX_LATE_STEPS = 12
 /** Greatest load that is believed; anything else is a gap. Units per second. */
 export const MAX_LOAD = 1e15
 
+/** Of the past that is gone through again when a threshold moves: per sample. */
+export const MAX_REPLAYED_STEPS = 1024
+
 export const MAX_HORIZON_STEPS = 288
 export const MAX_PATTERNS = 64
 /** Offsets of a time zone that are remembered: an hour each. */
