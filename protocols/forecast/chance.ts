@@ -25,13 +25,26 @@ export interface Outlook {
   readonly warning: number
 }
 
+/** From chance to warning: a chance above CONFIRMED counts only as far as it stood for a while. */
+export class Confirmation {
+  readonly #latest = new Float64Array(CONFIRMING_STEPS)
+  #step = 0
+
+  /** The warning of this step; a step with nothing to foretell breaks what stood. */
+  take(chance: number | undefined): number {
+    this.#latest[this.#step++ % CONFIRMING_STEPS] = chance ?? 0
+    const stood = Math.min(...this.#latest)
+    return Math.max(stood, Math.min(chance ?? 0, CONFIRMED))
+  }
+}
+
 export class Chance {
   readonly #hour: number
   readonly #fade: number
   /** What was said of each step of the last hour; NaN where nothing was. */
   readonly #said: Float64Array
   readonly #row = new Float64Array(FEATURES.length)
-  readonly #latest = new Float64Array(CONFIRMING_STEPS)
+  readonly #confirmation = new Confirmation()
   #step = 0
   #lastOver = Number.NEGATIVE_INFINITY
   #came = 0
@@ -57,16 +70,15 @@ export class Chance {
     const slot = this.#step % this.#hour
     this.#settle(this.#said[slot] ?? Number.NaN)
     this.#said[slot] = Number.NaN
-    const latest = this.#step % CONFIRMING_STEPS
-    this.#latest[latest] = 0
-    if (!state.quiet || trees === undefined) return undefined
+    if (!state.quiet || trees === undefined) {
+      this.#confirmation.take(undefined)
+      return undefined
+    }
     state.features(foretold(), this.#row)
     const odds = trees.score(this.#row)
     this.#said[slot] = sigmoid(odds)
     const chance = sigmoid(odds + ln((this.#came + PRIOR) / (this.#expected + PRIOR)))
-    this.#latest[latest] = chance
-    const stood = Math.min(...this.#latest)
-    return { chance, warning: Math.max(stood, Math.min(chance, CONFIRMED)) }
+    return { chance, warning: this.#confirmation.take(chance) }
   }
 
   /** The hour after what was said an hour ago has ended: an overload came in it, or not. */

@@ -77,6 +77,16 @@ export class QuantileBand {
     }
   }
 
+  /**
+   * The chance that the load `steps` ahead exceeds a threshold, where the point forecast lies `gap`
+   * below it: ln(1 + threshold) - ln(1 + point). Undefined before there are enough errors to count.
+   */
+  exceedance(gap: number): number | undefined {
+    if (this.#count < LEAST_ERRORS) return undefined
+    const above = this.#count - this.#placeAbove(gap)
+    return (above + 0.5) / (this.#count + 1)
+  }
+
   #errorAt(level: number): number {
     const place = Math.min(this.#count - 1, Math.floor(level * (this.#count + 1)))
     return this.#sorted[place] ?? 0
@@ -95,6 +105,18 @@ export class QuantileBand {
     this.#count++
     this.#ring[this.#next] = value
     this.#next = (this.#next + 1) % this.#ring.length
+  }
+
+  /** The first place whose error is above `value`. */
+  #placeAbove(value: number): number {
+    let low = 0
+    let high = this.#count
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.#sorted[middle] ?? 0) <= value) low = middle + 1
+      else high = middle
+    }
+    return low
   }
 
   /** The first place whose error is not below `value`. */

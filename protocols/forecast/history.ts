@@ -52,6 +52,20 @@ export class History {
     return this.#changes.at(-1)?.offset ?? 0
   }
 
+  /** The zone's offset at the value `lag` back, in steps. */
+  offsetBack(lag: number): number {
+    return this.#changes.length === 0 ? 0 : this.#offsetAt(this.#length - 1 - lag)
+  }
+
+  /** The values still kept, the oldest first. */
+  values(): Float32Array {
+    const values = new Float32Array(this.kept)
+    const split = this.#length > this.#ring.length ? this.#next : 0
+    values.set(this.#ring.subarray(split, split + this.kept))
+    values.set(this.#ring.subarray(0, split), values.length - split)
+    return values
+  }
+
   back(lag: number): number {
     let index = this.#next - 1 - lag
     if (index < 0) index += this.#ring.length

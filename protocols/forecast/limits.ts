@@ -9,6 +9,9 @@ export const MAX_LATE_STEPS = 12
 /** Greatest load that is believed; anything else is a gap. Units per second. */
 export const MAX_LOAD = 1e15
 
+/** Of the past that is gone through again when a threshold moves: per sample. */
+export const MAX_REPLAYED_STEPS = 1024
+
 export const MAX_HORIZON_STEPS = 288
 export const MAX_PATTERNS = 64
 /** Offsets of a time zone that are remembered: an hour each. */
@@ -22,6 +25,16 @@ export const MAX_TRAINING_ROWS = 200_000
 export const MAX_TREES = 400
 export const MAX_TREE_DEPTH = 6
 export const MAX_BINS = 64
+
+/** What a node keeps forecasts of: its shards, and itself. */
+export const MAX_SUBJECTS = 4096
+/** Rows that a node keeps to learn from; the newest win. */
+export const MAX_KEPT_ROWS = MAX_TRAINING_ROWS / 2
+/** Below these nothing is learned: rows, and rows of either outcome. */
+export const LEAST_ROWS = 1000
+export const LEAST_OUTCOMES = 20
+/** Subjects whose past the network learns from, drawn anew for every training. */
+export const MAX_TRAINED_SERIES = 64
 
 /** Windows, steps and cells of the network. */
 export const MAX_LSTM_SERIES = 4096

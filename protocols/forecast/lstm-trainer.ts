@@ -3,8 +3,8 @@
  * time, Huber's loss, Adam. It advances by slices, so that a worker at low priority can run it and
  * be stopped between any two.
  *
- * Invariants: nothing random but the seed; one slice is one batch, a few milliseconds; weights of
- * the same series, seed and number of slices are the same bits everywhere.
+ * Invariants: nothing random but the seed; one slice is one batch, or the inputs of one series: a few
+ * milliseconds; weights of the same series, seed and number of slices are the same bits everywhere.
  */
 import { assert } from '../assert.ts'
 import { MAX_LSTM_SERIES } from './limits.ts'
@@ -41,7 +41,9 @@ export class LstmTrainer {
   readonly weights: LstmWeights
   readonly #training: LstmTraining
   readonly #random: Random
-  readonly #prepared: readonly Prepared[]
+  /** Those long enough, of which the first are prepared. */
+  readonly #series: readonly Float32Array[]
+  readonly #prepared: Prepared[] = []
   readonly #total: number
   readonly #gradient: Float64Array
   readonly #first: Float64Array
@@ -53,10 +55,9 @@ export class LstmTrainer {
     assert(training.series.length <= MAX_LSTM_SERIES, 'a network learns from so many series')
     this.#training = training
     this.#random = new Random(training.seed)
-    this.#prepared = training.series
-      .map(series => prepare(series, training.day))
-      .filter(({ count }) => count > WINDOW)
-    this.#total = this.#prepared.reduce((sum, { count }) => sum + count - WINDOW, 0)
+    const countOf = (series: Float32Array): number => stepsOf(series, training.day)
+    this.#series = training.series.filter(series => countOf(series) > WINDOW)
+    this.#total = this.#series.reduce((sum, series) => sum + countOf(series) - WINDOW, 0)
     const size = weightCount(training.cells)
     this.weights = { cells: training.cells, values: this.#initial(size) }
     this.#gradient = new Float64Array(size)
@@ -69,9 +70,14 @@ export class LstmTrainer {
     return this.#total === 0 || this.#done >= this.#training.slices
   }
 
-  /** Learns from one batch of windows; gives their mean loss. */
+  /** Prepares one series, or learns from one batch of windows and gives their mean loss. */
   slice(): number {
     if (this.done) return 0
+    const next = this.#series[this.#prepared.length]
+    if (next !== undefined) {
+      this.#prepared.push(prepare(next, this.#training.day))
+      return 0
+    }
     this.#gradient.fill(0)
     let loss = 0
     for (let i = 0; i < BATCH; i++) {
@@ -245,10 +251,15 @@ function inputAt({ inputs }: Prepared, step: number): Float64Array {
   return inputs.subarray(step * LSTM_INPUTS, (step + 1) * LSTM_INPUTS)
 }
 
+/** Steps that have a day before them and one after. */
+function stepsOf(series: Float32Array, day: number): number {
+  return Math.max(0, series.length - 1 - day)
+}
+
 /** Inputs and targets of every step from the second day on. */
 function prepare(series: Float32Array, day: number): Prepared {
   const first = day
-  const count = Math.max(0, series.length - 1 - first)
+  const count = stepsOf(series, day)
   const inputs = new Float64Array(count * LSTM_INPUTS)
   const targets = new Float64Array(count)
   const norm = new Norm(day)

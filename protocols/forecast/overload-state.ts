@@ -86,7 +86,7 @@ export const FEATURES = [
 export class OverloadState {
   readonly #day: number
   readonly #hour: number
-  readonly #capacity: number
+  readonly capacity: number
   readonly #unit: number
   readonly #past: Past
   readonly #recent = new Float64Array(SMOOTH_STEPS)
@@ -101,7 +101,7 @@ export class OverloadState {
     assert(Number.isInteger(day / 24) && unit > 0 && capacity >= 0, 'hours are whole, units not 0')
     this.#day = day
     this.#hour = day / 24
-    this.#capacity = capacity
+    this.capacity = capacity
     this.#unit = capacity > 0 ? capacity : unit
     const size = day * HISTORY_DAYS + 8 * this.#hour
     this.#past = {
@@ -130,6 +130,11 @@ export class OverloadState {
     return this.#sinceOver === 0
   }
 
+  /** Whether a step of the last hour was over. */
+  get overWithinHour(): boolean {
+    return this.#sinceOver < this.#hour
+  }
+
   /** The mean load of the last 15 minutes over capacity: the reactive rule. */
   get share(): number {
     return this.#smooth() / this.#unit
@@ -142,7 +147,7 @@ export class OverloadState {
     this.#moment = moment
     const smooth = this.#smooth()
     const wasQuiet = this.#sinceOver > this.#hour
-    const over = smooth > this.#capacity
+    const over = smooth > this.capacity
     this.#sinceOver = over ? 0 : Math.min(FAR_STEPS, this.#sinceOver + 1)
     const past = this.#past
     past.load.push(this.#scale(smooth), moment.offset)

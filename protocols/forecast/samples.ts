@@ -60,6 +60,24 @@ export class TrailingMean {
   }
 }
 
+/** The greatest of the last few values. */
+export class TrailingPeak {
+  readonly #recent: Float64Array
+  #count = 0
+
+  constructor(width: number) {
+    this.#recent = new Float64Array(width)
+  }
+
+  take(value: number): number {
+    this.#recent[this.#count % this.#recent.length] = value
+    this.#count++
+    let peak = 0
+    for (const recent of this.#recent) if (recent > peak) peak = recent
+    return peak
+  }
+}
+
 /** A load that can be believed, or undefined: then it is a gap. */
 export function believable(value: number): number | undefined {
   return value >= 0 && value <= MAX_LOAD ? value : undefined

@@ -4,7 +4,8 @@
  *   sample -> clock, gaps -> minus declared patterns -> mean of 15 min -> Forecaster -> path, plus
  *                                                                      the patterns to come
  *                                                   \-> QuantileBand at each horizon
- *                          -> OverloadState, Chance  -> chance and warning within the hour
+ *                                                   \-> PeakChance: the chance without trees
+ *                          -> OverloadWatch         -> chance and warning within the hour
  *
  * Invariants: time is an argument; a late sample changes nothing; after a jump of the clock or a
  * long silence everything begins anew; the same samples give the same forecast, to the last bit,
@@ -12,14 +13,16 @@
  */
 import { assert } from '../assert.ts'
 import { Calendar } from './calendar.ts'
-import { Chance, type Outlook } from './chance.ts'
+import { Confirmation, type Outlook } from './chance.ts'
 import { QuantileBand } from './conformal.ts'
 import { Forecaster } from './forecaster.ts'
 import type { LstmWeights } from './lstm.ts'
 import type { ModelName } from './model.ts'
 import { round6 } from './numeric.ts'
-import { type Moment, OverloadState } from './overload-state.ts'
+import type { Moment } from './overload-state.ts'
+import { OverloadWatch, type Threshold } from './overload-watch.ts'
 import { type Pattern, patternLoad, patternPeak } from './patterns.ts'
+import { PeakChance } from './peak-chance.ts'
 import { believable, StepClock, TrailingMean } from './samples.ts'
 import type { Trees } from './trees.ts'
 
@@ -36,8 +39,14 @@ export interface ShardForecastOptions {
   readonly horizonsMinutes: readonly number[]
   readonly zone: string
   /** Where an overload begins, in the unit of the load. */
-  readonly capacity: number
+  readonly capacity: Threshold
   readonly patterns: readonly Pattern[]
+  /** Shared by all shards of the zone; made here if there is none. */
+  readonly calendar?: Calendar
+  /** In steps: spreads the daily work of many shards over the day. */
+  readonly phase?: number
+  /** Only every so many live steps are foretold from; 1 if not given. */
+  readonly every?: number
 }
 
 export interface Band {
@@ -56,6 +65,11 @@ export interface Forecast {
   readonly skill: number
   /** That an overload starts within the hour; undefined in one, without trees, or with no past. */
   readonly outlook: Outlook | undefined
+  /** That a load of the next hour, or of the whole path, exceeds the threshold: out of past errors. */
+  readonly band: Outlook | undefined
+  readonly pathChance: number | undefined
+  /** The mean load of the last 15 minutes. */
+  readonly load: number
 }
 
 /** What begins anew with the series. */
@@ -63,8 +77,14 @@ interface Parts {
   readonly forecaster: Forecaster
   readonly ordinary: TrailingMean
   readonly bands: readonly QuantileBand[]
-  readonly state: OverloadState
-  readonly chance: Chance
+  readonly hourly: PeakChance
+  /** The same one, if the path is an hour long. */
+  readonly whole: PeakChance
+  readonly confirmation: Confirmation
+  readonly watch: OverloadWatch
+  /** The mean of 15 minutes, declared patterns included. */
+  readonly total: TrailingMean
+  totalLoad: number
 }
 
 export class ShardForecast {
@@ -74,6 +94,9 @@ export class ShardForecast {
   readonly #day: number
   readonly #steps: readonly number[]
   readonly #path: Float64Array
+  readonly #hour: number
+  #capacity: Threshold
+  #newestMs = 0
   #weights: LstmWeights | undefined
   #trees: Trees | undefined
   #parts: Parts
@@ -87,9 +110,12 @@ export class ShardForecast {
       Number.isInteger(this.#day) && this.#steps.every(Number.isInteger),
       'days and horizons are whole steps'
     )
-    this.#calendar = new Calendar(options.zone)
+    this.#calendar = options.calendar ?? new Calendar(options.zone)
+    this.#capacity = options.capacity
     this.#clock = new StepClock(options.stepMs)
     this.#path = new Float64Array(Math.max(...this.#steps))
+    const hour = (HOUR_MINUTES * 60_000) / options.stepMs
+    this.#hour = Math.max(1, Math.min(hour, this.#path.length))
     this.#parts = this.#begin()
   }
 
@@ -104,13 +130,50 @@ export class ShardForecast {
    * A sample of the past, as after a restart: learned, but nothing is foretold from it. Give the
    * last day to `sample`, so that the models are judged again.
    */
-  remember(timeMs: number, load: number | undefined): void {
-    if (this.#arrive(timeMs)) this.#push(timeMs, load, false)
+  remember(timeMs: number, load: number | undefined): boolean {
+    if (!this.#arrive(timeMs)) return false
+    this.#push(timeMs, load, 'past')
+    return true
   }
 
-  /** The mean load of the step that holds `timeMs`; undefined or absurd: a gap. */
-  sample(timeMs: number, load: number | undefined): void {
-    if (this.#arrive(timeMs)) this.#push(timeMs, load, true)
+  /** The mean load of the step that holds `timeMs`; undefined or absurd: a gap. False if late. */
+  sample(timeMs: number, load: number | undefined): boolean {
+    if (!this.#arrive(timeMs)) return false
+    this.#push(timeMs, load, 'live')
+    return true
+  }
+
+  /** What is foretold after the newest sample, live or not; undefined before the first. */
+  foretell(): Forecast | undefined {
+    if (this.steps === 0) return undefined
+    this.#latest = this.#compose(this.#newestMs, undefined)
+    return this.#latest
+  }
+
+  /** Moves the threshold; its past is gone through again along the next samples. */
+  move(capacity: Threshold): void {
+    this.#capacity = capacity
+    this.#parts.watch.move(capacity)
+  }
+
+  /** Steps known, filled ones too, since the series began. */
+  get steps(): number {
+    return this.#parts.forecaster.history.length
+  }
+
+  get watch(): OverloadWatch {
+    return this.#parts.watch
+  }
+
+  /** Fills the features of the newest step, if it is quiet. */
+  features(out: Float64Array): void {
+    const { watch, forecaster } = this.#parts
+    watch.features(forecaster.foretold(), out)
+  }
+
+  /** ln(1 + load) of the steps that are kept, without declared patterns: what the network learns. */
+  history(): Float32Array {
+    return this.#parts.forecaster.history.values()
   }
 
   /** What is foretold after the newest sample; undefined before the first. */
@@ -119,17 +182,22 @@ export class ShardForecast {
   }
 
   #begin(): Parts {
-    const { capacity, stepMs } = this.#options
+    const { stepMs, phase = 0 } = this.#options
     const forecaster = new Forecaster({ day: this.#day, horizon: this.#path.length })
     if (this.#weights !== undefined) forecaster.adopt(this.#weights)
     this.#latest = undefined
     assert(this.#day % 24 === 0, `an hour is a whole number of steps of ${stepMs} ms`)
+    const hourly = new PeakChance(this.#hour)
     return {
       forecaster,
+      hourly,
+      whole: this.#hour === this.#path.length ? hourly : new PeakChance(this.#path.length),
+      confirmation: new Confirmation(),
+      watch: new OverloadWatch({ day: this.#day, threshold: this.#capacity, phase }),
+      total: new TrailingMean(SMOOTH_STEPS),
+      totalLoad: 0,
       ordinary: new TrailingMean(SMOOTH_STEPS),
-      bands: this.#steps.map(steps => new QuantileBand(steps, LEVELS)),
-      state: new OverloadState({ day: this.#day, capacity, unit: 1 }),
-      chance: new Chance(this.#day)
+      bands: this.#steps.map(steps => new QuantileBand(steps, LEVELS))
     }
   }
 
@@ -140,13 +208,16 @@ export class ShardForecast {
     if (arrival.kind === 'anew') this.#parts = this.#begin()
     const missing = arrival.kind === 'next' ? arrival.missing : 0
     for (let left = missing; left > 0; left--) {
-      this.#push(timeMs - left * this.#options.stepMs, undefined, false)
+      this.#push(timeMs - left * this.#options.stepMs, undefined, 'filled')
     }
     return true
   }
 
-  #push(timeMs: number, load: number | undefined, foretell: boolean): void {
-    const { forecaster, bands, state, chance } = this.#parts
+  #push(timeMs: number, load: number | undefined, kind: 'live' | 'past' | 'filled'): void {
+    const { forecaster, bands, watch, hourly, whole } = this.#parts
+    const every = this.#options.every ?? 1
+    const foretell = kind === 'live' && (this.steps + 1) % every === 0
+    this.#newestMs = timeMs
     const measured = load === undefined ? undefined : believable(load)
     const { patterns } = this.#options
     const declared = patternLoad(patterns, this.#calendar, timeMs)
@@ -155,9 +226,13 @@ export class ShardForecast {
     const moment = this.#momentAt(timeMs, declared)
     forecaster.push(ordinary, moment.offset, foretell)
     for (const band of bands) band.observe(ordinary)
-    state.push(measured ?? fresh + declared, moment)
+    hourly.observe(ordinary)
+    if (whole !== hourly) whole.observe(ordinary)
+    const total = measured ?? fresh + declared
+    this.#parts.totalLoad = this.#parts.total.take(total)
+    watch.push(total, moment, kind === 'live')
     const trees = foretell ? this.#trees : undefined
-    const outlook = chance.update(state, trees, () => forecaster.foretold())
+    const outlook = watch.outlook(trees, () => forecaster.foretold())
     if (foretell) this.#latest = this.#compose(timeMs, outlook)
   }
 
@@ -167,8 +242,10 @@ export class ShardForecast {
   }
 
   #compose(timeMs: number, outlook: Outlook | undefined): Forecast {
-    const { forecaster, bands } = this.#parts
+    const { forecaster, bands, hourly, whole } = this.#parts
     forecaster.path(this.#path)
+    hourly.foretell(this.#path)
+    if (whole !== hourly) whole.foretell(this.#path)
     const extra = Array.from(this.#path, (_, i) => this.#declaredAt(timeMs, i + 1))
     const quantiles = new Float64Array(LEVELS.length)
     const made = bands.map((band, i): Band => {
@@ -181,8 +258,29 @@ export class ShardForecast {
     })
     const { model, skill } = forecaster.verdict()
     const path = Array.from(this.#path, (load, i) => round6(load + (extra[i] ?? 0)))
-    const foretold = this.#withDeclared(outlook, path, extra)
-    return { path, bands: made, model, skill: round6(skill), outlook: foretold }
+    return {
+      path,
+      bands: made,
+      model,
+      skill: round6(skill),
+      outlook: this.#withDeclared(outlook, path, extra),
+      ...this.#exceeding(extra),
+      load: round6(this.#parts.totalLoad)
+    }
+  }
+
+  /** The chances without trees. */
+  #exceeding(extra: readonly number[]): Pick<Forecast, 'band' | 'pathChance'> {
+    const { hourly, whole, confirmation, watch } = this.#parts
+    const { threshold } = watch
+    if (threshold === undefined) return { band: undefined, pathChance: undefined }
+    const chance = hourly.chance(this.#path, extra, threshold)
+    const warning = confirmation.take(chance)
+    const onWhole = whole === hourly ? chance : whole.chance(this.#path, extra, threshold)
+    return {
+      band: chance === undefined ? undefined : { chance: round6(chance), warning: round6(warning) },
+      pathChance: onWhole === undefined ? undefined : round6(onWhole)
+    }
   }
 
   /** A declared pattern that will not fit is as good as an overload seen coming. */
@@ -191,10 +289,9 @@ export class ShardForecast {
     path: readonly number[],
     extra: readonly number[]
   ): Outlook | undefined {
-    const { capacity, stepMs } = this.#options
-    const hour = (HOUR_MINUTES * 60_000) / stepMs
+    const capacity = this.#parts.watch.threshold ?? 0
     const bursts = path.some(
-      (load, i) => i < hour && (extra[i] ?? 0) > 0 && capacity > 0 && load > capacity
+      (load, i) => i < this.#hour && (extra[i] ?? 0) > 0 && capacity > 0 && load > capacity
     )
     const chance = Math.max(outlook?.chance ?? 0, bursts ? DECLARED_CHANCE : 0)
     const warning = Math.max(outlook?.warning ?? 0, bursts ? DECLARED_CHANCE : 0)

@@ -6,8 +6,16 @@
  */
 import { MAX_BINS, MAX_TRAINING_ROWS } from './limits.ts'
 
+/** What trees learn from. */
+export interface Rows {
+  readonly width: number
+  readonly count: number
+  label(row: number): number
+  column(feature: number): Float32Array
+}
+
 /** Rows with their outcomes, kept as single floats. */
-export class TrainingSet {
+export class TrainingSet implements Rows {
   readonly width: number
   #rows: Float32Array
   #labels: Uint8Array

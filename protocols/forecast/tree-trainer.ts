@@ -2,7 +2,8 @@
  * Learns boosted trees for the log odds of an event (Friedman 2001; second order as in Chen and
  * Guestrin 2016), on features cut into bins: histograms of gradients, level by level.
  *
- * One slice is one tree, so that a worker at low priority can stop between any two.
+ * One slice is a part of a tree: a pass over the rows, or a level of it for some of the features;
+ * at first, one column cut into bins. Whoever runs them can stop between any two.
  *
  * Invariants: nothing random but the seed; the same rows in the same order, seed and Node of any
  * version give the same trees; a leaf stands on at least `leastRows` rows.
@@ -11,7 +12,7 @@ import { assert } from '../assert.ts'
 import { MAX_BINS } from './limits.ts'
 import { logit, sigmoid } from './numeric.ts'
 import { Random } from './random.ts'
-import { binned, cutsOf, type TrainingSet } from './training-set.ts'
+import { binned, cutsOf, type Rows } from './training-set.ts'
 import { Trees } from './trees.ts'
 
 export interface TreeOptions {
@@ -37,6 +38,9 @@ export const TREE_OPTIONS: Omit<TreeOptions, 'seed'> = {
   featurePart: 0.4
 }
 
+/** What a slice counts at most, but for one feature: a few milliseconds. */
+const CELLS_PER_SLICE = 400_000
+
 interface Node {
   readonly index: number
   /** Its rows stand at [from, to) of the order. */
@@ -55,8 +59,9 @@ export class TreeTrainer {
   readonly trees: Trees
   readonly #options: TreeOptions
   readonly #random: Random
-  readonly #bins: readonly Uint8Array[]
-  readonly #cuts: readonly Float32Array[]
+  readonly #work: Iterator<void, void>
+  readonly #bins: Uint8Array[] = []
+  readonly #cuts: Float32Array[] = []
   readonly #labels: Uint8Array
   readonly #scores: Float64Array
   readonly #slopes: Float64Array
@@ -64,14 +69,13 @@ export class TreeTrainer {
   readonly #order: Uint32Array
   readonly #spare: Uint32Array
   #grown = 0
+  /** Cells counted since the last pause. */
+  #cells = 0
 
-  constructor(set: TrainingSet, options: TreeOptions) {
+  constructor(set: Rows, options: TreeOptions) {
     assert(set.count > 0, 'there is something to learn from')
     this.#options = options
     this.#random = new Random(options.seed)
-    const columns = Array.from({ length: set.width }, (_, feature) => set.column(feature))
-    this.#cuts = columns.map(column => cutsOf(column))
-    this.#bins = columns.map((column, feature) => binned(column, this.#cuts[feature] ?? column))
     this.#labels = Uint8Array.from({ length: set.count }, (_, row) => set.label(row))
     const share = this.#labels.reduce((sum, label) => sum + label, 0) / set.count
     const base = logit(Math.min(0.999, Math.max(0.001, share)))
@@ -81,36 +85,59 @@ export class TreeTrainer {
     this.#curves = new Float64Array(set.count)
     this.#order = new Uint32Array(set.count)
     this.#spare = new Uint32Array(set.count)
+    this.#work = this.#pieces(set)
   }
 
   get done(): boolean {
     return this.#grown >= this.#options.trees
   }
 
-  /** Grows one tree. */
+  /** Does one bounded piece of the work. */
   slice(): void {
-    if (this.done) return
+    if (!this.done) this.#work.next()
+  }
+
+  *#pieces(set: Rows): Generator<void, void> {
+    for (let feature = 0; feature < set.width; feature++) {
+      const column = set.column(feature)
+      const cuts = cutsOf(column)
+      this.#cuts.push(cuts)
+      yield
+      this.#bins.push(binned(column, cuts))
+      yield
+    }
+    while (!this.done) {
+      this.#measure()
+      yield
+      const count = this.#drawRows()
+      const features = this.#drawFeatures()
+      yield
+      const histogram = new Float64Array(features.length * MAX_BINS * 3)
+      yield* this.#count(histogram, features, 0, count)
+      yield* this.#growFrom({ index: 0, from: 0, to: count, histogram }, features)
+      this.#rescore()
+      this.#grown++
+      yield
+    }
+  }
+
+  /** How far every row is from its outcome: slope and curvature of its loss. */
+  #measure(): void {
     for (let row = 0; row < this.#scores.length; row++) {
       const chance = sigmoid(this.#scores[row] ?? 0)
       this.#slopes[row] = chance - (this.#labels[row] ?? 0)
       this.#curves[row] = Math.max(1e-6, chance * (1 - chance))
     }
-    const count = this.#drawRows()
-    const features = this.#drawFeatures()
-    const root = { index: 0, from: 0, to: count, histogram: this.#histogram(features, 0, count) }
-    this.#growFrom(root, features)
-    this.#rescore()
-    this.#grown++
   }
 
-  #growFrom(root: Node, features: readonly number[]): void {
+  *#growFrom(root: Node, features: readonly number[]): Generator<void, void> {
     let level: Node[] = [root]
     for (let depth = 0; level.length > 0; depth++) {
       const next: Node[] = []
       for (const node of level) {
         const split = depth < this.#options.depth ? this.#bestSplit(node, features) : undefined
         if (split === undefined) this.#close(node, features)
-        else next.push(...this.#open(node, split, features))
+        else next.push(...(yield* this.#open(node, split, features)))
       }
       level = next
     }
@@ -123,7 +150,7 @@ export class TreeTrainer {
     this.trees.values[at] = (-this.#options.rate * slope) / (curve + this.#options.shrink)
   }
 
-  #open(node: Node, split: Split, features: readonly number[]): [Node, Node] {
+  *#open(node: Node, split: Split, features: readonly number[]): Generator<void, [Node, Node]> {
     const feature = features[split.feature] ?? 0
     const at = this.#base() + node.index
     this.trees.features[at] = feature
@@ -131,7 +158,8 @@ export class TreeTrainer {
     const middle = this.#partition(node, feature, split.bin)
     const leftIsSmall = middle - node.from <= node.to - middle
     const [from, to] = leftIsSmall ? [node.from, middle] : [middle, node.to]
-    const small = this.#histogram(features, from, to)
+    const small = new Float64Array(node.histogram.length)
+    yield* this.#count(small, features, from, to)
     const large = node.histogram
     for (let i = 0; i < large.length; i++) large[i] = (large[i] ?? 0) - (small[i] ?? 0)
     const [left, right] = leftIsSmall ? [small, large] : [large, small]
@@ -155,24 +183,42 @@ export class TreeTrainer {
     return left
   }
 
-  /** Per feature and bin: slope, curve, rows. */
-  #histogram(features: readonly number[], from: number, to: number): Float64Array {
-    const histogram = new Float64Array(features.length * MAX_BINS * 3)
+  /** Fills a histogram, as many features at a time as make a piece of work. */
+  *#count(
+    histogram: Float64Array,
+    features: readonly number[],
+    from: number,
+    to: number
+  ): Generator<void, void> {
+    for (let k = 0; k < features.length; k++) {
+      this.#countFeature(histogram, k, features[k] ?? 0, from, to)
+      this.#cells += to - from
+      if (this.#cells < CELLS_PER_SLICE) continue
+      this.#cells = 0
+      yield
+    }
+  }
+
+  /** Per bin of the k-th feature: slope, curve, rows. */
+  #countFeature(
+    histogram: Float64Array,
+    k: number,
+    feature: number,
+    from: number,
+    to: number
+  ): void {
     const order = this.#order
     const slopes = this.#slopes
     const curves = this.#curves
-    for (let k = 0; k < features.length; k++) {
-      const bins = this.#bins[features[k] ?? 0] ?? new Uint8Array(0)
-      const base = k * MAX_BINS * 3
-      for (let i = from; i < to; i++) {
-        const row = order[i] ?? 0
-        const at = base + (bins[row] ?? 0) * 3
-        histogram[at] = (histogram[at] ?? 0) + (slopes[row] ?? 0)
-        histogram[at + 1] = (histogram[at + 1] ?? 0) + (curves[row] ?? 0)
-        histogram[at + 2] = (histogram[at + 2] ?? 0) + 1
-      }
+    const bins = this.#bins[feature] ?? new Uint8Array(0)
+    const base = k * MAX_BINS * 3
+    for (let i = from; i < to; i++) {
+      const row = order[i] ?? 0
+      const at = base + (bins[row] ?? 0) * 3
+      histogram[at] = (histogram[at] ?? 0) + (slopes[row] ?? 0)
+      histogram[at + 1] = (histogram[at + 1] ?? 0) + (curves[row] ?? 0)
+      histogram[at + 2] = (histogram[at + 2] ?? 0) + 1
     }
-    return histogram
   }
 
   #bestSplit({ histogram, from, to }: Node, features: readonly number[]): Split | undefined {

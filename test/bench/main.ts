@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { messageOf } from '../../protocols/fault.ts'
 import { benchForecast } from './forecast.ts'
+import { benchForecastCost } from './forecast-cost.ts'
 import { benchIo } from './io.ts'
 import { benchMove } from './move.ts'
 import { type BenchOptions, type BenchResult, writeResult } from './report.ts'
@@ -9,7 +10,8 @@ import { type BenchOptions, type BenchResult, writeResult } from './report.ts'
 const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResult>>> = {
   io: benchIo,
   move: benchMove,
-  forecast: benchForecast
+  forecast: benchForecast,
+  'forecast-cost': benchForecastCost
 }
 const USAGE = `usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--quick] [--json FILE] [--seed N] [--data DIR]`
 
