@@ -5,11 +5,13 @@ import { benchForecast } from './forecast.ts'
 import { benchIo } from './io.ts'
 import { benchMove } from './move.ts'
 import { type BenchOptions, type BenchResult, writeResult } from './report.ts'
+import { benchSeries } from './series.ts'
 
 const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResult>>> = {
   io: benchIo,
   move: benchMove,
-  forecast: benchForecast
+  forecast: benchForecast,
+  series: benchSeries
 }
 const USAGE = `usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--quick] [--json FILE] [--seed N] [--data DIR]`
 
