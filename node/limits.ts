@@ -425,3 +425,12 @@ export const MALLOC_TRIM_BYTES = 256 * MiB
 export const MALLOC_TOP_PAD_BYTES = 16 * MiB
 /** V8: the heap may grow by this much of itself between two full collections. */
 export const HEAP_GROWING_PERCENT = 300
+
+// Series of load (node/load).
+/** Files of series open at once; more shards cost an open and a close per minute each. */
+export const MAX_OPEN_SERIES_FILES = 1024
+/** Series that one node keeps, and damaged files of one series that are kept aside. */
+export const MAX_SERIES = 65_536
+export const MAX_BAD_SERIES_FILES = 3
+/** Rows that one import takes at most. */
+export const MAX_IMPORT_ROWS = 200_000

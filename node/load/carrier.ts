@@ -12,7 +12,12 @@ import type { ChunkKey, HandoffId, NodeId, VolumeId } from '../../protocols/ids.
 import { MAX_PIECE_CHUNKS } from '../../protocols/load/limits.ts'
 import type { ChunkHeatMessage } from '../../protocols/load/messages.ts'
 import { newHandoffId } from '../handoff/parts.ts'
-import { CARRY_AFTER_MS, CARRY_LEAST_PART, CARRY_RETRY_MAX_MS, CARRY_RETRY_MIN_MS } from '../limits.ts'
+import {
+  CARRY_AFTER_MS,
+  CARRY_LEAST_PART,
+  CARRY_RETRY_MAX_MS,
+  CARRY_RETRY_MIN_MS
+} from '../limits.ts'
 import type { Clock, Log, Random, Timer } from '../ports.ts'
 import type { HistoryPart, PieceOnItsWay } from './keeper-messages.ts'
 

@@ -47,9 +47,7 @@ export class KeeperPort {
   }
 
   /** Throws LIMIT, TIMEOUT, CLOSED, or BAD_INPUT with the keeper's words. */
-  ask<Q extends KeeperAsk['ask']>(
-    question: KeeperAskOf<Q>
-  ): Promise<KeeperAnswers[Q]> {
+  ask<Q extends KeeperAsk['ask']>(question: KeeperAskOf<Q>): Promise<KeeperAnswers[Q]> {
     const wire = this.#wire
     if (wire === undefined) return Promise.reject(closed())
     if (this.#waiting.size >= MAX_KEEPER_ASKS) {

@@ -252,4 +252,3 @@ export class LoadKeeper {
 function isSameLife(a: SubjectSettings, b: SubjectSettings): boolean {
   return a.zone === b.zone && JSON.stringify(a.patterns) === JSON.stringify(b.patterns)
 }
-

@@ -21,8 +21,8 @@ import type { NodeLoad } from '../shard/monitor.ts'
 import type { ShardServer } from '../shard/types.ts'
 import type { ChunkStore } from '../storage/types.ts'
 import { Carrier } from './carrier.ts'
-import { createLoadGossip, type LoadGossip } from './gossip.ts'
 import { giveTo } from './give.ts'
+import { createLoadGossip, type LoadGossip } from './gossip.ts'
 import {
   type KeeperAnswers,
   type KeeperAsk,
@@ -126,9 +126,7 @@ export class Load {
     return this.#times.summary()
   }
 
-  ask<Q extends KeeperAsk['ask']>(
-    question: KeeperAskOf<Q>
-  ): Promise<KeeperAnswers[Q]> {
+  ask<Q extends KeeperAsk['ask']>(question: KeeperAskOf<Q>): Promise<KeeperAnswers[Q]> {
     return this.#port.ask(question)
   }
 

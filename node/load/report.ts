@@ -1,7 +1,7 @@
 /** What this node says of its load: to `shoal top` on any node, and through gossip to all. */
 import type { Published } from '../../protocols/forecast/subject.ts'
-import type { LoadReport } from '../../protocols/load/messages.ts'
 import { MAX_REPORT_SHARDS } from '../../protocols/load/limits.ts'
+import type { LoadReport } from '../../protocols/load/messages.ts'
 import { type LoadRecord, loadOf } from '../../protocols/load/record.ts'
 import { NODE_KEY } from './keeper-messages.ts'
 import type { Load } from './load.ts'

@@ -42,7 +42,9 @@ export async function answer(load: Load, request: LoadRequest): Promise<LoadAnsw
       const { horizonMinutes } = request
       const subject = { key: keyOf(request) }
       const outlook = await load.ask({ ask: 'forecast', subject, horizonMinutes })
-      return outlook === undefined ? unknown('nothing was measured yet') : { is: 'outlook', outlook }
+      return outlook === undefined
+        ? unknown('nothing was measured yet')
+        : { is: 'outlook', outlook }
     }
     case 'rows': {
       const { step, from, to } = request

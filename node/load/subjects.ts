@@ -4,8 +4,9 @@
  *
  * Invariant: the keeper is told of every difference, once; after it failed, of everything.
  */
-import type { MeshView, VolumeView } from '../../crdt/types.ts'
+
 import { patternOf } from '../../crdt/pattern-records.ts'
+import type { MeshView, VolumeView } from '../../crdt/types.ts'
 import type { Pattern } from '../../protocols/forecast/patterns.ts'
 import type { SubjectSettings } from '../../protocols/forecast/subject.ts'
 import type { VolumeId } from '../../protocols/ids.ts'

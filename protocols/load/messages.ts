@@ -14,7 +14,7 @@ import { heatStateSchema } from './heat.ts'
 import {
   MAX_HISTORY_STEPS,
   MAX_HORIZON_MINUTES,
-  MAX_PIECE_BYTES,
+  MAX_PACKED_PIECE_BYTES,
   MAX_PIECE_CHUNKS,
   MAX_REPORT_SHARDS
 } from './limits.ts'
@@ -121,7 +121,7 @@ export const loadRequestSchema = z.discriminatedUnion('call', [
     call: z.literal('give'),
     volume,
     id: z.custom<HandoffId>(isHandoffId, 'not an id'),
-    piece: bytesUpTo(MAX_PIECE_BYTES),
+    piece: bytesUpTo(MAX_PACKED_PIECE_BYTES),
     heat: z.array(chunkHeatSchema).max(MAX_PIECE_CHUNKS)
   })
 ])

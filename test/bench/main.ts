@@ -6,12 +6,14 @@ import { benchForecastCost } from './forecast-cost.ts'
 import { benchIo } from './io.ts'
 import { benchMove } from './move.ts'
 import { type BenchOptions, type BenchResult, writeResult } from './report.ts'
+import { benchSeries } from './series.ts'
 
 const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResult>>> = {
   io: benchIo,
   move: benchMove,
   forecast: benchForecast,
-  'forecast-cost': benchForecastCost
+  'forecast-cost': benchForecastCost,
+  series: benchSeries
 }
 const USAGE = `usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--quick] [--json FILE] [--seed N] [--data DIR]`
 
