@@ -89,8 +89,8 @@ export class Carrier {
     }
     if (part.heat !== undefined) owed.heat.push(part.heat)
     const isEnough = 1 - owed.left >= CARRY_LEAST_PART || owed.heat.length >= MAX_PIECE_CHUNKS
-    if (isLast || isEnough) return this.#send(owed)
-    owed.timer ??= clock.after(CARRY_AFTER_MS, () => this.#send(owed))
+    if (isLast || isEnough) this.#send(owed)
+    else owed.timer ??= clock.after(CARRY_AFTER_MS, () => this.#send(owed))
   }
 
   close(): void {

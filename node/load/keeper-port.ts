@@ -70,7 +70,10 @@ export class KeeperPort {
   }
 
   receive(message: FromKeeper): void {
-    if ('news' in message) return this.#onNews(message)
+    if ('news' in message) {
+      this.#onNews(message)
+      return
+    }
     const waiting = this.#waiting.get(message.id)
     if (waiting === undefined) return
     this.#waiting.delete(message.id)

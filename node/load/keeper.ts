@@ -62,16 +62,10 @@ export class LoadKeeper {
   }
 
   hear(message: KeeperTell): void {
-    switch (message.tell) {
-      case 'tick':
-        return this.#tick(message)
-      case 'subject':
-        return this.#open(message.key, message.settings)
-      case 'gone':
-        return this.#forget(message.key, message.forget)
-      case 'delivered':
-        return this.#history.delivered(message.id)
-    }
+    if (message.tell === 'tick') this.#tick(message)
+    else if (message.tell === 'subject') this.#open(message.key, message.settings)
+    else if (message.tell === 'gone') this.#forget(message.key, message.forget)
+    else this.#careful(() => this.#history.delivered(message.id))
   }
 
   *answer(question: KeeperAsk): Generator<void, KeeperAnswer> {
@@ -180,10 +174,16 @@ export class LoadKeeper {
     if (known !== undefined) {
       const isAlike = isSameLife(known.settings, settings)
       known.settings = settings
-      if (isAlike) return this.#book.move(key, settings.threshold)
+      if (isAlike) {
+        this.#book.move(key, settings.threshold)
+        return
+      }
       this.#book.close(key)
     }
-    if (!this.#book.open(key, settings)) return this.#trouble(`${key} is one shard too many`)
+    if (!this.#book.open(key, settings)) {
+      this.#trouble(`${key} is one shard too many to foretell`)
+      return
+    }
     const minutes = known?.minutes ?? new FiveMinutes()
     this.#kept.set(key, { settings, minutes, reading: this.#past(key) })
     this.#tellState()
