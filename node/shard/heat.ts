@@ -50,6 +50,8 @@ const LIFE_MS = HEAT_HALF_LIFE_MS / Math.LN2
 /** Numbers of one slot, and slots that the first array has. */
 const WIDTH = 4
 const FIRST_SLOTS = 256
+/** Of so many chunks one is looked at to know how cold the coldest are. */
+const SAMPLE_STEP = 16
 const READ = 0
 const WRITE = 2
 
@@ -199,17 +201,20 @@ export class HeatMeter {
     return slot
   }
 
-  /** Many at once: finding the coldest looks at all of them. */
+  /** Many at once: finding the coldest looks at all of them. How cold that is, a sample says. */
   #evict(): void {
-    const units = new Float64Array(this.count)
+    const sample = new Float64Array(Math.ceil(this.count / SAMPLE_STEP))
     let at = 0
     for (const map of this.#maps) {
-      for (const slot of map.slots.values()) units[at++] = this.#unitsOf(slot)
+      for (const slot of map.slots.values()) {
+        if (at % SAMPLE_STEP === 0) sample[at / SAMPLE_STEP] = this.#unitsOf(slot)
+        at += 1
+      }
     }
     assert(at === this.count, 'every slot in use is of a chunk')
-    units.sort()
+    sample.sort()
     let excess = Math.ceil(at * HEAT_EVICTED_FRACTION)
-    const limit = units[excess - 1] ?? 0
+    const limit = sample[Math.floor(sample.length * HEAT_EVICTED_FRACTION)] ?? 0
     for (const map of this.#maps) {
       for (const [number, slot] of map.slots) {
         if (excess === 0) return
