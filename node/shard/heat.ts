@@ -6,7 +6,8 @@
  *   shard --map: number of a chunk--> slot --> values: reads, bytes read, writes, bytes written
  *
  * Invariants: the chunks remembered on this node stay below their bound, 32 bytes of counters and
- * one entry of a map each; the coldest go first; a slot belongs to one chunk.
+ * one entry of a map each; of the coldest, as far as a sample tells, some go first; a slot belongs to
+ * one chunk.
  */
 import { assert } from '../../protocols/assert.ts'
 import type { ChunkKey, VolumeSpec } from '../../protocols/ids.ts'
