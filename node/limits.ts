@@ -35,7 +35,7 @@ export const FROZEN_RETRY_MS = 20
 export const CLIENT_LOAD_WINDOW_MS = 100
 /** Turns of the monitor that come closer together than this are one: rates need a length. */
 export const MONITOR_TURN_MIN_MS = 100
-/** Streams of requests of one shard that may take turns and still be known as sequential. */
+/** Streams of requests of one shard that may take turns and still be known as sequential; at most 32. */
 export const STREAM_ENDS = 8
 /** Chunks whose heat a node remembers, about 80 bytes each; the coldest go. */
 export const HEAT_CHUNKS = 65_536

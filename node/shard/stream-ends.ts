@@ -2,8 +2,8 @@
  * Where the last streams of requests of a shard ended, so that a request that goes on there is known
  * as sequential, also while a handful of streams take turns.
  *
- * Invariants: a stream that goes on keeps its place, anything else takes the place of the oldest
- * that came new; two positions are equal only if they are the same block of the same chunk.
+ * Invariants: a stream that went on lately keeps its place, anything else takes the next one of the
+ * others (second chance: Corbató, 1968); two positions are equal only if they are the same block of the same chunk.
  */
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
 import { STREAM_ENDS } from '../limits.ts'
@@ -12,7 +12,9 @@ export class StreamEnds {
   /** Positions in blocks, as if all chunks of the shard lay one behind the other. */
   readonly #ends = new Float64Array(STREAM_ENDS).fill(-1)
   readonly #chunkBlocks: number
-  #oldest = 0
+  /** Places in a ring: the next to be taken, and by one bit each, those that went on since. */
+  #hand = 0
+  #wentOn = 0
 
   /** `chunkBytes`: what no chunk exceeds. */
   constructor(chunkBytes: number) {
@@ -28,10 +30,15 @@ export class StreamEnds {
     for (let i = 0; i < STREAM_ENDS; i++) {
       if (ends[i] !== from) continue
       ends[i] = to
+      this.#wentOn |= 1 << i
       return true
     }
-    ends[this.#oldest] = to
-    this.#oldest = (this.#oldest + 1) % STREAM_ENDS
+    while ((this.#wentOn & (1 << this.#hand)) !== 0) {
+      this.#wentOn &= ~(1 << this.#hand)
+      this.#hand = (this.#hand + 1) % STREAM_ENDS
+    }
+    ends[this.#hand] = to
+    this.#hand = (this.#hand + 1) % STREAM_ENDS
     return false
   }
 }

@@ -4,6 +4,7 @@ import { messageOf } from '../../protocols/fault.ts'
 import { benchForecast } from './forecast.ts'
 import { benchForecastCost } from './forecast-cost.ts'
 import { benchIo } from './io.ts'
+import { benchMonitor } from './monitor.ts'
 import { benchMove } from './move.ts'
 import { type BenchOptions, type BenchResult, writeResult } from './report.ts'
 import { benchSeries } from './series.ts'
@@ -13,6 +14,7 @@ const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<BenchR
   move: benchMove,
   forecast: benchForecast,
   'forecast-cost': benchForecastCost,
+  monitor: benchMonitor,
   series: benchSeries
 }
 const USAGE = `usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--quick] [--json FILE] [--seed N] [--data DIR]`

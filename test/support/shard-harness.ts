@@ -174,7 +174,7 @@ export interface Harness {
 }
 
 export function harness<Store extends ChunkStore = MemoryChunkStore>(
-  options: { store?: Store; clock?: Clock; holderTimeoutMs?: number } = {}
+  options: { store?: Store; clock?: Clock; holderTimeoutMs?: number; monitor?: boolean } = {}
 ): Harness & { store: Store } {
   const store = (options.store ?? new MemoryChunkStore()) as Store & MemoryChunkStore
   const clock = options.clock ?? systemClock
@@ -190,7 +190,8 @@ export function harness<Store extends ChunkStore = MemoryChunkStore>(
     clock,
     log: quietLog,
     self: SHARD_NODE,
-    holderTimeoutMs: options.holderTimeoutMs
+    holderTimeoutMs: options.holderTimeoutMs,
+    ...(options.monitor === undefined ? {} : { monitor: options.monitor })
   })
   const call = (asked: ControlRequest) =>
     caller.call(SHARD_NODE, SHARD_CONTROL_PROTOCOL, asked, controlAnswerSchema)

@@ -1,0 +1,287 @@
+/**
+ * `npm run bench -- monitor`: what the measuring of load costs the data path, in CPU seconds per
+ * million requests. A shard server with the monitor and one without serve the same real store, in
+ * one process and thus in the same compiled code, each through its local connection: 4 KiB random
+ * requests, seven reads to three writes, 32 in flight, on data that the page cache has.
+ *
+ * A pair is one measurement with and one without; both are cut into slices that take turns
+ * (on off off on ...), so that whatever the machine does meanwhile hits both alike, and the order
+ * alternates from pair to pair. The monitor is turned once a second, as the daemon does. Without it
+ * nothing of shards and chunks is counted, their heat included; the sums that pace moves
+ * (client-load.ts) stay, they are older than the monitor and not a part of it.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { median } from 'simple-statistics'
+import { systemClock, systemRandom } from '../../node/clock.ts'
+import { createRpc } from '../../node/rpc/rpc.ts'
+import { createShardServer } from '../../node/shard/server.ts'
+import type { LocalConnection, ShardServer } from '../../node/shard/types.ts'
+import { openDisk } from '../../node/storage/real-disk.ts'
+import { openStore } from '../../node/storage/store.ts'
+import type { ChunkStore } from '../../node/storage/types.ts'
+import { blockChecksums } from '../../protocols/checksum.ts'
+import { BLOCK_BYTES, GiB, MiB } from '../../protocols/limits.ts'
+import { Op, type Request, Status } from '../../protocols/shard-io/messages.ts'
+import { MemoryMesh } from '../support/memory-network.ts'
+import { SeededRandom } from '../support/process-random.ts'
+import {
+  createCall,
+  FIRST_EPOCH,
+  FIRST_TOKEN,
+  quietLog,
+  request,
+  run,
+  SHARD_NODE,
+  spec,
+  volumeId
+} from '../support/shard-harness.ts'
+import { type BenchOptions, type BenchResult, printTable, round, versionsOf } from './report.ts'
+
+const PAIRS = 7
+/** Of seven measurements the least and the greatest enclose the median with this confidence. */
+const CONFIDENCE_PERCENT = round(100 * (1 - 2 / 2 ** PAIRS), 1)
+const BAR = 1.02
+const IN_FLIGHT = 32
+const READ_PART = 0.7
+const EXTENTS = 16
+const EXTENT_BYTES = 16 * MiB
+/** Requests are made beforehand, and made again in the same order when all have been sent. */
+const POOL = 65_536
+const WARM_UP = 100_000
+const TURN_MS = 1000
+const VOLUME = volumeId(1)
+
+interface Size {
+  /** Of each side of a pair. */
+  readonly slices: number
+  readonly sliceRequests: number
+}
+
+/** One of the two servers, and what it was measured at. */
+interface Side {
+  readonly server: ShardServer
+  readonly client: Client
+  readonly isOn: boolean
+}
+
+export async function benchMonitor(options: BenchOptions): Promise<BenchResult> {
+  const size = { slices: options.quick ? 100 : 2_000, sliceRequests: 200 }
+  const scratch = mkdtempSync(join(tmpdir(), 'shoal-bench-monitor-'))
+  const log = quietLog
+  const ports = { clock: systemClock, random: systemRandom, log }
+  const store = await openStore({ disk: openDisk(scratch), capacityBytes: 4 * GiB, ...ports })
+  const servers: ShardServer[] = []
+  try {
+    const requests = makeRequests(new SeededRandom(options.seed))
+    const sides: Side[] = []
+    for (const isOn of [true, false]) {
+      const server = serve(store, isOn)
+      servers.push(server)
+      if (isOn) await fill(store, server)
+      sides.push({ server, client: await Client.connect(server, requests), isOn })
+    }
+    return report(await measure(sides, size), size, options, await versionsOf([]))
+  } finally {
+    for (const server of servers) await server.close()
+    await store.close()
+    rmSync(scratch, { recursive: true, force: true })
+  }
+}
+
+function serve(store: ChunkStore, monitor: boolean): ShardServer {
+  const network = new MemoryMesh().join(SHARD_NODE)
+  const rpc = createRpc({ network, clock: systemClock, log: quietLog })
+  const parts = { network, rpc, clock: systemClock, log: quietLog, self: SHARD_NODE }
+  return createShardServer({ store, ...parts, monitor })
+}
+
+/** The other server, made later, finds the shard in the store. */
+async function fill(store: ChunkStore, server: ShardServer): Promise<void> {
+  const sizeBytes = EXTENTS * EXTENT_BYTES
+  const created = await server.control({
+    ...createCall(VOLUME),
+    spec: { ...spec(VOLUME, 1), extentBytes: EXTENT_BYTES },
+    sizeBytes,
+    runs: [run(0, EXTENTS)]
+  })
+  if (created.is === 'failed') throw new Error(created.why)
+  const data = new SeededRandom(1).bytes(MiB)
+  const crcs = blockChecksums(data)
+  for (let extent = 0; extent < EXTENTS; extent++) {
+    const chunk = { volume: VOLUME, extent, generation: 1, column: 0, replica: 0 }
+    for (let at = 0; at < EXTENT_BYTES; at += MiB) await store.write(chunk, at, data, crcs)
+  }
+  await store.flush()
+}
+
+function makeRequests(random: SeededRandom): Request[] {
+  const payloads = Array.from({ length: 16 }, () => random.bytes(BLOCK_BYTES))
+  return Array.from({ length: POOL }, (_, requestId) => {
+    const isRead = random.fraction() < READ_PART
+    const data = payloads[random.below(payloads.length)]
+    const extent = random.below(EXTENTS)
+    return request({
+      volume: VOLUME,
+      op: isRead ? Op.read : Op.write,
+      requestId,
+      token: FIRST_TOKEN,
+      epoch: FIRST_EPOCH,
+      chunk: { volume: VOLUME, extent, generation: 1, column: 0, replica: 0 },
+      offsetBytes: random.below(EXTENT_BYTES / BLOCK_BYTES) * BLOCK_BYTES,
+      lengthBytes: BLOCK_BYTES,
+      ...(isRead || data === undefined ? {} : { data, crcs: blockChecksums(data) })
+    })
+  })
+}
+
+/** Keeps so many requests in flight, and does next to nothing itself. */
+class Client {
+  readonly #connection: LocalConnection
+  readonly #requests: readonly Request[]
+  #next = 0
+  #unsent = 0
+  #unanswered = 0
+  #done: (() => void) | undefined
+  #failure: Error | undefined
+
+  constructor(connection: LocalConnection, requests: readonly Request[]) {
+    this.#connection = connection
+    this.#requests = requests
+    connection.onAnswer(answer => {
+      if (answer.status !== Status.ok) this.#failure ??= new Error(`status ${answer.status}`)
+      this.#unanswered -= 1
+      if (this.#unsent > 0) this.#send()
+      if (this.#unanswered === 0) this.#done?.()
+    })
+  }
+
+  static async connect(server: ShardServer, requests: readonly Request[]): Promise<Client> {
+    const client = new Client(server.connectLocal(), requests)
+    const hello = { op: Op.hello, session: 1, token: FIRST_TOKEN, lengthBytes: 0 }
+    await client.#await(1, () => client.#connection.send(request({ volume: VOLUME, ...hello })))
+    return client
+  }
+
+  run(count: number): Promise<void> {
+    return this.#await(count, () => {
+      this.#unsent = count
+      for (let i = 0; i < IN_FLIGHT; i++) this.#send()
+    })
+  }
+
+  async #await(count: number, start: () => void): Promise<void> {
+    this.#unanswered = count
+    await new Promise<void>(resolve => {
+      this.#done = resolve
+      start()
+    })
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  #send(): void {
+    const next = this.#requests[this.#next]
+    if (next === undefined) throw new Error('the pool of requests is empty')
+    this.#next = (this.#next + 1) % this.#requests.length
+    this.#unsent -= 1
+    this.#connection.send(next)
+  }
+}
+
+interface Pair {
+  /** CPU seconds per million requests. */
+  readonly on: number
+  readonly off: number
+}
+
+async function measure([on, off]: readonly Side[], size: Size): Promise<Pair[]> {
+  if (on === undefined || off === undefined) throw new Error('there are two sides')
+  const meter = new CpuMeter(size.sliceRequests)
+  for (const side of [on, off, off, on]) await side.client.run(WARM_UP)
+  const pairs: Pair[] = []
+  for (let pair = 0; pair < PAIRS; pair++) {
+    const cpu = { on: 0, off: 0 }
+    for (let slice = 0; slice < size.slices; slice++) {
+      const order = (pair + slice) % 2 === 0 ? [on, off] : [off, on]
+      for (const side of order) cpu[side.isOn ? 'on' : 'off'] += await meter.slice(side)
+    }
+    const millions = (size.slices * size.sliceRequests) / 1e6
+    pairs.push({ on: cpu.on / millions, off: cpu.off / millions })
+    const { on: with_, off: without } = pairs.at(-1) ?? { on: 0, off: 0 }
+    console.error(`pair ${pair + 1}/${PAIRS}: ${round(with_ / without, 4)}`)
+  }
+  return pairs
+}
+
+class CpuMeter {
+  readonly #requests: number
+  /** Time spent in slices with the monitor since its last turn: only they are to pay for it. */
+  #sinceTurnMs = 0
+  #second = 0
+
+  constructor(requests: number) {
+    this.#requests = requests
+  }
+
+  /** CPU seconds. */
+  async slice({ client, server, isOn }: Side): Promise<number> {
+    const startedAtMs = performance.now()
+    const before = process.cpuUsage()
+    await client.run(this.#requests)
+    if (isOn) this.#turn(server, performance.now() - startedAtMs)
+    const { user, system } = process.cpuUsage(before)
+    return (user + system) / 1e6
+  }
+
+  #turn(server: ShardServer, spentMs: number): void {
+    this.#sinceTurnMs += spentMs
+    if (this.#sinceTurnMs < TURN_MS) return
+    this.#sinceTurnMs = 0
+    this.#second += 1
+    server.monitor.turn(this.#second)
+  }
+}
+
+function report(
+  pairs: readonly Pair[],
+  size: Size,
+  options: BenchOptions,
+  versions: Record<string, string>
+): BenchResult {
+  const ratioOf = ({ on, off }: Pair) => on / off
+  const rows = pairs.map((pair, index) => ({
+    pair: index + 1,
+    first: index % 2 === 0 ? 'on' : 'off',
+    onSecondsPerMillion: round(pair.on, 3),
+    offSecondsPerMillion: round(pair.off, 3),
+    ratio: round(ratioOf(pair), 4)
+  }))
+  printTable(
+    ['pair', 'first', 'on CPU s/M', 'off CPU s/M', 'ratio'],
+    rows.map(row => [
+      `${row.pair}`,
+      row.first,
+      row.onSecondsPerMillion.toFixed(3),
+      row.offSecondsPerMillion.toFixed(3),
+      row.ratio.toFixed(4)
+    ])
+  )
+  const ratios = pairs.map(ratioOf)
+  const ratio = round(median(ratios), 4)
+  const interval = [round(Math.min(...ratios), 4), round(Math.max(...ratios), 4)]
+  const isPassed = ratio < BAR
+  console.log(
+    `median ratio ${ratio}, interval ${interval.join(' to ')} (least to greatest of ${PAIRS}: ` +
+      `${CONFIDENCE_PERCENT} % for the median); bar ${BAR} ${isPassed ? 'pass' : 'MISS'}`
+  )
+  const requestsPerSide = size.slices * size.sliceRequests
+  const summary = { bar: BAR, isPassed, interval, confidencePercent: CONFIDENCE_PERCENT }
+  return {
+    rows,
+    ratios: { cpu: ratio },
+    summary: { ...summary, requestsPerSide, quick: options.quick },
+    seed: options.seed,
+    versions
+  }
+}
