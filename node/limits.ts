@@ -363,6 +363,7 @@ export const CALIBRATION_DATA_BYTES = 256 * MiB
 export const CALIBRATION_SPARE_BYTES = 128 * MiB
 export const CALIBRATION_CELL_MS = 2_000
 export const CALIBRATION_QUICK_CELL_MS = 500
+export const CALIBRATION_WARM_UP_MS = 500
 /** Requests in flight; of 1 MiB fewer, which is as many bytes as matter. */
 export const CALIBRATION_IN_FLIGHT = 32
 export const CALIBRATION_LARGE_IN_FLIGHT = 8

@@ -31,7 +31,7 @@ import {
 } from '../limits.ts'
 import type { Clock, Disk, Log, Random } from '../ports.ts'
 import { loadCalibration, saveCalibration } from './calibration-file.ts'
-import { CELLS, Content, fillData, measureCell } from './measure.ts'
+import { CELLS, Content, fillData, measureCell, warmUp } from './measure.ts'
 import type { Scratch } from './scratch.ts'
 import { openScratchShard, type ScratchShard } from './scratch-shard.ts'
 
@@ -274,6 +274,7 @@ class Calibrator implements Calibration {
       const content = new Content(random)
       const common = { shard, clock, dataBytes, durationMs, content, signal, dropCaches }
       await fillData(common)
+      await warmUp(common)
       const cells: MeasuredCell[] = []
       for (const [index, plan] of CELLS.entries()) {
         onCell(index + 1)
