@@ -11,13 +11,11 @@
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
 import type { NodeId } from '../../protocols/ids.ts'
 import { formatSize } from '../../protocols/layout/sizes.ts'
-import { DEFAULT_EXTENT_BYTES } from '../../protocols/limits.ts'
 import {
   type CalibrationRecord,
   type CostModel,
   capacityAtReferenceMix,
   fitCosts,
-  type MeasuredCell,
   shareOfTime
 } from '../../protocols/load/capacity.ts'
 import type { LoadRecord } from '../../protocols/load/record.ts'
@@ -31,9 +29,9 @@ import {
 } from '../limits.ts'
 import type { Clock, Disk, Log, Random } from '../ports.ts'
 import { loadCalibration, saveCalibration } from './calibration-file.ts'
-import { CELLS, Content, fillData, measureCell, warmUp } from './measure.ts'
+import { CELLS } from './measure.ts'
+import { measureAll } from './measure-all.ts'
 import type { Scratch } from './scratch.ts'
-import { openScratchShard, type ScratchShard } from './scratch-shard.ts'
 
 export interface CalibrationParts {
   readonly self: NodeId
@@ -95,7 +93,9 @@ interface Run {
 
 /** Reads what is remembered, and removes what a crash left of one that was running. */
 export async function openCalibration(parts: CalibrationParts): Promise<Calibration> {
-  await parts.scratch.remove()
+  await parts.scratch.remove().catch((error: unknown) => {
+    parts.log.warn({ error: messageOf(error) }, 'the scratch of a calibration was not removed')
+  })
   const { record, problem } = await loadCalibration(parts.disk)
   if (problem !== undefined) parts.log.warn({}, problem)
   return new Calibrator(parts, record, problem)
@@ -225,12 +225,14 @@ class Calibrator implements Calibration {
 
   async #run(running: Run, dataBytes: number, isQuick: boolean): Promise<void> {
     const { clock, disk, log } = this.#parts
+    const usualMs = isQuick ? CALIBRATION_QUICK_CELL_MS : CALIBRATION_CELL_MS
+    const { cellMs = usualMs } = this.#parts
     const { signal } = running.abort
     try {
       const onCell = (cell: number) => {
         running.cell = cell
       }
-      const measured = await this.#measure({ dataBytes, isQuick, signal, onCell })
+      const measured = await measureAll({ ...this.#parts, dataBytes, cellMs, signal, onCell })
       if (measured === undefined) {
         this.#ended = { is: 'cancelled' }
         return
@@ -247,45 +249,6 @@ class Calibrator implements Calibration {
       log.error({ error: messageOf(error) }, 'a calibration failed')
     } finally {
       this.#running = undefined
-    }
-  }
-
-  /** Undefined if it was called off. Leaves nothing behind. */
-  async #measure(options: {
-    dataBytes: number
-    isQuick: boolean
-    signal: AbortSignal
-    onCell: (cell: number) => void
-  }): Promise<Pick<CalibrationRecord, 'cells' | 'coldReads'> | undefined> {
-    const { scratch, random, clock, cellMs } = this.#parts
-    const { dataBytes, isQuick, signal, onCell } = options
-    let shard: ScratchShard | undefined
-    try {
-      const disk = await scratch.open()
-      const extentBytes = Math.min(DEFAULT_EXTENT_BYTES, dataBytes)
-      shard = await openScratchShard({ ...this.#parts, disk, dataBytes, extentBytes })
-      let coldReads = true
-      const dropCaches = async () => {
-        const isCold = await scratch.dropCaches()
-        coldReads &&= isCold
-        return isCold
-      }
-      const durationMs = cellMs ?? (isQuick ? CALIBRATION_QUICK_CELL_MS : CALIBRATION_CELL_MS)
-      const content = new Content(random)
-      const common = { shard, clock, dataBytes, durationMs, content, signal, dropCaches }
-      await fillData(common)
-      await warmUp(common)
-      const cells: MeasuredCell[] = []
-      for (const [index, plan] of CELLS.entries()) {
-        onCell(index + 1)
-        const cell = signal.aborted ? undefined : await measureCell(plan, common)
-        if (cell === undefined) return undefined
-        cells.push(cell)
-      }
-      return { cells, coldReads }
-    } finally {
-      await shard?.close()
-      await scratch.remove()
     }
   }
 }
