@@ -5,6 +5,7 @@
  */
 import { Command, CommanderError } from 'commander'
 import { isFault } from '../protocols/fault.ts'
+import { addCalibrate } from './calibrate-command.ts'
 import { Refusal } from './client.ts'
 import { addDrain } from './drain-command.ts'
 import { addGiveUp } from './give-up-command.ts'
@@ -95,6 +96,7 @@ function createProgram(io: Io, usage: string[], version: string): Command {
     .addHelpText('after', examples('shoal node give-up eu-3'))
   addGiveUp(node, io)
   addPatternCommands(program, io)
+  addCalibrate(program, io)
   addStatusCommand(program, io)
   const volume = program
     .command('volume')

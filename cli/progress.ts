@@ -3,6 +3,8 @@ import type { TransferProgress } from '../node/volumes/types.ts'
 import type { Io } from './io.ts'
 import { size } from './output.ts'
 
+type Done = Pick<TransferProgress, 'doneBytes' | 'totalBytes'>
+
 const BAR_CHARS = 30
 const LINE_INTERVAL_MS = 5_000
 
@@ -20,14 +22,23 @@ export class Progress {
 
   /** `note` follows the numbers. */
   show(progress: TransferProgress, note = ''): void {
+    this.#draw(progress, `${this.#text(progress)}${note}`)
+  }
+
+  /** Of work that is not counted in bytes: how much of it is done, 0 to 1, and words. */
+  showPart(part: number, text: string): void {
+    this.#draw({ doneBytes: part, totalBytes: 1 }, text)
+  }
+
+  #draw(progress: Done, text: string): void {
     if (this.#io.canDraw) {
       this.#isDrawn = true
-      this.#io.err(`\r\u001b[K${this.#title} ${bar(progress)} ${this.#text(progress)}${note}`)
+      this.#io.err(`\r\u001b[K${this.#title} ${bar(progress)} ${text}`)
       return
     }
     if (performance.now() < this.#nextLineMs) return
     this.#nextLineMs = performance.now() + LINE_INTERVAL_MS
-    this.#io.err(`${this.#title}: ${this.#text(progress)}${note}\n`)
+    this.#io.err(`${this.#title}: ${text}\n`)
   }
 
   /** Takes the bar away. */
@@ -45,7 +56,7 @@ export class Progress {
   }
 }
 
-function bar({ doneBytes, totalBytes }: TransferProgress): string {
+function bar({ doneBytes, totalBytes }: Done): string {
   if (totalBytes === undefined || totalBytes === 0) return ''
   const filled = Math.round((doneBytes / totalBytes) * BAR_CHARS)
   return `[${'='.repeat(filled)}${' '.repeat(BAR_CHARS - filled)}]`

@@ -49,9 +49,15 @@ function nodeTable(nodes: readonly NodeDocument[]): string {
     node.capacityBytes === 0 ? 'gateway' : `${size(node.usedBytes)} of ${size(node.capacityBytes)}`,
     node.shardCount === undefined ? '-' : String(node.shardCount),
     node.chunkCount === undefined ? '-' : String(node.chunkCount),
-    loadText(node.load)
+    nodeLoadText(node)
   ])
   return table(['REGION', 'NODE', 'HOST', 'HEALTH', 'USED', 'SHARDS', 'CHUNKS', 'LOAD'], rows)
+}
+
+/** `1200/s 30 MiB/s, 12 %`: of what the node can do, if that was measured. */
+function nodeLoadText({ load, share }: NodeDocument): string {
+  const isIdle = load === undefined || share === undefined || share === 0
+  return isIdle ? loadText(load) : `${loadText(load)}, ${Math.round(share * 100)} %`
 }
 
 function healthText(node: NodeDocument): string {

@@ -27,6 +27,8 @@ import { createHost, type Host } from './host/host.ts'
 import { ADDRESS_CHECK_MS } from './limits.ts'
 import type { Load } from './load/load.ts'
 import { openLoad } from './load/open.ts'
+import { type Calibration, openCalibration } from './load/calibrate.ts'
+import { scratchIn } from './load/scratch.ts'
 import { type Identity, loadIdentity, loadPeers } from './members/identity.ts'
 import { createMembers, type Members } from './members/members.ts'
 import { prepareMemory } from './memory.ts'
@@ -250,6 +252,7 @@ async function openContext(
     store,
     load,
     moves,
+    calibration: store && (await openCalibrationOf(parts, cleanups)),
     settlers: {
       grantAsMover: request =>
         grantAsMover({ ...parts, self: { id: identity.id, host: identity.host } }, request)
@@ -274,6 +277,23 @@ async function openContext(
     leave: () => leave(dir, clock, announce, map),
     shutdown: reason => options.onShutdown?.(reason)
   }
+}
+
+async function openCalibrationOf(
+  { dir, identity, clock, random, log, shards }: Base & Pick<Service, 'shards'>,
+  cleanups: Cleanup[]
+): Promise<Calibration> {
+  const calibration = await openCalibration({
+    self: identity.id,
+    disk: diskAt(dir),
+    scratch: scratchIn(dir),
+    clock,
+    random,
+    log,
+    requests: () => shards?.replicas.clientLoad().requests ?? 0
+  })
+  cleanups.push(() => calibration.close())
+  return calibration
 }
 
 /** The operator's word: the next start of these bytes comes after all that the mesh knows. */

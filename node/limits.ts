@@ -409,6 +409,24 @@ export const GATEWAY_STALL_MS = 1_000
 /** Long writes on stripe units up to this size are copied together, one request per chunk. */
 export const GATHER_UNIT_BYTES = 32 * KiB
 
+// Calibration (node/load/calibrate.ts and beside it).
+/** What is written and read: this much, or half or a quarter of it where less is free. */
+export const CALIBRATION_DATA_BYTES = 256 * MiB
+/** Beside twice the data this much stays free: the journal of the scratch store, and its reserve. */
+export const CALIBRATION_SPARE_BYTES = 128 * MiB
+export const CALIBRATION_CELL_MS = 2_000
+export const CALIBRATION_QUICK_CELL_MS = 500
+export const CALIBRATION_WARM_UP_MS = 500
+/** Requests in flight; of 1 MiB fewer, which is as many bytes as matter. */
+export const CALIBRATION_IN_FLIGHT = 32
+export const CALIBRATION_LARGE_IN_FLIGHT = 8
+/** Writes are flushed when this much was written, or so much time has passed. */
+export const CALIBRATION_FLUSH_BYTES = 8 * MiB
+export const CALIBRATION_FLUSH_MS = 100
+/** How long a start looks whether clients use the node, and from how many requests a second on. */
+export const CALIBRATION_LOOK_MS = 500
+export const CALIBRATION_BUSY_IOPS = 20
+
 // Daemon (node/daemon.ts and beside it).
 /** Peers are written for the next start at most this often. */
 export const KNOWN_PEERS_SAVE_MS = 2_000

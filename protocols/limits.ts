@@ -58,6 +58,11 @@ export const MAX_HEAT_LOAD = 1e12
 /** Shards that one attach follows, those named by released and receiving runs included. */
 export const MAX_ATTACH_NODES = 1024
 
+/** Calibration (load/capacity.ts): its file, its cells, and what one may claim. */
+export const MAX_CALIBRATION_FILE_BYTES = 64 * KiB
+export const MAX_CALIBRATION_CELLS = 64
+export const MAX_CELL_RATE = 1e12
+
 /** NBD (nbd/). What the specification lets every client send: 32 MiB of payload, 4,096 of name. */
 export const NBD_MAX_PAYLOAD_BYTES = 32 * MiB
 export const NBD_MAX_STRING_BYTES = 4096

@@ -9,6 +9,7 @@ import type { Role } from '../../crdt/types.ts'
 import type { NodeId, VolumeId } from '../../protocols/ids.ts'
 import type { Gateway } from '../gateway/types.ts'
 import type { Load } from '../load/load.ts'
+import type { Calibration } from '../load/calibrate.ts'
 import type { ShardMap } from '../map/types.ts'
 import type { GiveUpSettlers } from '../moves/give-up.ts'
 import type { Moves } from '../moves/types.ts'
@@ -34,6 +35,8 @@ export interface DaemonContext {
   readonly load: Load
   /** Absent on a node without capacity: nothing can move from there. */
   readonly moves?: Moves | undefined
+  /** Absent on a node without capacity: there is nothing to measure. */
+  readonly calibration?: Calibration | undefined
   /** What settles open handoffs of a node that is given up, where no gateway can. */
   readonly settlers?: GiveUpSettlers | undefined
   readonly members: MemberOperations

@@ -49,6 +49,9 @@ export interface NodeDocument {
   readonly draining?: DrainPurpose
   readonly uptimeMs?: number
   readonly load?: Load
+  /** Units per second that it can do, and the part of it that the load takes; once calibrated. */
+  readonly capacity?: number
+  readonly share?: number
 }
 
 /**

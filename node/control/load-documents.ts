@@ -3,7 +3,9 @@
  * units per second (protocols/load/record.ts), shares are of the capacity that a calibration
  * measured, times are wall milliseconds. docs/control-api.md describes them.
  */
+import type { CostModel } from '../../protocols/load/capacity.ts'
 import type { LoadRecord } from '../../protocols/load/record.ts'
+import type { Ended } from '../load/calibrate.ts'
 
 /** What is expected at one time ahead. */
 export interface AheadDocument {
@@ -121,13 +123,27 @@ export interface ImportedVolume {
   readonly why?: string
 }
 
-/** GET and POST /v1/calibration */
+/** The last one, of CalibrationStateDocument */
 export interface CalibrationDocument {
   readonly at: number
   readonly cells: readonly CalibrationCell[]
   /** Units per second at the reference mix: 16 KiB requests, seven reads to three writes. */
   readonly capacity: number
   readonly tookMs: number
+  readonly isQuick: boolean
+  /** False: the page cache could not be dropped, reads may have come from memory. */
+  readonly coldReads: boolean
+  /** Seconds of the node's time, fitted to the cells. */
+  readonly costs: CostModel
+}
+
+/** GET, POST (with `warnings`) and DELETE (with `wasRunning`) /v1/calibration */
+export interface CalibrationStateDocument {
+  /** Cell 0: the data is being written. */
+  readonly running?: { readonly cell: number; readonly of: number; readonly sinceMs: number }
+  /** Since the start of the daemon. */
+  readonly ended?: Ended
+  readonly last?: CalibrationDocument
 }
 
 export interface CalibrationCell {

@@ -8,6 +8,7 @@ import {
   MAX_STATUS_PROBLEMS,
   MAX_STATUS_SHARDS,
   NODE_STATUS_PROTOCOL,
+  NODE_STATUS_PROTOCOL_BEFORE,
   type NodeStatus,
   nodeStatusRequestSchema
 } from '../../protocols/node-status/messages.ts'
@@ -25,9 +26,12 @@ export function serveNodeStatus(
   rates: RateMeter,
   moreProblems: MoreProblems
 ): void {
-  context.rpc.serve(NODE_STATUS_PROTOCOL, nodeStatusRequestSchema, async () =>
-    ownStatus(context, rates, moreProblems)
-  )
+  const own = () => ownStatus(context, rates, moreProblems)
+  context.rpc.serve(NODE_STATUS_PROTOCOL, nodeStatusRequestSchema, async () => own())
+  context.rpc.serve(NODE_STATUS_PROTOCOL_BEFORE, nodeStatusRequestSchema, async () => {
+    const { calibration: _, ...before } = own()
+    return before
+  })
 }
 
 export function ownStatus(
@@ -42,6 +46,7 @@ export function ownStatus(
     ...context.problems(),
     ...attachmentProblems(context),
     ...(context.moves?.problems() ?? []),
+    ...(context.calibration?.problems() ?? []),
     ...moreProblems()
   ]
   return {
@@ -50,6 +55,7 @@ export function ownStatus(
     uptimeMs: Math.max(0, clock.now() - self.startedAt),
     ...(store === undefined ? {} : { store: storeStatus(store) }),
     ...(draining === undefined ? {} : { draining }),
+    ...calibrationStatus(context),
     load: addLoads(shards.map(({ spec }) => rates.load(spec.id))),
     shardCount: shards.filter(shard => shard.runs.length > 0).length,
     shards: shards.slice(0, MAX_STATUS_SHARDS).map(shard => ({
@@ -64,6 +70,13 @@ export function ownStatus(
       .slice(0, MAX_STATUS_PROBLEMS)
       .map(problem => problem.slice(0, MAX_PROBLEM_CHARS))
   }
+}
+
+function calibrationStatus({ calibration }: DaemonContext): Pick<NodeStatus, 'calibration'> {
+  const last = calibration?.last()
+  if (last === undefined) return {}
+  const { capacity, costs } = last
+  return { calibration: { capacity, costs } }
 }
 
 function storeStatus(store: NonNullable<DaemonContext['store']>): NodeStatus['store'] {

@@ -1,6 +1,8 @@
 /** The status of the mesh as this node sees it: problems first, in words. */
 import type { NodeEntry } from '../../crdt/types.ts'
 import { formatSize } from '../../protocols/layout/sizes.ts'
+import { shareOfTime } from '../../protocols/load/capacity.ts'
+import type { NodeStatus } from '../../protocols/node-status/messages.ts'
 import { askNodes, liveNodes, type Statuses } from '../volumes/candidates.ts'
 import type { DaemonContext } from './context.ts'
 import type { NodeDocument, SelfDocument, StatusDocument, VolumeSummary } from './documents.ts'
@@ -84,9 +86,22 @@ function describeNode(context: DaemonContext, statuses: Statuses, node: NodeEntr
           chunkCount: status.shards.reduce((sum, shard) => sum + shard.chunks, 0),
           ...(status.draining === undefined ? {} : { draining: status.draining }),
           uptimeMs: status.uptimeMs,
-          load: status.load
+          load: status.load,
+          ...capacityOf(status)
         })
   }
+}
+
+/** What the node can do, and what part of its time the present load takes. */
+function capacityOf({ calibration, load }: NodeStatus): Pick<NodeDocument, 'capacity' | 'share'> {
+  if (calibration === undefined) return {}
+  const share = shareOfTime(calibration.costs, {
+    reads: load.readIops,
+    writes: load.writeIops,
+    readBytes: load.readBytesPerSecond,
+    writtenBytes: load.writtenBytesPerSecond
+  })
+  return { capacity: calibration.capacity, share }
 }
 
 interface Seen {

@@ -8,10 +8,13 @@ import { z } from 'zod'
 import type { NodeId, VolumeId } from '../ids.ts'
 import { isNodeId, isVolumeId } from '../ids.ts'
 import { MAX_COUNTER, MAX_NAME_CHARS } from '../limits.ts'
+import { costModelSchema } from '../load/capacity.ts'
 import { drainPurposeSchema } from '../moves/messages.ts'
 import { incarnationSchema } from '../shard-control/messages.ts'
 
-export const NODE_STATUS_PROTOCOL = '/shoal/node-status/2'
+export const NODE_STATUS_PROTOCOL = '/shoal/node-status/3'
+/** The one before: the same without `calibration`. Served, and asked of a node that has no other. */
+export const NODE_STATUS_PROTOCOL_BEFORE = '/shoal/node-status/2'
 
 /** Shards and attachments that one answer lists; the totals count all of them. */
 export const MAX_STATUS_SHARDS = 2000
@@ -53,6 +56,14 @@ export const nodeStatusSchema = z.strictObject({
   /** Set while the node is emptied on purpose: it takes no new chunks. */
   draining: drainPurposeSchema.optional(),
   load: loadSchema,
+  /** What the node can do, by its last calibration; absent without one. */
+  calibration: z
+    .strictObject({
+      /** Units per second at the reference mix (load/capacity.ts). */
+      capacity: amount,
+      costs: costModelSchema
+    })
+    .optional(),
   /** Shards that hold a chunk. */
   shardCount: amount,
   shards: z

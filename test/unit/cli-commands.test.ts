@@ -176,6 +176,7 @@ describe('a daemon that does not run', () => {
     ['moves'],
     ['moves', 'rate', '50M'],
     ['drain', 'eu-1'],
+    ['calibrate'],
     ['pattern', 'list', 'web'],
     ['pattern', 'zone', 'web', 'UTC'],
     ['node', 'give-up', 'eu-1', '--yes'],
