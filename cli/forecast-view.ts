@@ -1,7 +1,7 @@
 /** What `shoal forecast` says of a ForecastDocument: the plot, what its signs mean, then sentences. */
 import type { ForecastDocument, ThresholdDocument } from '../node/control/load-documents.ts'
 import { Calendar } from '../protocols/forecast/calendar.ts'
-import { clean, durationText, percent, plural, short } from './output.ts'
+import { clean, percent, plural, short } from './output.ts'
 import { isAbove, marksOf, type Plot, plot } from './plot.ts'
 
 export interface ForecastView {
@@ -92,12 +92,20 @@ function thresholdLines(document: ForecastDocument, above: boolean, clock: Calen
     `threshold: ${short(threshold.load)}/s, ${originText(threshold)}${aboveText(above)}`
   ]
   if (chance === undefined) return lines
-  const horizon = durationText(path.length * stepMs)
+  const horizon = horizonText(path.length * stepMs)
   const isShort = path.length * stepMs <= 60 * MINUTE_MS
   const beyond = isShort ? '' : `, within ${horizon}: ${percent(chance.horizon)}`
   lines.push(`chance of crossing it within the hour: ${percent(chance.hour)}${beyond}`)
   lines.push(crossingText(document, clock))
   return lines
+}
+
+/** `90 min`, `6 h`, `6 h 30 min`. */
+function horizonText(ms: number): string {
+  const minutes = Math.round(ms / MINUTE_MS)
+  const rest = minutes % 60
+  if (minutes < 120) return `${minutes} min`
+  return `${Math.floor(minutes / 60)} h${rest === 0 ? '' : ` ${rest} min`}`
 }
 
 function originText({ from }: ThresholdDocument): string {

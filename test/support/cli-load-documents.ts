@@ -1,4 +1,5 @@
 /** Documents about load as a daemon sends them, and a control API that answers with them. */
+import type { HttpBindings } from '@hono/node-server'
 import { Hono } from 'hono'
 import type {
   ForecastDocument,
@@ -106,14 +107,15 @@ export interface Asked {
 export interface Recorded {
   top: () => TopDocument
   forecast: () => ForecastDocument
-  /** Pieces of the CSV; one that throws cuts the answer off. */
-  csv: () => AsyncIterable<string>
+  /** Pieces of the CSV; `hangUp` cuts the connection. */
+  csv: (hangUp: () => void) => AsyncIterable<string>
   imported: () => ImportDocument
 }
 
 export function recordedApi(recorded: Recorded): { app: Hono; asked: Asked[] } {
   const app = new Hono()
   const asked: Asked[] = []
+  app.onError(({ message }, c) => c.json({ error: { code: 'TIMEOUT', message } }, 503))
   app.use(async (c, next) => {
     const { pathname, search } = new URL(c.req.url)
     const type = c.req.header('content-type')
@@ -123,8 +125,11 @@ export function recordedApi(recorded: Recorded): { app: Hono; asked: Asked[] } {
   app.get('/v1/load', c => c.json(recorded.top()))
   app.get('/v1/load/forecast', c => c.json(recorded.forecast()))
   app.post('/v1/load/import', c => c.json(recorded.imported()))
-  app.get('/v1/load/export', () => {
-    const pieces = recorded.csv()[Symbol.asyncIterator]()
+  app.get('/v1/load/export', c => {
+    const { outgoing } = c.env as HttpBindings
+    // What was written in this turn leaves first.
+    const hangUp = () => void setImmediate(() => outgoing.socket?.destroySoon())
+    const pieces = recorded.csv(hangUp)[Symbol.asyncIterator]()
     const body = new ReadableStream({
       pull: async controller => {
         const { done, value } = await pieces.next()
