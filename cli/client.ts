@@ -21,6 +21,13 @@ export class Refusal extends Error {
   }
 }
 
+interface Sent {
+  readonly body?: object | Readable
+  /** Of a body that is a stream. */
+  readonly streamType?: string
+  readonly signal?: AbortSignal
+}
+
 export class Client {
   readonly #dir: string
   readonly #socket: string
@@ -52,7 +59,7 @@ export class Client {
 
   /** Posts JSON, or the bytes of a stream, and yields the answer's lines as they come. */
   async *lines<T>(path: string, body: object | Readable): AsyncGenerator<T> {
-    const response = await this.#send('POST', path, body)
+    const response = await this.#send('POST', path, { body })
     if (response.statusCode !== 200) throw refusalOf(await textOf(response))
     let rest = ''
     response.setEncoding('utf8')
@@ -64,8 +71,8 @@ export class Client {
   }
 
   /** The bytes of an answer as they come. An answer that is cut off is a fault, not a short file. */
-  async *download(path: string): AsyncGenerator<Buffer> {
-    const response = await this.#send('GET', path)
+  async *download(path: string, signal: AbortSignal): AsyncGenerator<Buffer> {
+    const response = await this.#send('GET', path, { signal })
     if (response.statusCode !== 200) throw refusalOf(await textOf(response))
     try {
       for await (const bytes of response) yield Buffer.from(bytes)
@@ -80,30 +87,27 @@ export class Client {
 
   /** Posts the bytes of a stream as a CSV. */
   async upload<T>(path: string, csv: Readable): Promise<T> {
-    const response = await this.#send('POST', path, csv, 'text/csv')
+    const response = await this.#send('POST', path, { body: csv, streamType: 'text/csv' })
     const text = await textOf(response)
     if ((response.statusCode ?? 500) >= 300) throw refusalOf(text)
     return JSON.parse(text) as T
   }
 
   async #json<T>(method: string, path: string, body?: object): Promise<T> {
-    const response = await this.#send(method, path, body)
+    const response = await this.#send(method, path, body === undefined ? {} : { body })
     const text = await textOf(response)
     if ((response.statusCode ?? 500) >= 300) throw refusalOf(text)
     return JSON.parse(text) as T
   }
 
-  #send(
-    method: string,
-    path: string,
-    body?: object | Readable,
-    streamType = 'application/octet-stream'
-  ): Promise<IncomingMessage> {
+  #send(method: string, path: string, sent: Sent = {}): Promise<IncomingMessage> {
+    const { body, streamType, ...options } = sent
     return new Promise((resolve, reject) => {
       const isStream = body instanceof Readable
-      const type = isStream ? streamType : 'application/json'
+      const type = isStream ? (streamType ?? 'application/octet-stream') : 'application/json'
       const headers = body === undefined ? {} : { 'content-type': type }
-      const outgoing = request({ socketPath: this.#socket, path, method, headers, agent: false })
+      const target = { socketPath: this.#socket, path, method, headers, agent: false }
+      const outgoing = request({ ...target, ...options })
       outgoing.once('response', resolve)
       outgoing.once('error', error => reject(this.#unreachable(error)))
       if (isStream) void sendStream(body, outgoing)

@@ -25,10 +25,14 @@ export class FullScreen {
   /** Lines without control characters; those that do not fit are cut. */
   draw(lines: readonly string[]): void {
     const { columns, rows } = this.#screen.size()
-    const page = lines.slice(0, rows).map(line => `${line.slice(0, columns)}${CLEAR_LINE}`)
+    // Behind a full line the cursor still stands on its last character, which clearing would take.
+    const page = lines
+      .slice(0, rows)
+      .map(line => (line.length < columns ? `${line}${CLEAR_LINE}` : line.slice(0, columns)))
+    const below = page.length < rows ? `\r\n${CLEAR_BELOW}` : ''
     const enter = this.#isOpen ? '' : ENTER
     this.#isOpen = true
-    this.#screen.write(`${enter}${HOME}${page.join('\r\n')}${CLEAR_BELOW}`)
+    this.#screen.write(`${enter}${HOME}${page.join('\r\n')}${below}`)
   }
 
   close(): void {

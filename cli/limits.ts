@@ -18,8 +18,8 @@ export const HISTORY = { usual: '24h', min: '5m', max: '14d' }
 /** The plot: without a terminal, and at least and at most with one. */
 export const PLOT_COLUMNS = { usual: 80, min: 40, max: 240 }
 export const PLOT_ROWS = { usual: 20, min: 8, max: 40 }
-/** Lines that words need below the plot, so that both are seen at once. */
-export const PLOT_WORDS_ROWS = 10
+/** Lines that words and the prompt need beside the plot, so that all is seen at once. */
+export const PLOT_WORDS_ROWS = 12
 /** Past and future each get at least this part of the picture. */
 export const PLOT_LEAST_PART = 0.2
 /** The picture grows for a threshold or a q95 by so many times what else is in it. */

@@ -96,7 +96,7 @@ const MAX_SHORT = 1e18
 export function short(value: number): string {
   if (value < 0) return `-${short(-value)}`
   if (value >= MAX_SHORT) return value.toExponential(1).replace('+', '')
-  if (value < 0.1) return String(Number(value.toPrecision(2)))
+  if (value < 1) return String(Number(value.toPrecision(2)))
   // What rounds up to 1,000 is 1k: 999.7 of one unit is one of the next.
   const [unit, letter] = THOUSANDS.find(([least]) => value >= least * 0.9995) ?? [1, '']
   const scaled = value / unit

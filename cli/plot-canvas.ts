@@ -11,7 +11,18 @@ const BITS = [
   [0x80, 0x20, 0x10, 0x08]
 ]
 
-export class Canvas {
+export interface Grid {
+  readonly rows: number
+  /** Of one cell. */
+  readonly dotsUp: number
+}
+
+/** Dots of one cell. */
+export function dotsOf(ascii: boolean): { readonly across: number; readonly up: number } {
+  return ascii ? { across: 1, up: 1 } : { across: 2, up: 4 }
+}
+
+export class Canvas implements Grid {
   readonly columns: number
   readonly rows: number
   readonly dotsAcross: number
@@ -23,8 +34,9 @@ export class Canvas {
   constructor(columns: number, rows: number, ascii: boolean) {
     this.columns = columns
     this.rows = rows
-    this.dotsAcross = ascii ? 1 : 2
-    this.dotsUp = ascii ? 1 : 4
+    const { across, up } = dotsOf(ascii)
+    this.dotsAcross = across
+    this.dotsUp = up
     this.#ascii = ascii
     this.#cells = new Array<string>(columns * rows).fill(' ')
     this.#dots = new Uint8Array(columns * rows)

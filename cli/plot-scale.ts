@@ -7,15 +7,16 @@ import { PLOT_HEADROOM } from './limits.ts'
 export interface Scale {
   readonly low: number
   readonly high: number
-  /** Round numbers, `low` and `high` among them. */
+  /** Round numbers from `low` to `high`. */
   readonly ticks: readonly number[]
 }
 
 /** Beyond these sums and quotients would overflow, or vanish. */
 const MOST = 1e290
 const LEAST = 1e-290
-const ROWS_PER_TICK = 4
-const ROUND = [1, 2, 2.5, 5, 10]
+const ROWS_PER_TICK = 3
+const MIN_PARTS = 2
+const ROUND = [1, 2, 5, 10]
 
 /** Any number as one that can be reckoned with. */
 export function tame(value: number): number {
@@ -41,18 +42,18 @@ export function scaleOf(
   const most = high > 0 ? high * PLOT_HEADROOM : Number.POSITIVE_INFINITY
   for (const top of tops) high = Math.max(high, Math.min(most, top))
   if (threshold !== undefined && threshold <= most) high = Math.max(high, threshold)
-  return roundScale(low, high > low ? high : low + 1, Math.max(1, Math.floor(rows / ROWS_PER_TICK)))
+  if (high === low) high = low + 1
+  return { low, high, ticks: ticksOf(low, high, Math.floor(rows / ROWS_PER_TICK)) }
 }
 
-function roundScale(low: number, high: number, parts: number): Scale {
-  const rough = high / parts - low / parts
+/** Multiples of 1, 2 or 5 and a power of ten: 0 and one more at least. */
+function ticksOf(low: number, high: number, parts: number): number[] {
+  const rough = (high - low) / Math.max(MIN_PARTS, parts)
   const power = 10 ** Math.floor(Math.log10(rough))
-  const step = power * (ROUND.find(factor => factor * power >= rough * (1 - 1e-9)) ?? 10)
-  const first = Math.floor(low / step + 1e-9)
-  const last = Math.max(first + 1, Math.ceil(high / step - 1e-9))
-  const count = last - first + 1
-  const ticks = Array.from({ length: count }, (_, index) => (first + index) * step)
-  return { low: first * step, high: last * step, ticks }
+  const step = power * (ROUND.find(factor => factor * power >= rough) ?? 10)
+  const first = Math.ceil(low / step)
+  const count = Math.floor(high / step) - first + 1
+  return Array.from({ length: count }, (_, index) => (first + index) * step)
 }
 
 /**

@@ -35,7 +35,9 @@ export function timeTicks(
     // The offset of just before or after a change of the clocks: of this local time in either case.
     const timeMs = local - offsetMs(local - offsetMs(fromMs))
     if (!(timeMs < toMs)) break
-    if (timeMs >= fromMs) ticks.push({ timeMs, label: labelOf(local) })
+    // A local time that the clocks skip is none.
+    const isReal = timeMs + offsetMs(timeMs) === local
+    if (isReal && timeMs >= fromMs) ticks.push({ timeMs, label: labelOf(local) })
   }
   return ticks
 }

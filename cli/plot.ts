@@ -15,7 +15,7 @@
  * picture is drawn in its first line.
  */
 import { PLOT_LEAST_PART } from './limits.ts'
-import { Canvas } from './plot-canvas.ts'
+import { Canvas, dotsOf, type Grid } from './plot-canvas.ts'
 import { resampled, type Scale, scaleOf, tame } from './plot-scale.ts'
 import { timeTicks } from './plot-times.ts'
 
@@ -132,9 +132,10 @@ export function isAbove(picture: Plot): boolean {
 
 function layOut(picture: Plot, width: number, rows: number): Layout {
   const scale = scaleFor(picture, rows)
+  const grid = { rows, dotsUp: dotsOf(picture.ascii).up }
   const labels = new Map<number, string>()
   for (const tick of scale.ticks) {
-    const row = rowOf(tick, scale, rows)
+    const row = rowOf(tick, scale, grid)
     if (!labels.has(row)) labels.set(row, picture.label(tick).slice(0, MAX_LABEL_CHARS))
   }
   const labelChars = Math.max(...[...labels.values()].map(label => label.length))
@@ -181,16 +182,19 @@ function placeOf(value: number, { low, high }: Scale, count: number): number {
   return Math.max(0, Math.min(count - 1, Math.round(part * (count - 1))))
 }
 
-function rowOf(value: number, scale: Scale, rows: number): number {
-  return placeOf(value, scale, rows)
+/** The row in which the line would be at this value. */
+function rowOf(value: number, scale: Scale, { rows, dotsUp }: Grid): number {
+  return Math.floor(placeOf(value, scale, rows * dotsUp) / dotsUp)
 }
 
 // -- what is drawn
 
 function drawBand(canvas: Canvas, { ahead }: Plot, layout: Layout): void {
-  const { aheadColumns, pastColumns, marks, scale, rows } = layout
+  const { aheadColumns, pastColumns, marks, scale } = layout
   const [q50, q90, q95] = [ahead.q50, ahead.q90, ahead.q95].map(list =>
-    spread(ahead, list, aheadColumns).map(mean => (mean === null ? null : rowOf(mean, scale, rows)))
+    spread(ahead, list, aheadColumns).map(mean =>
+      mean === null ? null : rowOf(mean, scale, canvas)
+    )
   )
   for (let column = 0; column < aheadColumns; column++) {
     const low = q50?.[column] ?? undefined
@@ -207,7 +211,7 @@ function drawBand(canvas: Canvas, { ahead }: Plot, layout: Layout): void {
 
 function drawThreshold(canvas: Canvas, { threshold }: Plot, layout: Layout): void {
   if (threshold === undefined || tame(threshold) > layout.scale.high) return
-  const row = rowOf(tame(threshold), layout.scale, layout.rows)
+  const row = rowOf(tame(threshold), layout.scale, canvas)
   for (let column = 0; column < canvas.columns; column++) {
     canvas.put(column, row, layout.marks.threshold)
   }

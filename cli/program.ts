@@ -8,17 +8,20 @@ import { isFault } from '../protocols/fault.ts'
 import { addCalibrate } from './calibrate-command.ts'
 import { Refusal } from './client.ts'
 import { addDrain } from './drain-command.ts'
+import { addForecastCommand } from './forecast-command.ts'
 import { addGiveUp } from './give-up-command.ts'
 import { addInit } from './init-command.ts'
 import type { Io } from './io.ts'
 import { addJoin } from './join-command.ts'
 import { addLeave } from './leave-command.ts'
+import { addLoadCommands } from './load-commands.ts'
 import { addMemberCommands } from './member-commands.ts'
 import { addMoveCommands } from './move-commands.ts'
 import { clean, errorObject, reportError } from './output.ts'
 import { addPatternCommands } from './pattern-commands.ts'
 import { examples } from './shared.ts'
 import { addStatusCommand } from './status-command.ts'
+import { addTopCommand } from './top-command.ts'
 import { addUp } from './up-command.ts'
 import { addVolumeCommands } from './volume-commands.ts'
 
@@ -98,6 +101,16 @@ function createProgram(io: Io, usage: string[], version: string): Command {
   addPatternCommands(program, io)
   addCalibrate(program, io)
   addStatusCommand(program, io)
+  addTopCommand(program, io)
+  addForecastCommand(program, io)
+  const load = program
+    .command('load')
+    .summary('export and import what was measured')
+    .addHelpText(
+      'after',
+      examples('shoal load export --since 7d --out load.csv', 'shoal load import load.csv')
+    )
+  addLoadCommands(load, io)
   const volume = program
     .command('volume')
     .summary('create, attach and manage volumes')

@@ -4,8 +4,8 @@
  *
  *   14:03:05  3 nodes, 12 volumes, 40 shards
  *
- *   NODE  READ/S  WRITE/S   BYTES/S    P99  LOAD  SHARE         15 MIN         60 MIN    RISK
- *   eu-1    1.2k      340  30 MiB/s  2.1ms  2.5k   42 %  40..55 % ->  45..81 % up  73 % !
+ *   NODE  IOPS R/W   BYTES/S    P99  LOAD  SHARE      15 MIN      60 MIN    RISK
+ *   eu-1  1.2k/340  30 MiB/s  2.1ms  2.5k   42 %  40..55 % =  55..81 % ^  73 % !
  *
  * What is ahead is q50..q95, of the capacity where one is known, else in units per second.
  */
@@ -24,6 +24,11 @@ export const SORTS = ['load', 'iops', 'p99', 'name'] as const
 export type Sort = (typeof SORTS)[number]
 export const PARTS = ['nodes', 'volumes', 'shards'] as const
 export type Part = (typeof PARTS)[number]
+
+/** Before each table: a blank line and the head. */
+const HEAD_LINES = 2
+/** A table with fewer lines for its rows is not worth its head. */
+const LEAST_LINES = 3
 
 export interface TopView {
   readonly parts: readonly Part[]
@@ -46,7 +51,8 @@ interface Row {
   /** Units per second; undefined if it was never measured. */
   readonly capacity: number | undefined
   readonly place: string
-  readonly note: string
+  /** Of what is known; empty if it is fresh. */
+  readonly age: string
 }
 
 interface Section {
@@ -58,21 +64,44 @@ interface Section {
 }
 
 export function topLines(top: TopDocument, view: TopView): string[] {
-  const sections = view.parts.map(part => sectionOf(top, part))
-  const tail = top.silent.length === 0 ? [] : ['', clean(`no answer from ${top.silent.join(', ')}`)]
-  const room = view.rows - 1 - tail.length - sections.length * 2
-  const heights = allot(
-    sections.map(({ rows, leftOut }) => {
-      const shown = Math.min(rows.length, view.limit)
-      return shown + (rows.length + leftOut > shown ? 1 : 0)
-    }),
-    room
-  )
+  const notes = noteLines(top)
+  const tail = notes.length === 0 ? [] : ['', ...notes]
+  const shown = partsThatFit(view, view.rows - 1 - tail.length)
+  const sections = shown.parts.map(part => sectionOf(top, part))
+  const wanted = sections.map(({ rows, leftOut }) => {
+    const count = Math.min(rows.length, view.limit)
+    return count + (rows.length + leftOut > count ? 1 : 0)
+  })
+  const heights = allot(wanted, shown.room)
   const tables = sections.flatMap((section, index) => [
     '',
     ...sectionLines(section, heights[index] ?? 0, view)
   ])
-  return [headLine(top), ...tables, ...tail].slice(0, view.rows).map(line => cut(line, view))
+  return [headLine(top), ...tables, ...tail]
+    .slice(0, view.rows)
+    .map(line => line.slice(0, view.columns))
+}
+
+/** On a low screen the last ones go, so that there are rows of the others. */
+function partsThatFit(
+  { parts }: TopView,
+  lines: number
+): { readonly parts: readonly Part[]; readonly room: number } {
+  for (let count = parts.length; count > 1; count--) {
+    const room = lines - count * HEAD_LINES
+    if (room >= count * LEAST_LINES) return { parts: parts.slice(0, count), room }
+  }
+  return { parts: parts.slice(0, 1), room: lines - HEAD_LINES }
+}
+
+function noteLines({ nodes, silent }: TopDocument): string[] {
+  const reading = nodes.flatMap(({ node, warming }) =>
+    warming === undefined ? [] : [`${node} (${warming.left} of ${plural(warming.all, 'shard')})`]
+  )
+  return [
+    ...(reading.length === 0 ? [] : [`still reading the past: ${reading.join(', ')}`]),
+    ...(silent.length === 0 ? [] : [`no answer from ${silent.join(', ')}`])
+  ].map(clean)
 }
 
 function headLine({ at, nodes, volumes, shards, leftOut }: TopDocument): string {
@@ -82,10 +111,6 @@ function headLine({ at, nodes, volumes, shards, leftOut }: TopDocument): string 
     plural(shards.length + (leftOut?.shards ?? 0), 'shard')
   ]
   return `${new Date(at).toTimeString().slice(0, 8)}  ${counts.join(', ')}`
-}
-
-function cut(line: string, { columns }: TopView): string {
-  return line.slice(0, columns)
 }
 
 /** Lines for each: small tables whole, great ones share what is left. */
@@ -127,24 +152,18 @@ function nodeRow(document: NodeLoadDocument): Row {
     share,
     capacity: effectiveCapacity(document, share, capacity),
     place: region,
-    note: nodeNote(document)
+    age: ageText(document)
   }
 }
 
-function nodeNote({ from, ageMs, warming }: NodeLoadDocument): string {
-  if (from === 'nothing') return 'no answer, and nothing is known'
-  const notes = [
-    ...(from === 'gossip' ? [`no answer, said ${durationText(ageMs)} ago`] : []),
-    ...(warming === undefined
-      ? []
-      : [`the past of ${warming.left} of ${plural(warming.all, 'shard')} is still read`])
-  ]
-  return notes.join('; ')
+function ageText({ from, ageMs }: NodeLoadDocument): string {
+  if (from === 'nothing') return 'unknown'
+  return from === 'gossip' ? durationText(ageMs) : ''
 }
 
 function volumeRow(document: VolumeLoadDocument): Row {
   const { volume, shards } = document
-  const none = { share: undefined, capacity: undefined, note: '' }
+  const none = { share: undefined, capacity: undefined, age: '' }
   return { name: volume, document, isKnown: true, place: String(shards), ...none }
 }
 
@@ -153,7 +172,7 @@ function shardRow(document: ShardLoadDocument, ofNode: number | undefined): Row 
   const { volume, node, share } = document
   const capacity = effectiveCapacity(document, share, ofNode)
   const name = `${volume}@${node}`
-  return { name, document, isKnown: true, share, capacity, place: '', note: '' }
+  return { name, document, isKnown: true, share, capacity, place: '', age: '' }
 }
 
 /** As its requests are now, so that what is ahead compares with the share; else as calibrated. */
@@ -206,18 +225,17 @@ function columnsOf(section: Section, rows: readonly Row[], view: TopView): Table
   return [
     text(section.head, 0, ({ name }) => shortened(name, nameChars)),
     text(section.placeHead, 9, ({ place }) => place),
-    column('READ/S', 4, ({ document }) => short(document.reads)),
-    column('WRITE/S', 4, ({ document }) => short(document.writes)),
+    column('IOPS R/W', 3, ({ document: { reads, writes } }) => `${short(reads)}/${short(writes)}`),
     column('BYTES/S', 6, ({ document }) => `${size(document.readBytes + document.writtenBytes)}/s`),
     column('P50', 8, ({ document }) => latency(document.p50Us)),
-    column('P99', 3, ({ document }) => latency(document.p99Us)),
+    column('P99', 4, ({ document }) => latency(document.p99Us)),
     column('QUEUE', 7, ({ document }) => short(document.queue)),
     column('LOAD', 0, ({ document }) => short(document.load)),
     column('SHARE', 5, ({ share }) => (share === undefined ? '' : percent(share))),
     column('15 MIN', 2, row => ahead(row, 15, view.unicode)),
     column('60 MIN', 1, row => ahead(row, 60, view.unicode)),
     column('RISK', 1, ({ document }) => risk(document.chance)),
-    text('', 1, ({ note }) => note)
+    text('AGE', 1, ({ age }) => age)
   ]
 }
 

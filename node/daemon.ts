@@ -113,8 +113,8 @@ async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemo
     { ...parts, passed: (chunk, to) => load?.passed(chunk, to) },
     cleanups
   )
-  load = measure({ ...base, ...storage, ...mesh, ...service })
-  cleanups.push(() => load?.close())
+  const measured = await measure({ ...base, ...storage, ...mesh, ...service }, cleanups)
+  load = measured.load
   await mesh.host.start()
   const announce = announcer(identity, mesh.host, service.map, storage.incarnation)
   followMap({
@@ -131,7 +131,7 @@ async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemo
   cleanups.push(repeat(clock, ADDRESS_CHECK_MS, announce))
   const context = await openContext(
     options,
-    { ...base, ...storage, ...mesh, ...service, load, announce },
+    { ...base, ...storage, ...mesh, ...service, ...measured, announce },
     cleanups
   )
   const control = await startControl(context)
@@ -213,31 +213,43 @@ function serviceParts(
   }
 }
 
-function measure(parts: Base & Storage & Mesh & Service): Load {
-  const { dir, identity, incarnation, host } = parts
+interface Measured {
+  readonly load: Load
+  /** Absent on a node without capacity. */
+  readonly calibration: Calibration | undefined
+}
+
+async function measure(
+  parts: Base & Storage & Mesh & Service,
+  cleanups: Cleanup[]
+): Promise<Measured> {
+  const { dir, identity, incarnation, host, store } = parts
   const { region } = identity
-  return openLoad(
+  const calibration = store && (await openCalibrationOf(parts, cleanups))
+  const load = openLoad(
     {
       ...parts,
       network: host,
       region,
       start: incarnation.number,
       zone: hostZone(),
-      capacity: () => undefined,
-      shareOf: () => undefined,
+      capacity: () => calibration?.last()?.capacity,
+      shareOf: record => calibration?.shareOf(record),
       onGroup: members => host.setPreferredPeers(members)
     },
     dir
   )
+  cleanups.push(() => load.close())
+  return { load, calibration }
 }
 
 async function openContext(
   options: DaemonOptions,
-  parts: Base & Storage & Mesh & Service & { load: Load; announce: (leftAt?: number) => void },
+  parts: Base & Storage & Mesh & Service & Measured & { announce: (leftAt?: number) => void },
   cleanups: Cleanup[]
 ): Promise<DaemonContext> {
   const { dir, identity, clock, random, log, store, members, knowledge, host, rpc } = parts
-  const { shards, map, gateway, moves, handoffs, load, announce } = parts
+  const { shards, map, gateway, moves, handoffs, load, calibration, announce } = parts
   const nbd = createNbdServer({ clock, log })
   cleanups.push(() => nbd.close())
   return {
@@ -252,7 +264,7 @@ async function openContext(
     store,
     load,
     moves,
-    calibration: store && (await openCalibrationOf(parts, cleanups)),
+    calibration,
     settlers: {
       grantAsMover: request =>
         grantAsMover({ ...parts, self: { id: identity.id, host: identity.host } }, request)

@@ -4,7 +4,7 @@ import type { Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createAdaptorServer } from '@hono/node-server'
-import type { Io } from '../../cli/io.ts'
+import type { Io, Screen } from '../../cli/io.ts'
 import { runCommand } from '../../cli/program.ts'
 import type { CliNode } from './cli-mesh.ts'
 
@@ -19,6 +19,11 @@ export interface RunOptions {
   readonly answer?: string
   /** Called with what presses ctrl-C, once the command listens for it. */
   readonly onInterruptible?: (interrupt: () => void) => void
+  /** Stdout as a terminal; absent: a pipe. */
+  readonly screen?: Screen
+  readonly env?: Readonly<Record<string, string>>
+  /** Called with each output. */
+  readonly onOutput?: (text: string) => void
 }
 
 /** A control socket for one node of the mesh, and commands that use it. */
@@ -26,14 +31,14 @@ export class Terminal {
   readonly dir = mkdtempSync(join(tmpdir(), 'shoal-cli-'))
   readonly #server: Server
 
-  private constructor(node: CliNode) {
+  private constructor(node: Pick<CliNode, 'app'>) {
     this.#server = createAdaptorServer({
       fetch: node.app.fetch,
       overrideGlobalObjects: false
     }) as Server
   }
 
-  static async open(node: CliNode): Promise<Terminal> {
+  static async open(node: Pick<CliNode, 'app'>): Promise<Terminal> {
     const terminal = new Terminal(node)
     const socket = join(terminal.dir, 'control.sock')
     await new Promise<void>(resolve => void terminal.#server.listen(socket, resolve))
@@ -46,11 +51,12 @@ export class Terminal {
     const io: Io = {
       out: text => {
         out += `${text}\n`
+        options.onOutput?.(text)
       },
       err: text => {
         err += text
       },
-      env: { SHOAL_DIR: this.dir },
+      env: { ...options.env, SHOAL_DIR: this.dir },
       isInteractive: options.answer !== undefined,
       canDraw: false,
       ask: async question => {
@@ -60,7 +66,8 @@ export class Terminal {
       onInterrupt: task => {
         options.onInterruptible?.(task)
         return () => undefined
-      }
+      },
+      ...(options.screen === undefined ? {} : { screen: options.screen })
     }
     const code = await runCommand(io, words, '1.2.3')
     return { code, out, err }

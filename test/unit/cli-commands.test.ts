@@ -141,7 +141,21 @@ describe('bad input', () => {
     ['pattern', 'remove', 'web'],
     ['pattern', 'zone', 'web', 'Berlin'],
     ['volume', 'create', 'web', '--size=1G', '--zone=x y'],
-    ['volume', 'export', 'web', '-']
+    ['volume', 'export', 'web', '-'],
+    ['top', '--interval=0s'],
+    ['top', '--interval=2h'],
+    ['top', '--sort=size'],
+    ['top', '--limit=0'],
+    ['top', '--limit=999999999'],
+    ['top', 'nodes'],
+    ['forecast'],
+    ['forecast', 'A B'],
+    ['forecast', 'web', '--horizon=1m'],
+    ['load', 'nonsense'],
+    ['load', 'export', '--since=ever'],
+    ['load', 'export', '--json=no'],
+    ['load', 'import'],
+    ['load', 'import', '/nowhere/at/all']
   ])('%j %j %j %j %j is bad usage', async (...words) => {
     const run = await shoal(...words)
     expect(run.code).toBe(2)
@@ -180,7 +194,11 @@ describe('a daemon that does not run', () => {
     ['pattern', 'list', 'web'],
     ['pattern', 'zone', 'web', 'UTC'],
     ['node', 'give-up', 'eu-1', '--yes'],
-    ['revoke', 'eu-1', '--yes']
+    ['revoke', 'eu-1', '--yes'],
+    ['top', '--once'],
+    ['top'],
+    ['forecast', 'web'],
+    ['load', 'export']
   ])('%j %j: exit code 1, and the command that starts it', async (...words) => {
     const run = await shoal(...words)
     expect(run.code).toBe(1)
@@ -232,7 +250,12 @@ describe('help', () => {
       name
     ]),
     ['volume', 'import'],
-    ['volume', 'export']
+    ['volume', 'export'],
+    ['top'],
+    ['forecast'],
+    ['load'],
+    ['load', 'export'],
+    ['load', 'import']
   ]
   it.each(commands.map(words => [words.join(' '), words] as const))(
     'of "%s" is on stdout, with an example, and no failure',
