@@ -349,6 +349,8 @@ export const NEWS_FORECASTS = 32
 export const PAST_SLICE_STEPS = 400
 /** Pieces of history that were taken and not delivered. */
 export const MAX_UNDELIVERED_PIECES = 256
+/** Of the history of a forecast that somebody asked for. */
+export const OUTLOOK_SLICE_STEPS = 200
 export const MAX_MODELS_BYTES = 16 * MiB
 
 /** A part of a shard's history goes after its chunks once it is so large, or so long after. */

@@ -26,7 +26,7 @@ import {
 } from './keeper-messages.ts'
 import { KeptHistory } from './kept-history.ts'
 import { loadModels, saveModels } from './models-file.ts'
-import { longOutlook } from './outlook.ts'
+import { outlookOf, withStanding } from './outlook.ts'
 import { pastOf } from './past.ts'
 import type { SeriesFiles } from './series-files.ts'
 
@@ -79,8 +79,13 @@ export class LoadKeeper {
           'key' in subject
             ? { ...history.steps(subject.key), settings: kept?.settings }
             : { loads: subject.loads, endMs: subject.endMs, settings: subject.settings }
-        if (past.settings === undefined) return undefined
-        return yield* longOutlook(past.loads, past.endMs, past.settings, horizonMinutes)
+        const { loads, endMs, settings } = past
+        if (settings === undefined) return undefined
+        const weights = this.#book.models?.weights
+        const long = yield* outlookOf({ loads, endMs, settings, horizonMinutes, weights })
+        // Within the hour, what is always foretold knows more: it has the node's trees.
+        const standing = 'key' in subject ? this.#book.forecast(subject.key) : undefined
+        return long === undefined ? undefined : withStanding(long, standing)
       }
       case 'history':
         return history.steps(question.key, question.steps)

@@ -195,7 +195,7 @@ function emptyNetwork(self: NodeId): Network {
     open: nobody,
     handle: () => {},
     publish: async () => {},
-    subscribe: () => {},
+    subscribe: () => () => {},
     peers: () => [],
     onPeer: () => {},
     roundTripMs: () => undefined

@@ -11,6 +11,8 @@ import { serveNodeStatus } from '../../node/control/node-status.ts'
 import { RateMeter } from '../../node/control/rates.ts'
 import { controlApp } from '../../node/control/server.ts'
 import { createGateway } from '../../node/gateway/gateway.ts'
+import { Load } from '../../node/load/load.ts'
+import { serveLoad } from '../../node/load/serve.ts'
 import { createMap } from '../../node/map/map.ts'
 import { openMoves } from '../../node/moves/moves.ts'
 import { Pacer } from '../../node/moves/pace.ts'
@@ -27,9 +29,11 @@ import type {
 import { Volumes } from '../../node/volumes/volumes.ts'
 import type { NodeId, VolumeId } from '../../protocols/ids.ts'
 import { FAST, nodeId } from './gateway-mesh.ts'
+import { keeperHere } from './load-keeper.ts'
 import { MapDisk } from './map-disk.ts'
 import { MemoryHandoffMesh, MemoryHandoffs } from './memory-handoffs.ts'
 import { MemoryMesh } from './memory-network.ts'
+import { MemorySeriesFiles } from './series-memory-files.ts'
 import { quietLog } from './shard-harness.ts'
 import { MemoryChunkStore, MemoryMedium } from './shard-memory-store.ts'
 
@@ -52,6 +56,8 @@ export interface CliNode {
 interface NodeState {
   readonly medium: MemoryMedium
   readonly disk: MapDisk
+  readonly series: MemorySeriesFiles
+  starts: number
   saved: readonly SavedAttachment[]
 }
 
@@ -74,6 +80,8 @@ export class CliMesh {
     const state = this.#states.get(name) ?? {
       medium: new MemoryMedium(),
       disk: new MapDisk(),
+      series: new MemorySeriesFiles(),
+      starts: 0,
       saved: []
     }
     this.#states.set(name, state)
@@ -99,6 +107,20 @@ export class CliMesh {
       options: FAST
     })
     map.announceNode(entryOf({ name, region, id, host }, store))
+    const load = new Load({
+      ...wiring,
+      rpc,
+      map,
+      shards,
+      store,
+      region,
+      start: ++state.starts,
+      zone: 'UTC',
+      capacity: () => undefined,
+      shareOf: () => undefined,
+      runKeeper: keeperHere(state.series, systemClock)
+    })
+    serveLoad(load)
     const handoffs = new MemoryHandoffs(id, this.handoffs)
     const moves = store && (await this.#openMoves(name, { ...wiring, rpc, map, store, handoffs }))
     const asked: string[] = []
@@ -108,6 +130,7 @@ export class CliMesh {
       map,
       gateway,
       store,
+      load,
       moves,
       self: {
         id,
@@ -157,6 +180,7 @@ export class CliMesh {
       volumes.close()
       reaper?.stop()
       rates.stop()
+      await load.close()
       await moves?.close()
       await gateway.close()
       await shards?.close()
