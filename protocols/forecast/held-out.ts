@@ -24,11 +24,16 @@ export interface Split {
 export function splitByTime({ steps }: RowParts, hour: number): Split {
   const sorted = steps.slice().sort()
   const cut = sorted[Math.floor((1 - HELD_PART) * sorted.length)] ?? 0
-  const all = Uint32Array.from(steps, (_, row) => row)
-  return {
-    learn: all.filter(row => (steps[row] ?? 0) + hour < cut),
-    held: all.filter(row => (steps[row] ?? 0) >= cut)
+  const learn = new Uint32Array(steps.length)
+  const held = new Uint32Array(steps.length)
+  let learned = 0
+  let heldOut = 0
+  for (let row = 0; row < steps.length; row++) {
+    const step = steps[row] ?? 0
+    if (step >= cut) held[heldOut++] = row
+    else if (step + hour < cut) learn[learned++] = row
   }
+  return { learn: learn.subarray(0, learned), held: held.subarray(0, heldOut) }
 }
 
 /** Some of the rows, as trees learn from them; nothing is copied but a column at a time. */
@@ -37,7 +42,13 @@ export function someOf({ width, values, labels }: RowParts, chosen: Uint32Array)
     width,
     count: chosen.length,
     label: row => labels[chosen[row] ?? 0] ?? 0,
-    column: feature => Float32Array.from(chosen, row => values[row * width + feature] ?? Number.NaN)
+    column: feature => {
+      const column = new Float32Array(chosen.length)
+      for (let i = 0; i < column.length; i++) {
+        column[i] = values[(chosen[i] ?? 0) * width + feature] ?? Number.NaN
+      }
+      return column
+    }
   }
 }
 

@@ -33,7 +33,7 @@ import { type TreeParts, Trees } from './trees.ts'
 const LEAST_SKILL = 0.01
 const LSTM_CELLS = 16
 const LSTM_SLICES = 1500
-const SCORED_PER_SLICE = 1000
+const SCORED_PER_SLICE = 500
 /** Rows of either outcome that must be held out, or nothing can be said of trees. */
 const LEAST_HELD = 5
 
@@ -120,6 +120,7 @@ export class Training {
     const split = splitByTime(rows, day / 24)
     yield
     if (!isEnough(rows, split)) return this.#unjudged()
+    yield
     const trainer = new TreeTrainer(someOf(rows, split.learn), { ...TREE_OPTIONS, trees, seed })
     while (!trainer.done) {
       yield
@@ -133,9 +134,13 @@ export class Training {
     const { rows, present } = this.#input
     const odds = yield* this.#score(made, split.held)
     const loss = logLoss(rows, split.held, odds)
+    yield
     const precision = averagePrecision(rows, split.held, odds)
     yield
-    const baseLoss = logLoss(rows, split.held, baseOdds(rows, split))
+    const base = baseOdds(rows, split)
+    yield
+    const baseLoss = logLoss(rows, split.held, base)
+    yield
     const most = (1 - LEAST_SKILL) * baseLoss
     let presentLoss = 0
     if (present !== undefined) {
