@@ -7,7 +7,7 @@
  * base is the rate of each subject by itself, so trees that only know who is often over gain nothing.
  */
 import { ln, logit, sigmoid } from './numeric.ts'
-import type { RowParts } from './training-rows.ts'
+import { BLOCK_ROWS, type RowParts, rowAt } from './training-rows.ts'
 import type { Rows } from './training-set.ts'
 import type { Trees } from './trees.ts'
 
@@ -37,7 +37,7 @@ export function splitByTime({ steps }: RowParts, hour: number): Split {
 }
 
 /** Some of the rows, as trees learn from them; nothing is copied but a column at a time. */
-export function someOf({ width, values, labels }: RowParts, chosen: Uint32Array): Rows {
+export function someOf({ width, blocks, labels }: RowParts, chosen: Uint32Array): Rows {
   return {
     width,
     count: chosen.length,
@@ -45,7 +45,9 @@ export function someOf({ width, values, labels }: RowParts, chosen: Uint32Array)
     column: feature => {
       const column = new Float32Array(chosen.length)
       for (let i = 0; i < column.length; i++) {
-        column[i] = values[(chosen[i] ?? 0) * width + feature] ?? Number.NaN
+        const row = chosen[i] ?? 0
+        const block = blocks[Math.floor(row / BLOCK_ROWS)]
+        column[i] = block?.[(row % BLOCK_ROWS) * width + feature] ?? Number.NaN
       }
       return column
     }
@@ -80,7 +82,7 @@ export function baseOdds(rows: RowParts, { learn, held }: Split): Float64Array {
 /** Fills the odds of the chosen rows [from, to) by trees. */
 export function scoreSome(
   trees: Trees,
-  { width, values }: RowParts,
+  { width, blocks }: RowParts,
   chosen: Uint32Array,
   out: Float64Array,
   from: number,
@@ -88,8 +90,7 @@ export function scoreSome(
 ): void {
   const row = new Float64Array(width)
   for (let i = from; i < to; i++) {
-    const at = (chosen[i] ?? 0) * width
-    row.set(values.subarray(at, at + width))
+    row.set(rowAt(blocks, width, chosen[i] ?? 0))
     out[i] = trees.score(row)
   }
 }
