@@ -3,7 +3,7 @@
  * with standing horizons of 15 and 60 minutes, and what it learns from all of them.
  *
  *   open, remember* -> sample (every 5 min) -> forecast
- *                          \-> rows, histories -> due? -> training -> Training -> adopt
+ *                          \-> rows, histories -> due? training -> Training -> adopt
  *
  * After a restart: open every subject first, so that each keeps its share of the rows; adopt the
  * models of before; remember the past in order; give the last day to `sample`, so that models are
@@ -23,6 +23,7 @@ import {
 } from './limits.ts'
 import { FEATURES } from './overload-state.ts'
 import { Random } from './random.ts'
+import { Sliced } from './sliced.ts'
 import {
   DAY_STEPS,
   LEARNED_FROM_STEPS,
@@ -132,17 +133,10 @@ export class ForecastBook {
     return since >= DAY_MS || since < 0
   }
 
-  /** Everything that a training needs, copied. It counts as the training of this day. */
-  training(nowMs: number, seed: number): TrainingInput {
+  /** Copies everything that a training needs. It counts as the training of this day. */
+  training(nowMs: number, seed: number): Sliced<TrainingInput> {
     this.#trainedMs = nowMs
-    return {
-      atMs: nowMs,
-      seed,
-      day: DAY_STEPS,
-      rows: this.#rows.parts(),
-      series: this.#drawSeries(seed),
-      present: this.#models?.trees
-    }
+    return new Sliced(this.#gather(nowMs, seed))
   }
 
   /** Takes what a training has finished, or what was kept over a restart. */
@@ -151,6 +145,16 @@ export class ForecastBook {
     this.#models = { ...models, trees }
     this.#trainedMs = Math.max(this.#trainedMs ?? models.record.atMs, models.record.atMs)
     for (const { subject } of this.#entries.values()) subject.adopt(this.#models)
+  }
+
+  *#gather(atMs: number, seed: number): Generator<void, TrainingInput> {
+    const rows = yield* this.#rows.parts()
+    const series: Float32Array[] = []
+    for (const { subject } of this.#drawn(seed)) {
+      yield
+      series.push(subject.history())
+    }
+    return { atMs, seed, day: DAY_STEPS, rows, series, present: this.#models?.trees }
   }
 
   #begin(settings: SubjectSettings, id: number): Subject {
@@ -174,7 +178,7 @@ export class ForecastBook {
     return MAX_KEPT_ROWS / (ROW_DAYS * DAY_STEPS * Math.max(1, this.#entries.size))
   }
 
-  #drawSeries(seed: number): Float32Array[] {
+  #drawn(seed: number): Entry[] {
     const able = [...this.#entries.values()].filter(
       ({ subject }) => subject.steps >= LEARNED_FROM_STEPS
     )
@@ -187,7 +191,7 @@ export class ForecastBook {
       able[i] = b
       able[other] = a
     }
-    return able.slice(0, wanted).map(({ subject }) => subject.history())
+    return able.slice(0, wanted)
   }
 
   #entryOf(key: string): Entry {

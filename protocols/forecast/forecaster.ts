@@ -84,7 +84,7 @@ export class Forecaster {
     assert(load >= 0 && load <= MAX_LOAD, 'a load is a number, not negative')
     this.history.push(ln1p(load), offset)
     this.#selection.judge(this.history.back(0))
-    for (const model of this.#models) model.observe()
+    for (const model of this.#models) model.observe(judged)
     if (judged && this.history.length % this.#stride === 0) this.#selection.foretell()
   }
 

@@ -7,7 +7,7 @@
  * base is the rate of each subject by itself, so trees that only know who is often over gain nothing.
  */
 import { ln, logit, sigmoid } from './numeric.ts'
-import type { RowParts } from './training-rows.ts'
+import { BLOCK_ROWS, type RowParts, rowAt } from './training-rows.ts'
 import type { Rows } from './training-set.ts'
 import type { Trees } from './trees.ts'
 
@@ -24,20 +24,33 @@ export interface Split {
 export function splitByTime({ steps }: RowParts, hour: number): Split {
   const sorted = steps.slice().sort()
   const cut = sorted[Math.floor((1 - HELD_PART) * sorted.length)] ?? 0
-  const all = Uint32Array.from(steps, (_, row) => row)
-  return {
-    learn: all.filter(row => (steps[row] ?? 0) + hour < cut),
-    held: all.filter(row => (steps[row] ?? 0) >= cut)
+  const learn = new Uint32Array(steps.length)
+  const held = new Uint32Array(steps.length)
+  let learned = 0
+  let heldOut = 0
+  for (let row = 0; row < steps.length; row++) {
+    const step = steps[row] ?? 0
+    if (step >= cut) held[heldOut++] = row
+    else if (step + hour < cut) learn[learned++] = row
   }
+  return { learn: learn.subarray(0, learned), held: held.subarray(0, heldOut) }
 }
 
 /** Some of the rows, as trees learn from them; nothing is copied but a column at a time. */
-export function someOf({ width, values, labels }: RowParts, chosen: Uint32Array): Rows {
+export function someOf({ width, blocks, labels }: RowParts, chosen: Uint32Array): Rows {
   return {
     width,
     count: chosen.length,
     label: row => labels[chosen[row] ?? 0] ?? 0,
-    column: feature => Float32Array.from(chosen, row => values[row * width + feature] ?? Number.NaN)
+    column: feature => {
+      const column = new Float32Array(chosen.length)
+      for (let i = 0; i < column.length; i++) {
+        const row = chosen[i] ?? 0
+        const block = blocks[Math.floor(row / BLOCK_ROWS)]
+        column[i] = block?.[(row % BLOCK_ROWS) * width + feature] ?? Number.NaN
+      }
+      return column
+    }
   }
 }
 
@@ -69,7 +82,7 @@ export function baseOdds(rows: RowParts, { learn, held }: Split): Float64Array {
 /** Fills the odds of the chosen rows [from, to) by trees. */
 export function scoreSome(
   trees: Trees,
-  { width, values }: RowParts,
+  { width, blocks }: RowParts,
   chosen: Uint32Array,
   out: Float64Array,
   from: number,
@@ -77,8 +90,7 @@ export function scoreSome(
 ): void {
   const row = new Float64Array(width)
   for (let i = from; i < to; i++) {
-    const at = (chosen[i] ?? 0) * width
-    row.set(values.subarray(at, at + width))
+    row.set(rowAt(blocks, width, chosen[i] ?? 0))
     out[i] = trees.score(row)
   }
 }

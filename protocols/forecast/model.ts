@@ -22,8 +22,8 @@ export type ModelName =
 
 export interface PointModel {
   readonly name: ModelName
-  /** Takes in the newest value of the history. */
-  observe(): void
+  /** Takes in the newest value of the history; not `judged`: nobody will ask before the next day. */
+  observe(judged?: boolean): void
   /** Fills out[h - 1] with the forecast h steps ahead. */
   forecast(out: Float64Array): void
   /** Whether it has seen enough to be worth asking. */

@@ -12,14 +12,15 @@
  */
 import { MAX_KEPT_ROWS } from './limits.ts'
 
-const FIRST_ROWS = 1024
+/** Rows that are kept, and copied, as one. */
+export const BLOCK_ROWS = 2048
 const OPEN = 2
 
 /** Settled rows as plain arrays: what a worker is given. */
 export interface RowParts {
   readonly width: number
-  /** Row after row. */
-  readonly values: Float32Array
+  /** Row after row, BLOCK_ROWS in each block. */
+  readonly blocks: readonly Float32Array[]
   /** 1: an overload came within the hour. */
   readonly labels: Uint8Array
   /** When, in steps; not in order. */
@@ -30,22 +31,20 @@ export interface RowParts {
 export class TrainingRows {
   readonly width: number
   readonly #limit: number
-  #values: Float32Array
-  #labels: Uint8Array
-  #steps: Uint32Array
-  #subjects: Uint16Array
+  readonly #blocks: Float32Array[] = []
+  readonly #labels: Uint8Array
+  readonly #steps: Uint32Array
+  readonly #subjects: Uint16Array
   #next = 0
-  /** Settled rows, by label; and those that are open. */
+  /** Rows by label; those not settled last. */
   readonly #counts = [0, 0, 0]
 
   constructor(width: number, limit = MAX_KEPT_ROWS) {
     this.width = width
     this.#limit = limit
-    const size = Math.min(limit, FIRST_ROWS)
-    this.#values = new Float32Array(size * width)
-    this.#labels = new Uint8Array(size)
-    this.#steps = new Uint32Array(size)
-    this.#subjects = new Uint16Array(size)
+    this.#labels = new Uint8Array(limit).fill(OPEN)
+    this.#steps = new Uint32Array(limit)
+    this.#subjects = new Uint16Array(limit)
   }
 
   /** Settled rows. */
@@ -60,10 +59,9 @@ export class TrainingRows {
 
   add(row: Float64Array, step: number, subject: number): number {
     const ticket = this.#next++
-    if (ticket === this.#labels.length && ticket < this.#limit) this.#grow()
-    const at = ticket % this.#labels.length
-    if (ticket >= this.#labels.length) this.#tally(at, -1)
-    this.#values.set(row, at * this.width)
+    const at = ticket % this.#limit
+    if (ticket >= this.#limit) this.#tally(at, -1)
+    putRow(this.#blocks, this.width, at, row)
     this.#labels[at] = OPEN
     this.#steps[at] = step
     this.#subjects[at] = subject
@@ -72,50 +70,58 @@ export class TrainingRows {
   }
 
   settle(ticket: number, label: boolean): void {
-    if (ticket < this.#next - this.#labels.length) return
-    const at = ticket % this.#labels.length
+    if (ticket < this.#next - this.#limit) return
+    const at = ticket % this.#limit
     this.#tally(at, -1)
     this.#labels[at] = label ? 1 : 0
     this.#tally(at, 1)
   }
 
-  /** A copy of the settled rows. */
-  parts(): RowParts {
-    const { width, count } = this
-    const values = new Float32Array(count * width)
-    const labels = new Uint8Array(count)
-    const steps = new Uint32Array(count)
-    const subjects = new Uint16Array(count)
+  /** A copy of the settled rows, a block at a time. */
+  *parts(): Generator<void, RowParts> {
+    const { width } = this
+    const blocks: Float32Array[] = []
+    const labels = new Uint8Array(this.#limit)
+    const steps = new Uint32Array(this.#limit)
+    const subjects = new Uint16Array(this.#limit)
     let to = 0
-    for (let at = 0; to < count; at++) {
+    for (let at = 0; at < Math.min(this.#next, this.#limit); at++) {
+      if (at % BLOCK_ROWS === 0) yield
       if (this.#labels[at] === OPEN) continue
-      values.set(this.#values.subarray(at * width, (at + 1) * width), to * width)
+      putRow(blocks, width, to, rowAt(this.#blocks, width, at))
       labels[to] = this.#labels[at] ?? 0
       steps[to] = this.#steps[at] ?? 0
       subjects[to] = this.#subjects[at] ?? 0
       to++
     }
-    return { width, values, labels, steps, subjects }
+    return {
+      width,
+      blocks,
+      labels: labels.slice(0, to),
+      steps: steps.slice(0, to),
+      subjects: subjects.slice(0, to)
+    }
   }
 
   #tally(at: number, change: number): void {
     const label = this.#labels[at] ?? OPEN
     this.#counts[label] = (this.#counts[label] ?? 0) + change
   }
+}
 
-  #grow(): void {
-    const size = Math.min(this.#limit, 2 * this.#labels.length)
-    const values = new Float32Array(size * this.width)
-    const labels = new Uint8Array(size)
-    const steps = new Uint32Array(size)
-    const subjects = new Uint16Array(size)
-    values.set(this.#values)
-    labels.set(this.#labels)
-    steps.set(this.#steps)
-    subjects.set(this.#subjects)
-    this.#values = values
-    this.#labels = labels
-    this.#steps = steps
-    this.#subjects = subjects
-  }
+/** A view of one row. */
+export function rowAt(blocks: readonly Float32Array[], width: number, row: number): Float32Array {
+  const from = (row % BLOCK_ROWS) * width
+  return blocks[Math.floor(row / BLOCK_ROWS)]?.subarray(from, from + width) ?? new Float32Array(0)
+}
+
+function putRow(
+  blocks: Float32Array[],
+  width: number,
+  at: number,
+  row: Float64Array | Float32Array
+): void {
+  const block = Math.floor(at / BLOCK_ROWS)
+  if (block === blocks.length) blocks.push(new Float32Array(BLOCK_ROWS * width))
+  blocks[block]?.set(row, (at % BLOCK_ROWS) * width)
 }

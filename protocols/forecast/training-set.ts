@@ -68,7 +68,7 @@ export class TrainingSet implements Rows {
  * each. Bin 0 is for the unknown, bin i holds (cut[i-2], cut[i-1]].
  */
 export function cutsOf(column: Float32Array): Float32Array {
-  const known = column.filter(value => !Number.isNaN(value)).sort()
+  const known = knownOf(column).sort()
   const cuts: number[] = []
   for (let i = 1; i < MAX_BINS; i++) {
     const value = known[Math.min(known.length - 1, Math.floor((i * known.length) / (MAX_BINS - 1)))]
@@ -79,15 +79,30 @@ export function cutsOf(column: Float32Array): Float32Array {
 
 /** The bin of every value of a column. */
 export function binned(column: Float32Array, cuts: Float32Array): Uint8Array {
-  return Uint8Array.from(column, value => {
-    if (Number.isNaN(value)) return 0
-    let low = 0
-    let high = cuts.length - 1
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if ((cuts[middle] ?? 0) < value) low = middle + 1
-      else high = middle
-    }
-    return low + 1
-  })
+  const bins = new Uint8Array(column.length)
+  for (let row = 0; row < bins.length; row++) bins[row] = binOf(column[row] ?? Number.NaN, cuts)
+  return bins
+}
+
+function binOf(value: number, cuts: Float32Array): number {
+  if (Number.isNaN(value)) return 0
+  let low = 0
+  let high = cuts.length - 1
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((cuts[middle] ?? 0) < value) low = middle + 1
+    else high = middle
+  }
+  return low + 1
+}
+
+/** A copy without what is unknown. */
+function knownOf(column: Float32Array): Float32Array {
+  const known = new Float32Array(column.length)
+  let count = 0
+  for (let row = 0; row < column.length; row++) {
+    const value = column[row] ?? Number.NaN
+    if (!Number.isNaN(value)) known[count++] = value
+  }
+  return known.subarray(0, count)
 }

@@ -26,6 +26,7 @@ import { LEAST_OUTCOMES, LEAST_ROWS } from './limits.ts'
 import type { LstmWeights } from './lstm.ts'
 import { LstmTrainer } from './lstm-trainer.ts'
 import { round6 } from './numeric.ts'
+import { Sliced } from './sliced.ts'
 import type { RowParts } from './training-rows.ts'
 import { TREE_OPTIONS, TreeTrainer } from './tree-trainer.ts'
 import { type TreeParts, Trees } from './trees.ts'
@@ -33,7 +34,7 @@ import { type TreeParts, Trees } from './trees.ts'
 const LEAST_SKILL = 0.01
 const LSTM_CELLS = 16
 const LSTM_SLICES = 1500
-const SCORED_PER_SLICE = 1000
+const SCORED_PER_SLICE = 500
 /** Rows of either outcome that must be held out, or nothing can be said of trees. */
 const LEAST_HELD = 5
 
@@ -83,118 +84,107 @@ interface Verdict {
   readonly record: Omit<TrainingRecord, 'atMs' | 'series'>
 }
 
-export class Training {
-  readonly #input: TrainingInput
-  readonly #work: Iterator<void, Models>
-  #finished: Models | undefined
-
+export class Training extends Sliced<Models> {
   constructor(input: TrainingInput) {
-    this.#input = input
-    this.#work = this.#run()
+    super(run(input))
   }
+}
 
-  get done(): boolean {
-    return this.#finished !== undefined
-  }
+function* run(input: TrainingInput): Generator<void, Models> {
+  const { atMs, series } = input
+  const { trees, record } = yield* learnTrees(input)
+  const weights = yield* learnNetwork(input)
+  return { trees, weights, record: { atMs, ...record, series: series.length } }
+}
 
-  get finished(): Models | undefined {
-    return this.#finished
-  }
-
-  /** Does one bounded piece of the work. */
-  slice(): void {
-    if (this.done) return
-    const step = this.#work.next()
-    if (step.done === true) this.#finished = step.value
-  }
-
-  *#run(): Generator<void, Models> {
-    const { atMs, series } = this.#input
-    const { trees, record } = yield* this.#learnTrees()
-    const weights = yield* this.#learnNetwork()
-    return { trees, weights, record: { atMs, ...record, series: series.length } }
-  }
-
-  *#learnTrees(): Generator<void, Verdict> {
-    const { rows, day, seed, trees = TREE_OPTIONS.trees } = this.#input
-    const split = splitByTime(rows, day / 24)
+function* learnTrees(input: TrainingInput): Generator<void, Verdict> {
+  const { rows, day, seed, trees = TREE_OPTIONS.trees } = input
+  const split = splitByTime(rows, day / 24)
+  yield
+  if (!isEnough(rows, split)) return unjudged(input)
+  yield
+  const trainer = new TreeTrainer(someOf(rows, split.learn), { ...TREE_OPTIONS, trees, seed })
+  while (!trainer.done) {
     yield
-    if (!isEnough(rows, split)) return this.#unjudged()
-    const trainer = new TreeTrainer(someOf(rows, split.learn), { ...TREE_OPTIONS, trees, seed })
-    while (!trainer.done) {
-      yield
-      trainer.slice()
+    trainer.slice()
+  }
+  yield
+  return yield* judge(input, trainer.trees, split)
+}
+
+function* judge(input: TrainingInput, made: Trees, split: Split): Generator<void, Verdict> {
+  const { rows, present } = input
+  const odds = yield* score(input, made, split.held)
+  const loss = logLoss(rows, split.held, odds)
+  yield
+  const precision = averagePrecision(rows, split.held, odds)
+  yield
+  const base = baseOdds(rows, split)
+  yield
+  const baseLoss = logLoss(rows, split.held, base)
+  yield
+  const most = (1 - LEAST_SKILL) * baseLoss
+  let presentLoss = 0
+  if (present !== undefined) {
+    presentLoss = logLoss(rows, split.held, yield* score(input, Trees.of(present), split.held))
+  }
+  const presentSkilled = present !== undefined && presentLoss < most
+  const isNew = loss < most && (!presentSkilled || loss < presentLoss)
+  const kept = presentSkilled ? 'present' : 'none'
+  return {
+    trees: isNew ? made : presentSkilled ? present : undefined,
+    record: {
+      ...counts(input),
+      heldOut: split.held.length,
+      loss: round6(loss),
+      baseLoss: round6(baseLoss),
+      presentLoss: round6(presentLoss),
+      skill: round6(baseLoss > 0 ? 1 - loss / baseLoss : 0),
+      averagePrecision: round6(precision),
+      trees: isNew ? 'new' : kept
     }
+  }
+}
+
+/** Too little to learn from or to judge with: what is in use stays. */
+function unjudged(input: TrainingInput): Verdict {
+  const { present } = input
+  const nothing = { heldOut: 0, loss: 0, baseLoss: 0, presentLoss: 0, skill: 0 }
+  const trees = present === undefined ? 'none' : 'present'
+  return {
+    trees: present,
+    record: { ...counts(input), ...nothing, averagePrecision: 0, trees }
+  }
+}
+
+function counts(input: TrainingInput): Pick<TrainingRecord, 'rows' | 'positives'> {
+  const { labels } = input.rows
+  return { rows: labels.length, positives: labels.reduce((sum, label) => sum + label, 0) }
+}
+
+function* score(
+  input: TrainingInput,
+  trees: Trees,
+  chosen: Uint32Array
+): Generator<void, Float64Array> {
+  const odds = new Float64Array(chosen.length)
+  for (let from = 0; from < chosen.length; from += SCORED_PER_SLICE) {
+    const to = Math.min(chosen.length, from + SCORED_PER_SLICE)
+    scoreSome(trees, input.rows, chosen, odds, from, to)
     yield
-    return yield* this.#judge(trainer.trees, split)
   }
+  return odds
+}
 
-  *#judge(made: Trees, split: Split): Generator<void, Verdict> {
-    const { rows, present } = this.#input
-    const odds = yield* this.#score(made, split.held)
-    const loss = logLoss(rows, split.held, odds)
-    const precision = averagePrecision(rows, split.held, odds)
+function* learnNetwork(input: TrainingInput): Generator<void, LstmWeights | undefined> {
+  const { series, day, seed, batches = LSTM_SLICES } = input
+  if (series.length === 0) return undefined
+  const trainer = new LstmTrainer({ series, day, seed, cells: LSTM_CELLS, slices: batches })
+  while (!trainer.done) {
+    trainer.slice()
     yield
-    const baseLoss = logLoss(rows, split.held, baseOdds(rows, split))
-    const most = (1 - LEAST_SKILL) * baseLoss
-    let presentLoss = 0
-    if (present !== undefined) {
-      presentLoss = logLoss(rows, split.held, yield* this.#score(Trees.of(present), split.held))
-    }
-    const presentSkilled = present !== undefined && presentLoss < most
-    const isNew = loss < most && (!presentSkilled || loss < presentLoss)
-    const kept = presentSkilled ? 'present' : 'none'
-    return {
-      trees: isNew ? made : presentSkilled ? present : undefined,
-      record: {
-        ...this.#counts(),
-        heldOut: split.held.length,
-        loss: round6(loss),
-        baseLoss: round6(baseLoss),
-        presentLoss: round6(presentLoss),
-        skill: round6(baseLoss > 0 ? 1 - loss / baseLoss : 0),
-        averagePrecision: round6(precision),
-        trees: isNew ? 'new' : kept
-      }
-    }
   }
-
-  /** Too little to learn from or to judge with: what is in use stays. */
-  #unjudged(): Verdict {
-    const { present } = this.#input
-    const nothing = { heldOut: 0, loss: 0, baseLoss: 0, presentLoss: 0, skill: 0 }
-    const trees = present === undefined ? 'none' : 'present'
-    return {
-      trees: present,
-      record: { ...this.#counts(), ...nothing, averagePrecision: 0, trees }
-    }
-  }
-
-  #counts(): Pick<TrainingRecord, 'rows' | 'positives'> {
-    const { labels } = this.#input.rows
-    return { rows: labels.length, positives: labels.reduce((sum, label) => sum + label, 0) }
-  }
-
-  *#score(trees: Trees, chosen: Uint32Array): Generator<void, Float64Array> {
-    const odds = new Float64Array(chosen.length)
-    for (let from = 0; from < chosen.length; from += SCORED_PER_SLICE) {
-      const to = Math.min(chosen.length, from + SCORED_PER_SLICE)
-      scoreSome(trees, this.#input.rows, chosen, odds, from, to)
-      yield
-    }
-    return odds
-  }
-
-  *#learnNetwork(): Generator<void, LstmWeights | undefined> {
-    const { series, day, seed, batches = LSTM_SLICES } = this.#input
-    if (series.length === 0) return undefined
-    const trainer = new LstmTrainer({ series, day, seed, cells: LSTM_CELLS, slices: batches })
-    while (!trainer.done) {
-      trainer.slice()
-      yield
-    }
-    return trainer.weights
-  }
+  return trainer.weights
 }
 
 function isEnough(rows: RowParts, { learn, held }: Split): boolean {

@@ -38,8 +38,9 @@ export const TREE_OPTIONS: Omit<TreeOptions, 'seed'> = {
   featurePart: 0.4
 }
 
-/** What a slice counts at most, but for one feature: a few milliseconds. */
-const CELLS_PER_SLICE = 400_000
+/** What a slice counts, and a little more; rows that it measures: a few milliseconds each. */
+const CELLS_PER_SLICE = 250_000
+const ROWS_PER_SLICE = 8_000
 
 interface Node {
   readonly index: number
@@ -100,6 +101,7 @@ export class TreeTrainer {
   *#pieces(set: Rows): Generator<void, void> {
     for (let feature = 0; feature < set.width; feature++) {
       const column = set.column(feature)
+      yield
       const cuts = cutsOf(column)
       this.#cuts.push(cuts)
       yield
@@ -107,23 +109,34 @@ export class TreeTrainer {
       yield
     }
     while (!this.done) {
-      this.#measure()
-      yield
+      for (const [from, to] of this.#ranges()) {
+        this.#measure(from, to)
+        yield
+      }
       const count = this.#drawRows()
       const features = this.#drawFeatures()
       yield
       const histogram = new Float64Array(features.length * MAX_BINS * 3)
       yield* this.#count(histogram, features, 0, count)
       yield* this.#growFrom({ index: 0, from: 0, to: count, histogram }, features)
-      this.#rescore()
+      for (const [from, to] of this.#ranges()) {
+        this.#rescore(from, to)
+        yield
+      }
       this.#grown++
-      yield
+    }
+  }
+
+  /** Parts of the rows, a slice each. */
+  *#ranges(): Generator<readonly [number, number], void> {
+    for (let from = 0; from < this.#scores.length; from += ROWS_PER_SLICE) {
+      yield [from, Math.min(this.#scores.length, from + ROWS_PER_SLICE)]
     }
   }
 
   /** How far every row is from its outcome: slope and curvature of its loss. */
-  #measure(): void {
-    for (let row = 0; row < this.#scores.length; row++) {
+  #measure(from: number, to: number): void {
+    for (let row = from; row < to; row++) {
       const chance = sigmoid(this.#scores[row] ?? 0)
       this.#slopes[row] = chance - (this.#labels[row] ?? 0)
       this.#curves[row] = Math.max(1e-6, chance * (1 - chance))
@@ -271,10 +284,10 @@ export class TreeTrainer {
   }
 
   /** Adds the new tree to the score of every row, drawn or not. */
-  #rescore(): void {
+  #rescore(from: number, to: number): void {
     const base = this.#base()
     const { features, thresholds, values } = this.trees
-    for (let row = 0; row < this.#scores.length; row++) {
+    for (let row = from; row < to; row++) {
       let node = 0
       let feature = features[base] ?? -1
       while (feature >= 0) {

@@ -9,6 +9,7 @@
  */
 import { ForecastBook } from '../../protocols/forecast/book.ts'
 import { Random } from '../../protocols/forecast/random.ts'
+import type { Sliced } from '../../protocols/forecast/sliced.ts'
 import { type Models, Training } from '../../protocols/forecast/training.ts'
 import {
   DAY,
@@ -111,18 +112,11 @@ class BusyNode {
 
   train(seed: number): Section {
     const started = cpuMs()
-    const input = this.#book.training(timeOf(this.#step), seed)
-    const gathered = cpuMs() - started
-    const training = new Training(input)
     const slices: number[] = []
-    while (!training.done) {
-      const from = cpuMs()
-      training.slice()
-      slices.push(cpuMs() - from)
-    }
+    const input = finish(this.#book.training(timeOf(this.#step), seed), slices)
+    const gathered = cpuMs() - started
+    const models = finish(new Training(input), slices)
     const seconds = (cpuMs() - started) / 1000
-    const models = training.finished
-    if (models === undefined) throw new Error('a training that is done has finished')
     const adopting = cpuMs()
     this.#book.adopt(models)
     const adopted = cpuMs() - adopting
@@ -193,6 +187,17 @@ function trainingSection(
       { name: 'training, % of a core', value: round(cost.seconds / 864, 3), most: 5 }
     ]
   }
+}
+
+/** Does all of a work, and times its slices. */
+function finish<T>(work: Sliced<T>, slices: number[]): T {
+  while (!work.done) {
+    const from = cpuMs()
+    work.slice()
+    slices.push(cpuMs() - from)
+  }
+  if (work.finished === undefined) throw new Error('a work that is done has finished')
+  return work.finished
 }
 
 /** Days with a shape, jobs at their hours, noise that lasts, and bursts. */
