@@ -13,7 +13,7 @@
 import { messageOf } from '../../protocols/fault.ts'
 import { ForecastBook } from '../../protocols/forecast/book.ts'
 import { STEP_MS, type SubjectSettings } from '../../protocols/forecast/subject.ts'
-import { Training } from '../../protocols/forecast/training.ts'
+import { type Models, Training } from '../../protocols/forecast/training.ts'
 import { IDLE, type LoadRecord, loadOf } from '../../protocols/load/record.ts'
 import { NEWS_FORECASTS } from '../limits.ts'
 import { FiveMinutes } from './five-minutes.ts'
@@ -50,7 +50,7 @@ export class LoadKeeper {
   readonly #history: KeptHistory
   readonly #book = new ForecastBook()
   readonly #kept = new Map<string, Kept>()
-  #training: Training | undefined
+  #training: Generator<void, Models | undefined> | undefined
   #trainings = 0
   #troubledAtMs = Number.NEGATIVE_INFINITY
 
@@ -130,15 +130,14 @@ export class LoadKeeper {
     const { now, seed, files } = this.#options
     if (this.#training === undefined) {
       if (!this.#book.due(now())) return false
-      this.#training = new Training(this.#book.training(now(), seed + this.#trainings++))
-      return true
+      this.#training = trainingOf(this.#book, now(), seed + this.#trainings++)
     }
-    this.#training.slice()
-    const { finished } = this.#training
-    if (finished === undefined) return true
+    const { done, value: models } = this.#training.next()
+    if (done !== true) return true
     this.#training = undefined
-    this.#book.adopt(finished)
-    this.#careful(() => saveModels(files, finished))
+    if (models === undefined) return true
+    this.#book.adopt(models)
+    this.#careful(() => saveModels(files, models))
     this.#tellState()
     return true
   }
@@ -251,6 +250,25 @@ export class LoadKeeper {
     this.#troubledAtMs = nowMs
     this.#options.send({ news: 'trouble', what })
   }
+}
+
+function* trainingOf(
+  book: ForecastBook,
+  nowMs: number,
+  seed: number
+): Generator<void, Models | undefined> {
+  const gathering = book.training(nowMs, seed)
+  while (!gathering.done) {
+    gathering.slice()
+    yield
+  }
+  if (gathering.finished === undefined) return undefined
+  const training = new Training(gathering.finished)
+  while (!training.done) {
+    training.slice()
+    yield
+  }
+  return training.finished
 }
 
 /** Another threshold needs no other life. */

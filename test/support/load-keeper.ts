@@ -1,15 +1,12 @@
 /** The load keeper beside its caller, on files in memory: the same code without its thread. */
-import type { Clock } from '../../node/ports.ts'
+
 import { LoadKeeper } from '../../node/load/keeper.ts'
 import { KeeperRunner } from '../../node/load/keeper-runner.ts'
 import type { LoadOptions } from '../../node/load/load.ts'
 import type { SeriesFiles } from '../../node/load/series-files.ts'
+import type { Clock } from '../../node/ports.ts'
 
-export function keeperHere(
-  files: SeriesFiles,
-  clock: Clock,
-  seed = 1
-): LoadOptions['runKeeper'] {
+export function keeperHere(files: SeriesFiles, clock: Clock, seed = 1): LoadOptions['runKeeper'] {
   return (port, onStart) => {
     const keeper = new LoadKeeper({
       files,
