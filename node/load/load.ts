@@ -147,6 +147,7 @@ export class Load {
     if (tick === undefined) return
     const seconds = keyed(tick.second)
     this.#recent.add(second, seconds)
+    if (seconds.some(({ key }) => !this.subjects.has(key))) this.subjects.look()
     const { minute } = tick
     const told = minute && { slot: minute.minute, records: keyed(minute) }
     this.#port.tell({ tell: 'tick', second, seconds, ...(told && { minute: told }) })
