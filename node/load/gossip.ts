@@ -18,8 +18,10 @@ import { groupMesh, groupTopic, SUMMARIES_TOPIC } from '../../protocols/load-gos
 import {
   DEFAULT_BUDGET_BYTES,
   ENVELOPE_BYTES,
+  LONG_INTERVAL_MS,
   MIN_BUDGET_BYTES,
-  MIN_INTERVAL_MS
+  MIN_INTERVAL_MS,
+  MOST_MEMBERS
 } from '../../protocols/load-gossip/limits.ts'
 import type { LoadMessage, OwnLoad } from '../../protocols/load-gossip/messages.ts'
 import { encodeLoadMessage } from '../../protocols/load-gossip/messages.ts'
@@ -30,9 +32,10 @@ import {
   planSample,
   QUIET_SHARE,
   rankIn,
-  shareOfSlot
+  shareOfSlot,
+  slotAt
 } from '../../protocols/load-gossip/schedule.ts'
-import { busiest, isFresh, summarise } from '../../protocols/load-gossip/summary.ts'
+import { busiest, summarise } from '../../protocols/load-gossip/summary.ts'
 import type { Instant, KnownLoad, Refusal } from '../../protocols/load-gossip/table.ts'
 import { LoadTable } from '../../protocols/load-gossip/table.ts'
 import { LOAD_GOSSIP_TICK_MS } from '../limits.ts'
@@ -86,6 +89,7 @@ export function createLoadGossip(options: LoadGossipOptions): LoadGossip {
 class Gossip implements LoadGossip {
   readonly #options: LoadGossipOptions
   readonly #budgetBytes: number
+  readonly #startedMs: number
   readonly #table = new LoadTable()
   readonly #sent = new Meter()
   readonly #inbox = new Inbox(this.#table)
@@ -93,21 +97,24 @@ class Gossip implements LoadGossip {
   #number = 0
   #mesh: MeshView | undefined
   #groups: Groups = { all: [], of: new Map() }
+  /** Our own, once the map shows us. */
+  #group: Group | undefined
   #plan: Plan = { memberBytes: MIN_BUDGET_BYTES, summaries: undefined }
   #intervalMs = MIN_INTERVAL_MS
-  /** Monotonic. */
-  #nextSampleMs: number
+  /** Monotonic; undefined until the map shows us. */
+  #nextSampleMs: number | undefined
   #summaryHeardMs = Number.NEGATIVE_INFINITY
   #slot = -1
-  #slotJitter = 0
+  /** In this slot, as a part of it; 1: not at all. */
+  #speaksAt = 1
   #timer: Timer | undefined
   #isClosed = false
 
   constructor(options: LoadGossipOptions) {
-    const { budgetBytesPerMinute = DEFAULT_BUDGET_BYTES, clock, random } = options
+    const { budgetBytesPerMinute = DEFAULT_BUDGET_BYTES } = options
     this.#options = options
+    this.#startedMs = options.clock.monotonicMs()
     this.#budgetBytes = Math.max(MIN_BUDGET_BYTES, budgetBytesPerMinute)
-    this.#nextSampleMs = clock.monotonicMs() + random.fraction() * MIN_INTERVAL_MS
     this.#arm()
   }
 
@@ -140,10 +147,6 @@ class Gossip implements LoadGossip {
     this.#topics.clear()
   }
 
-  get #group(): Group | undefined {
-    return this.#groups.of.get(this.#options.network.self)
-  }
-
   #arm(): void {
     const { clock, random } = this.#options
     this.#timer = clock.after((0.5 + random.fraction()) * LOAD_GOSSIP_TICK_MS, () => {
@@ -165,6 +168,7 @@ class Gossip implements LoadGossip {
     const before = this.#group
     const places = placesOf(view, { id: network.self, region })
     this.#groups = groupMesh(places)
+    this.#group = this.#groups.of.get(network.self)
     this.#plan = planFor(this.#groups, network.self, this.#budgetBytes)
     this.#table.setMesh(places)
     this.#inbox.follow(this.#plan)
@@ -194,15 +198,19 @@ class Gossip implements LoadGossip {
 
   // -- what we say
 
+  /** The first one at any moment of an interval: a whole mesh may be starting. */
   #tellSample(): void {
     const { clock, network, ownSample, random } = this.#options
     const nowMs = clock.monotonicMs()
     const group = this.#group
-    if (group === undefined || nowMs < this.#nextSampleMs) return
+    if (group === undefined || nowMs < (this.#nextSampleMs ?? 0)) return
     const own = ownSample()
     const { intervalMs, listed } = planSample(this.#plan.memberBytes, own.shards.length)
+    const isFirst = this.#nextSampleMs === undefined
+    const share = isFirst ? random.fraction() : 0.9 + 0.2 * random.fraction()
     this.#intervalMs = intervalMs
-    this.#nextSampleMs = nowMs + intervalMs * (0.9 + 0.2 * random.fraction())
+    this.#nextSampleMs = nowMs + intervalMs * share
+    if (isFirst) return
     const shards = busiest(own.shards, listed)
     const said = { ...own, ...this.#head(), intervalMs, shardCount: own.shards.length, shards }
     const sample = { is: 'sample', ...said } as const
@@ -212,32 +220,38 @@ class Gossip implements LoadGossip {
 
   /** If it is our turn in this slot, or that of one who has not spoken; and nobody else just did. */
   #tellSummary(): void {
-    const { clock, network, random } = this.#options
+    const { clock } = this.#options
     const plan = this.#plan.summaries
     const group = this.#group
     if (plan === undefined || group === undefined) return
-    const slots = clock.now() / plan.intervalMs
-    const slot = Math.floor(slots)
-    if (slot !== this.#slot) this.#slotJitter = random.fraction()
-    this.#slot = slot
-    const quietMs = clock.monotonicMs() - this.#summaryHeardMs
-    if (quietMs < QUIET_SHARE * plan.intervalMs) return
-    const heard = this.#freshMembers(group)
-    const members = heard.map(({ node }) => node)
-    const rank = rankIn(slot, members, network.self)
-    if (rank === undefined || slots - slot < shareOfSlot(rank, this.#slotJitter)) return
+    const slot = slotAt(clock.now(), plan.intervalMs, group.phase)
+    if (slot.number !== this.#slot) this.#beginSlot(slot.number, group)
+    if (slot.passed < this.#speaksAt) return
+    const quiet = (clock.monotonicMs() - this.#summaryHeardMs) / plan.intervalMs
+    if (quiet < Math.max(QUIET_SHARE, slot.passed)) return
     this.#summaryHeardMs = clock.monotonicMs()
-    const entries = summarise(heard, plan.maxEntries)
+    const heard = this.#freshMembers(group)
+    const known = heard.flatMap(id => this.known(id) ?? [])
+    const entries = summarise(known, plan.maxEntries)
     const said = { ...this.#head(), bits: group.bits, heard: heard.length, entries }
     this.#publish(SUMMARIES_TOPIC, { is: 'summary', ...said })
   }
 
+  /** Who has not listened for long does not know whose turn it is, nor enough to tell. */
+  #beginSlot(slot: number, group: Group): void {
+    const { clock, network, random } = this.#options
+    const heard = this.#freshMembers(group)
+    const hasListened = clock.monotonicMs() - this.#startedMs > LONG_INTERVAL_MS
+    const isReady = hasListened || heard.length >= MOST_MEMBERS * group.members.length
+    const rank = isReady ? rankIn(slot, heard, network.self) : undefined
+    this.#slot = slot
+    this.#speaksAt = rank === undefined ? 1 : shareOfSlot(rank, random.fraction())
+  }
+
   /** Ascending by id; with ourselves once we have said something. */
-  #freshMembers({ members }: Group): KnownLoad[] {
-    return members.flatMap(id => {
-      const known = this.known(id)
-      return known !== undefined && isFresh(known) ? [known] : []
-    })
+  #freshMembers({ members }: Group): NodeId[] {
+    const nowMs = this.#options.clock.monotonicMs()
+    return members.filter(id => this.#table.isFresh(id, nowMs))
   }
 
   #head(): { at: number; sequence: { start: number; number: number } } {
@@ -255,13 +269,17 @@ class Gossip implements LoadGossip {
     })
   }
 
-  /** A summary of our own group: none of us needs to add one for a while. */
   #receive(topic: LoadTopic, from: NodeId, bytes: Uint8Array): void {
     if (this.#isClosed || from === this.#options.network.self) return
     const now = this.#now()
     const taken = this.#inbox.receive(topic, from, bytes, now)
-    const isOfOurGroup = this.#groups.of.get(from) === this.#group
-    if (taken?.is === 'summary' && isOfOurGroup) this.#summaryHeardMs = now.monotonicMs
+    const group = this.#group
+    if (taken?.is !== 'summary' || group === undefined) return
+    // One that leaves out half of us does not keep us from telling of them.
+    if (this.#groups.of.get(from) !== group) return
+    const most = this.#plan.summaries?.maxEntries ?? 0
+    const wanted = Math.min(most, this.#freshMembers(group).length)
+    if (taken.entries.length >= wanted / 2) this.#summaryHeardMs = now.monotonicMs
   }
 
   #now(): Instant {

@@ -12,6 +12,9 @@ import { assert } from '../assert.ts'
 const STEPS = 1024
 /** The codes above are never written. */
 const MAX_LOG16 = 60 * STEPS
+/** From one power of two to the next; a power at each reading would be the cost of a summary. */
+const BETWEEN = Float64Array.from({ length: STEPS }, (_, step) => 2 ** (step / STEPS))
+const POWERS = Float64Array.from({ length: 61 }, (_, power) => 2 ** power)
 const PARTS = 254
 const NO_PART = 255
 const SKILL_STEPS = 100
@@ -24,7 +27,8 @@ export function toLog16(amount: number): number {
 
 /** Undefined for a code that is never written. */
 export function fromLog16(code: number): number | undefined {
-  return code <= MAX_LOG16 ? 2 ** (code / STEPS) - 1 : undefined
+  if (code > MAX_LOG16) return undefined
+  return (BETWEEN[code % STEPS] ?? 0) * (POWERS[Math.floor(code / STEPS)] ?? 0) - 1
 }
 
 /** `part`: 0 to 1, or undefined for none. */

@@ -27,6 +27,8 @@ export interface Group {
   readonly index: number
   /** In ascending order. */
   readonly members: readonly NodeId[]
+  /** In [0, 1): when in a round it is summarised. */
+  readonly phase: number
 }
 
 export interface Groups {
@@ -57,6 +59,10 @@ export function groupTopic({ region, index }: Pick<Group, 'region' | 'index'>): 
   return region === undefined ? ALL_TOPIC : `${PREFIX}/region/${region}/${index}`
 }
 
+function phaseOf(group: Pick<Group, 'region' | 'index'>): number {
+  return Number(xxh64(groupTopic(group)) & 0xffff_ffffn) / 2 ** 32
+}
+
 /** Every topic on which the node `id` of `region` ever speaks or listens: nine at most. */
 export function loadTopics(id: NodeId, region: string): string[] {
   const name = shortName(id)
@@ -74,7 +80,7 @@ export function groupMesh(places: readonly Place[]): Groups {
   const parts = places.length <= GROUP_NODES ? [whole] : split(places)
   const all = parts
     .filter(part => part.ids.length > 0)
-    .map(({ region, bits, index, ids }): Group => ({ region, bits, index, members: ids.sort() }))
+    .map(({ ids, ...name }): Group => ({ ...name, members: ids.sort(), phase: phaseOf(name) }))
   const of = new Map<NodeId, Group>()
   for (const group of all) for (const id of group.members) of.set(id, group)
   return { all, of }

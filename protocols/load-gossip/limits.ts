@@ -35,6 +35,8 @@ export const MIN_SUMMARY_INTERVAL_MS = 30_000
 /** ... and in this time at least, if fewer entries can make it so. */
 export const MAX_SUMMARY_INTERVAL_MS = 300_000
 export const MAX_SUMMARY_ENTRIES = 128
+/** A node that has just started summarises once it heard so many of its group, or long enough. */
+export const MOST_MEMBERS = 0.9
 /** Members that stand in for one another in one slot. */
 export const SUMMARY_RANKS = 3
 
@@ -46,6 +48,9 @@ export const MAX_UNITS = 2 ** 30
 export const MAX_FREE_BYTES = 2 ** 60
 /** What an author may say: so many times its part of the budget. */
 export const AUTHOR_FACTOR = 2
+/** A sample counts as fresh until the second one after it is overdue, and some seconds of delay. */
+export const FRESH_INTERVALS = 2
+export const FRESH_SLACK_MS = 5_000
 /** A summary that tells of a sample replaces the sample itself only if it is newer by this. */
 export const SUMMARY_NEWER_MS = 5_000
 

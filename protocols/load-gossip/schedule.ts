@@ -114,11 +114,25 @@ export function rankIn(slot: number, members: readonly NodeId[], self: NodeId): 
   return rank < SUMMARY_RANKS ? rank : undefined
 }
 
+/**
+ * Slots of a group, by the wall clock: `number`, and what has passed of it in [0, 1). Every group has
+ * a phase of its own, or all summaries of a round would leave at once.
+ */
+export function slotAt(
+  wallMs: number,
+  intervalMs: number,
+  phase: number
+): { number: number; passed: number } {
+  const slots = wallMs / intervalMs + phase
+  const number = Math.floor(slots)
+  return { number, passed: slots - number }
+}
+
 /** Of a slot: when the one of `rank` speaks, by `jitter` in [0, 1). */
 export function shareOfSlot(rank: number, jitter: number): number {
   return (rank + 0.8 * jitter) * RANK_SHARE
 }
 
 const RANK_SHARE = 0.25
-/** Whoever heard a summary of its group since so much of a slot adds none. */
+/** Whoever heard a summary of its group in this slot, or since so much of one, adds none. */
 export const QUIET_SHARE = 0.8

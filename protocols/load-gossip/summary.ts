@@ -6,15 +6,6 @@ import { shortName } from './groups.ts'
 import type { SummaryEntry } from './messages.ts'
 import type { KnownLoad } from './table.ts'
 
-/** A sample counts as fresh until the second one after it is overdue, and some seconds of delay. */
-const FRESH_INTERVALS = 2
-const FRESH_SLACK_MS = 5_000
-
-/** By its own word, and not long ago: it is alive, and may be told of. */
-export function isFresh({ sample, ageMs }: KnownLoad): boolean {
-  return sample !== undefined && ageMs <= FRESH_INTERVALS * sample.intervalMs + FRESH_SLACK_MS
-}
-
 /** Of `heard`, `most` at most. */
 export function summarise(heard: readonly KnownLoad[], most: number): SummaryEntry[] {
   return [...heard]

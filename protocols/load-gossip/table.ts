@@ -12,7 +12,15 @@
 import type { NodeId } from '../ids.ts'
 import type { Place } from './groups.ts'
 import { indexAt, shortName } from './groups.ts'
-import { MAX_AGE_MS, MAX_AHEAD_MS, MAX_FREE_BYTES, MAX_UNITS, SUMMARY_NEWER_MS } from './limits.ts'
+import {
+  FRESH_INTERVALS,
+  FRESH_SLACK_MS,
+  MAX_AGE_MS,
+  MAX_AHEAD_MS,
+  MAX_FREE_BYTES,
+  MAX_UNITS,
+  SUMMARY_NEWER_MS
+} from './limits.ts'
 import type { GroupSummary, LoadMessage, NodeSample, Sequence, SummaryEntry } from './messages.ts'
 
 export interface Instant {
@@ -79,8 +87,13 @@ export class LoadTable {
     for (const place of places) {
       const known = before.get(place.id)
       const name = known?.name ?? shortName(place.id)
-      const fresh = { entry: undefined, lastSample: undefined, lastSummary: undefined }
-      const node: Node = { ...(known ?? fresh), place, name }
+      const node: Node = {
+        place,
+        name,
+        entry: known?.entry,
+        lastSample: known?.lastSample,
+        lastSummary: known?.lastSummary
+      }
       this.#nodes.set(place.id, node)
       this.#byName.set(name, this.#byName.has(name) ? undefined : node)
     }
@@ -104,6 +117,14 @@ export class LoadTable {
   known(id: NodeId, monotonicMs: number): KnownLoad | undefined {
     const entry = this.#nodes.get(id)?.entry
     return entry === undefined ? undefined : knownOf(id, entry, monotonicMs)
+  }
+
+  /** By its own word, and not long ago: it is alive, and may be told of. */
+  isFresh(id: NodeId, monotonicMs: number): boolean {
+    const entry = this.#nodes.get(id)?.entry
+    if (entry === undefined || !('is' in entry.said)) return false
+    const lastsMs = FRESH_INTERVALS * entry.said.intervalMs + FRESH_SLACK_MS
+    return monotonicMs - entry.bornMs <= lastsMs
   }
 
   all(monotonicMs: number): KnownLoad[] {
@@ -179,13 +200,18 @@ function isHugeSample({
 }
 
 function knownOf(node: NodeId, { bornMs, by, said }: Entry, monotonicMs: number): KnownLoad {
-  const ageMs = Math.max(0, monotonicMs - bornMs)
-  const { load, capacity, freeBytes } = said
-  const common = { node, ageMs, by, load, capacity, freeBytes }
-  if (!('is' in said)) {
-    return { ...common, from: 'summary', forecast: said.forecast, sample: undefined }
+  const sample = 'is' in said ? said : undefined
+  const told = 'is' in said ? undefined : said.forecast
+  const ahead = sample?.forecast
+  return {
+    node,
+    ageMs: Math.max(0, monotonicMs - bornMs),
+    from: sample === undefined ? 'summary' : 'sample',
+    by,
+    load: said.load,
+    capacity: said.capacity,
+    freeBytes: said.freeBytes,
+    forecast: ahead === undefined ? told : { q95: ahead.in60.q95, chance: ahead.chance },
+    sample
   }
-  const { forecast } = said
-  const ahead = forecast && { q95: forecast.in60.q95, chance: forecast.chance }
-  return { ...common, from: 'sample', forecast: ahead, sample: said }
 }
