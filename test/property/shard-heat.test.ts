@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { chunkNumber } from '../../node/shard/chunk-number.ts'
 import { HeatMeter } from '../../node/shard/heat.ts'
-import { HOURS_PER_DAY } from '../../protocols/limits.ts'
+import { HOURS_PER_DAY, MiB } from '../../protocols/limits.ts'
 import { heatStateSchema } from '../../protocols/load/heat.ts'
 import { seedOfRun } from '../support/process-random.ts'
 import { volumeId } from '../support/shard-harness.ts'
@@ -24,7 +24,13 @@ const extents = fc.integer({ min: 0, max: CHUNKS - 1 })
 const sides = fc.constantFrom(0, 1, 2)
 const steps = fc.oneof(
   { weight: 4, arbitrary: fc.record({ ask: extents, side: sides, times: fc.nat(50) }) },
-  { weight: 4, arbitrary: fc.record({ minutes: fc.integer({ min: 1, max: 90 }) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      hours: fc.integer({ min: 1, max: 30 }),
+      asks: fc.array(fc.tuple(extents, sides, fc.integer({ min: 1, max: 20 })), { maxLength: 5 })
+    })
+  },
   { weight: 2, arbitrary: fc.record({ move: extents, from: sides, to: sides }) },
   { weight: 1, arbitrary: fc.record({ jumpMinutes: fc.integer({ min: -3000, max: 3000 }) }) },
   { weight: 1, arbitrary: fc.record({ gapMs: fc.nat(10_000_000) }) }
@@ -33,7 +39,7 @@ const steps = fc.oneof(
 describe('the parts of the chunks of a shard', () => {
   it('are each between nothing and all, and sum to no more than all', () => {
     fc.assert(
-      fc.property(fc.array(steps, { minLength: 1, maxLength: 60 }), sequence => {
+      fc.property(fc.array(steps, { minLength: 1, maxLength: 40 }), sequence => {
         const here = new HeatMeter(0)
         const there = new HeatMeter(0)
         const shards = [here, here, there].map(meter => ({ meter, map: meter.add() }))
@@ -46,8 +52,12 @@ describe('the parts of the chunks of a shard', () => {
               const number = chunkNumber(at(step.ask))
               shard?.meter.touch(shard.map, number, i % 3 === 0, 4096 * i, nowMs)
             }
-          } else if ('minutes' in step) {
-            for (let i = 0; i < step.minutes; i++) {
+          } else if ('hours' in step) {
+            for (let i = 0; i < 60 * step.hours; i++) {
+              for (const [extent, side, times] of step.asks) {
+                const shard = shards[side]
+                shard?.meter.touch(shard.map, chunkNumber(at(extent)), true, times * MiB, nowMs)
+              }
               nowMs += 60_000
               for (const meter of [here, there]) meter.minute(minute, nowMs)
               minute += 1
@@ -74,7 +84,7 @@ describe('the parts of the chunks of a shard', () => {
           }
         }
       }),
-      { seed, numRuns: 100 }
+      { seed, numRuns: 50 }
     )
   })
 })
