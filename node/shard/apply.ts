@@ -132,9 +132,15 @@ export class Applier {
       if (watch.frozenBy.size > 0) return busyAnswer(request, FROZEN_RETRY_MS)
       watch.dirty?.mark(offsetBytes / BLOCK_BYTES, lengthBytes / BLOCK_BYTES)
     }
-    const started = this.#call(request)
-    if (isMetered(op)) volume.meter?.began(request, arrivedAtMs)
-    return started
+    const { meter } = volume
+    if (meter === undefined || !isMetered(op)) return this.#call(request)
+    meter.began(request, arrivedAtMs)
+    try {
+      return this.#call(request)
+    } catch (error) {
+      meter.answered(arrivedAtMs, arrivedAtMs)
+      throw error
+    }
   }
 
   /** The store is done with the request. */

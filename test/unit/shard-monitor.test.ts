@@ -96,18 +96,26 @@ describe('the load of a second', () => {
   })
 
   it('counts trims and zeroes as writes of nothing, and no flush, refusal or sign of life', async () => {
-    const { client, monitor, turn } = await watched()
+    const { client, clock, mesh, monitor, turn } = await watched()
     await client.ask({ op: Op.trim, ...range(0, 8) })
     await client.ask({ op: Op.zero, ...range(8, 8) })
     await client.ask({ op: Op.zero, flags: Flag.allocate, ...range(8, 8) })
-    await client.ask({ op: Op.flush })
-    await client.ask({ op: Op.map, ...range(0, 8) })
+    mesh.store.hold()
+    const others = [client.ask({ op: Op.flush }), client.ask({ op: Op.map, ...range(0, 8) })]
+    await until(() => mesh.store.heldCalls === 2)
+    await tickOver()
+    clock.nowMs += 300
+    mesh.store.release()
+    await Promise.all(others)
     await client.ask(get(0, 0))
     expect((await client.ask(get(0, 1, 9))).status).toBe(Status.noChunk)
     expect((await client.ask({ ...put(), crcs: Uint32Array.of(1) })).status).toBe(
       Status.badChecksum
     )
-    expect(recordOf(turn().second)).toMatchObject({ reads: 0, writes: 3, writtenBytes: 0 })
+    // The first zeroes begin where the trim ended.
+    const record = { ...IDLE, writes: 3, sequential: 1 / 3 }
+    expect(recordOf(turn(700).second)).toEqual(record)
+    expect(turn().second?.shards).toEqual([])
     expect(monitor.details(V)?.sizes.writes.every(count => count === 0)).toBe(true)
   })
 
