@@ -49,7 +49,8 @@ export class Pending {
   }
 
   #find(minute: number): PendingMinute | undefined {
-    return this.#minutes.find(pending => pending.minute === minute)
+    for (const pending of this.#minutes) if (pending.minute === minute) return pending
+    return undefined
   }
 
   #begin(minute: number): PendingMinute {

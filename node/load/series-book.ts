@@ -65,7 +65,6 @@ export class SeriesBook {
     }
     const head: SeriesHead = { key, created: nowMs, foreignTo: 0, marks: [] }
     this.#files.write(key + SUFFIX, encodeHead(head), 0)
-    this.#files.sync(key + SUFFIX)
     const series = new Series(this.#files, key + SUFFIX, head)
     this.#series.set(key, series)
     return series

@@ -35,6 +35,7 @@ import {
   type SeriesHead
 } from '../../protocols/load/series-file.ts'
 import type { SeriesFiles } from './series-files.ts'
+import { recentPlaces } from './tail.ts'
 import { hourFloor, minuteFloor } from './windows.ts'
 
 /** Of a file that is being written; what a crash leaves of it is removed. */
@@ -103,11 +104,11 @@ export class SeriesImage {
       else addTo(older, Math.floor(minute / 60), this.#rates)
     }
     this.#refreshHours()
-    for (const [hour, { sum, count }] of older) this.#addHour(hour, scaled(sum, 1 / count), newest)
+    for (const [hour, { sum, count }] of older) this.#addHour(hour, scaled(sum, 1 / count), now)
     for (let i = 0; i < hours.states.length; i++) {
       if (hours.states[i] === PieceState.unknown) continue
       ratesInRun(hours, i, this.#rates)
-      this.#addHour(hours.first + i, this.#rates, newest)
+      this.#addHour(hours.first + i, this.#rates, now)
     }
   }
 
@@ -117,6 +118,7 @@ export class SeriesImage {
     if (minute < minuteFloor(newest) || minute > newest) return false
     if (this.#minutes.slotAt(place) >= minute) return false
     this.#minutes.set(place, minute, record, true)
+    this.#touch(minute)
     this.#noteForeign(minute)
     return true
   }
@@ -126,6 +128,7 @@ export class SeriesImage {
     if (hour < hourFloor(newest) || hour * 60 > newest) return false
     if (this.#hours.slotAt(place) >= hour) return false
     this.#hours.set(place, hour, record, true)
+    this.#noteForeign(Math.min(hour * 60 + 59, newest))
     return true
   }
 
@@ -200,11 +203,11 @@ export class SeriesImage {
 
   #addHour(hour: number, rates: Rates, newest: number): void {
     if (hour < hourFloor(newest) || hour * 60 > newest) return
-    addRates(this.#hours, hour, rates, this.#own)
+    if (!addRates(this.#hours, hour, rates, this.#own)) return
+    this.#noteForeign(Math.min(hour * 60 + 59, newest))
   }
 
   #noteForeign(minute: number): void {
-    this.#touch(minute)
     this.foreignTo = Math.max(this.foreignTo, minute)
   }
 
@@ -230,9 +233,8 @@ export class SeriesImage {
   }
 
   #eachRecent(action: (minute: number, record: number) => void): void {
-    for (let i = 0; i < RECENT_SLOTS; i++) {
-      const minute = this.#recent.minuteAt(i)
-      if (minute !== 0) action(minute, this.#recent.recordOf(i))
+    for (const place of recentPlaces(this.#recent)) {
+      action(this.#recent.minuteAt(place), this.#recent.recordOf(place))
     }
   }
 }

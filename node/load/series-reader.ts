@@ -8,7 +8,7 @@ import { RecordBlock } from '../../protocols/load/record-block.ts'
 import { HOUR_RING, MINUTE_RING } from '../../protocols/load/series-file.ts'
 import type { SeriesFiles } from './series-files.ts'
 import { readRing } from './series-view.ts'
-import { readRecent, type Tail } from './tail.ts'
+import { readRecent, recentPlaces, type Tail } from './tail.ts'
 import { hourFloor, minuteFloor } from './windows.ts'
 
 /** The record of slot s at index s - from. */
@@ -65,10 +65,10 @@ export class SeriesReader {
   /** All seconds of the recent minutes that are there, those that were idle too. */
   seconds({ last }: Tail): SecondOf[] {
     const slots = readRecent(this.#files, this.#name)
+    const places = new Map(recentPlaces(slots).map(place => [slots.minuteAt(place), place]))
     const found: SecondOf[] = []
-    for (let minute = Math.max(last - RECENT_SLOTS + 1, 1); minute <= last; minute++) {
-      const place = minute % RECENT_SLOTS
-      if (slots.minuteAt(place) !== minute) continue
+    for (const [minute, place] of [...places].sort(([a], [b]) => a - b)) {
+      if (minute > last) continue
       for (const [second, record] of slots.seconds(place).entries()) {
         found.push({ slot: minute * 60 + second, record })
       }

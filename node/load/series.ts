@@ -179,12 +179,12 @@ export class Series {
     return minute > last || last - minute > LATE_MINUTES
   }
 
-  /** Before the first minute of another group or hour: what was of the last one is put away. */
+  /** Before the first minute of another group or hour, or from before: what was there is put away. */
   #leave(tail: Tail, next: number): void {
     const { last } = tail
     if (last === 0) return
     const group = Math.floor(last / FOLD_MINUTES)
-    if (group !== Math.floor(next / FOLD_MINUTES)) {
+    if (group !== Math.floor(next / FOLD_MINUTES) || next < last) {
       foldGroup(this.#files, this.#name, tail, group * FOLD_MINUTES)
     }
     const hour = Math.floor(last / MINUTES)

@@ -1,6 +1,9 @@
 /**
- * The last minutes of a series in memory: the record of minute m at m modulo RECENT_SLOTS, as the
- * ring of recent minutes has them. What is read of the ring of minutes is completed by these.
+ * The last minutes of a series in memory: the record of minute m at m modulo RECENT_SLOTS. What is
+ * read of the ring of minutes is completed by these.
+ *
+ * On disk a minute goes where the one lies that was written RECENT_SLOTS writes before, whatever the
+ * clock did: a torn write never costs one that is needed.
  */
 import { FOLD_MINUTES, MINUTE_SLOTS, RECENT_SLOTS } from '../../protocols/load/limits.ts'
 import { MinuteSlots, SLOT_BYTES } from '../../protocols/load/minute-slots.ts'
@@ -21,16 +24,23 @@ export function readRecent(files: SeriesFiles, name: string): MinuteSlots {
   return slots
 }
 
+/** The places of recent slots that are whole, in the order in which they were written. */
+export function recentPlaces(slots: MinuteSlots): number[] {
+  const places: number[] = []
+  for (let place = 0; place < RECENT_SLOTS; place++) {
+    const isThere = slots.minuteAt(place) !== 0 && slots.sequenceAt(place) % RECENT_SLOTS === place
+    if (isThere) places.push(place)
+  }
+  return places.sort((a, b) => slots.sequenceAt(a) - slots.sequenceAt(b))
+}
+
 export function readTail(files: SeriesFiles, name: string): Tail {
   const slots = readRecent(files, name)
   const tail: Tail = { block: new RecordBlock(RECENT_SLOTS), last: 0, sequence: 0 }
-  for (let place = 0; place < RECENT_SLOTS; place++) {
-    const minute = slots.minuteAt(place)
-    if (minute === 0 || minute % RECENT_SLOTS !== place) continue
-    tail.block.copy(place, slots.block, slots.recordOf(place))
-    if (slots.sequenceAt(place) <= tail.sequence) continue
+  for (const place of recentPlaces(slots)) {
+    tail.last = slots.minuteAt(place)
     tail.sequence = slots.sequenceAt(place)
-    tail.last = minute
+    tail.block.copy(tail.last % RECENT_SLOTS, slots.block, slots.recordOf(place))
   }
   return tail
 }
@@ -43,10 +53,10 @@ export function writeMinute(
   minute: number,
   sealed: { slots: MinuteSlots; bytes: number }
 ): void {
-  const place = minute % RECENT_SLOTS
+  const place = (tail.sequence + 1) % RECENT_SLOTS
   const { block } = sealed.slots
   files.write(name, block.bytes.subarray(0, sealed.bytes), RECENT_AT + place * SLOT_BYTES)
-  tail.block.copy(place, block, 0)
+  tail.block.copy(minute % RECENT_SLOTS, block, 0)
   tail.last = minute
   tail.sequence++
 }

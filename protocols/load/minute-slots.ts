@@ -5,8 +5,8 @@
  *   32  CRC32C u32 of what follows | minute u32 | sequence u32 | count u32
  *   48  count times: rates 4 x f32 | queue p50 p99 u16 | second u8 | sequential u8
  *
- * A slot is taken as a whole: if one of its checksums fails it is a gap. The slot with the highest
- * sequence was written last, whatever the clock said.
+ * A slot is taken as a whole: if one of its checksums fails it is a gap. Its place is its sequence
+ * modulo RECENT_SLOTS; the highest was written last, whatever the clock said.
  *
  * Invariants: seconds of a slot ascend; a second that is absent was idle.
  */
