@@ -2,7 +2,8 @@
 import type { ForecastDocument, ThresholdDocument } from '../node/control/load-documents.ts'
 import { Calendar } from '../protocols/forecast/calendar.ts'
 import { clean, percent, plural, short } from './output.ts'
-import { isAbove, marksOf, type Plot, plot } from './plot.ts'
+import { isAbove, type Plot, plot } from './plot.ts'
+import { marksOf } from './plot-marks.ts'
 
 export interface ForecastView {
   readonly columns: number

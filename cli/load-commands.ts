@@ -1,10 +1,11 @@
 /** `shoal load export` and `import`: load as CSV, out of the mesh and into it. */
 import type { Command } from 'commander'
+import type { ImportDocument } from '../node/control/load-documents.ts'
 import { formatIsoTime } from '../protocols/load/iso-time.ts'
 import type { Io } from './io.ts'
 import { MINUTES_KEPT_MS } from './limits.ts'
 import { copyOut, saveAs } from './load-export.ts'
-import { checkFile, type ImportSummary, sendFile } from './load-import.ts'
+import { checkFile, sendFile } from './load-import.ts'
 import { badOption, commonOptions, parseMoment, parseWord } from './options.ts'
 import { plural, report, size, table } from './output.ts'
 import { checkVolume, examples } from './shared.ts'
@@ -134,12 +135,12 @@ function addImport(load: Command, io: Io): void {
 
 // -- words
 
-function dryText({ volumes }: ImportSummary): string {
+function dryText({ volumes }: ImportDocument): string {
   const rows = volumes.map(one => [one.volume, String(one.rows), spanText(one.from, one.to)])
   return `${table(['VOLUME', 'ROWS', 'TIMES'], rows)}\nnothing was sent`
 }
 
-function doneText({ volumes }: ImportSummary): string {
+function doneText({ volumes }: ImportDocument): string {
   const rows = volumes.map(one => [
     one.volume,
     String(one.taken),

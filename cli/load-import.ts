@@ -18,10 +18,8 @@ import { badOption } from './options.ts'
 import { plural } from './output.ts'
 import { Progress } from './progress.ts'
 
-export type ImportSummary = ImportDocument
-
 /** What is in the file, none of it taken yet. BAD_INPUT names the first bad line. */
-export async function checkFile(file: string, volume: string | undefined): Promise<ImportSummary> {
+export async function checkFile(file: string, volume: string | undefined): Promise<ImportDocument> {
   const path = resolve(file)
   await checkReadable(path)
   const tally = new Tally()
@@ -39,7 +37,7 @@ export async function sendFile(
   io: Io,
   client: Client,
   { file, volume }: { readonly file: string; readonly volume: string | undefined }
-): Promise<ImportSummary> {
+): Promise<ImportDocument> {
   const path = resolve(file)
   const { size } = await stat(path).catch(error => {
     throw cannotRead(path, error)
@@ -79,7 +77,7 @@ class Tally {
     }
   }
 
-  finish(path: string): ImportSummary {
+  finish(path: string): ImportDocument {
     if (this.#first !== undefined) {
       const { line, refused } = this.#first
       const more = this.#bad === 1 ? '' : ` (${plural(this.#bad, 'line is', 'lines are')} wrong)`

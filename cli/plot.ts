@@ -16,6 +16,7 @@
  */
 import { PLOT_LEAST_PART } from './limits.ts'
 import { Canvas, dotsOf, type Grid } from './plot-canvas.ts'
+import { type Marks, marksOf } from './plot-marks.ts'
 import { resampled, type Scale, scaleOf, tame } from './plot-scale.ts'
 import { timeTicks } from './plot-times.ts'
 
@@ -40,50 +41,6 @@ export interface Plot {
   readonly label: (value: number) => string
 }
 
-interface Marks {
-  readonly past: string
-  readonly expected: string
-  readonly dark: string
-  readonly light: string
-  readonly threshold: string
-  readonly now: string
-  readonly axis: string
-  readonly axisTick: string
-  readonly corner: string
-  readonly rule: string
-  readonly ruleTick: string
-  readonly ruleNow: string
-}
-
-const UNICODE: Marks = {
-  past: '',
-  expected: '',
-  dark: '▒',
-  light: '░',
-  threshold: '╌',
-  now: '│',
-  axis: '│',
-  axisTick: '┤',
-  corner: '└',
-  rule: '─',
-  ruleTick: '┬',
-  ruleNow: '┴'
-}
-const ASCII: Marks = {
-  past: '*',
-  expected: 'o',
-  dark: ':',
-  light: '.',
-  threshold: '-',
-  now: '|',
-  axis: '|',
-  axisTick: '+',
-  corner: '+',
-  rule: '-',
-  ruleTick: '+',
-  ruleNow: '+'
-}
-
 /** A smaller picture is drawn at this size and cut. */
 const LEAST_WIDTH = 24
 const LEAST_HEIGHT = 4
@@ -100,10 +57,6 @@ interface Layout {
   readonly aheadColumns: number
   readonly labels: ReadonlyMap<number, string>
   readonly labelChars: number
-}
-
-export function marksOf(ascii: boolean): Marks {
-  return ascii ? ASCII : UNICODE
 }
 
 export function plot(picture: Plot): string[] {

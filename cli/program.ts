@@ -83,7 +83,8 @@ function createProgram(io: Io, usage: string[], version: string): Command {
         'shoal join TOKEN --region eu-north --capacity 200G --new-region',
         'shoal volume create web --size 20G',
         'shoal volume attach web                         # prints the NBD URI',
-        'shoal status'
+        'shoal status',
+        'shoal top                                       # load, and where it goes'
       )
     )
   addInit(program, io)
