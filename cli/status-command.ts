@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import type { NodeDocument, StatusDocument } from '../node/control/documents.ts'
 import type { Io } from './io.ts'
 import { commonOptions } from './options.ts'
-import { clean, loadText, plural, report, size, table } from './output.ts'
+import { clean, durationText, loadText, plural, report, size, table } from './output.ts'
 import { examples } from './shared.ts'
 import { volumeTable } from './volume-commands.ts'
 
@@ -49,9 +49,11 @@ function nodeTable(nodes: readonly NodeDocument[]): string {
     node.capacityBytes === 0 ? 'gateway' : `${size(node.usedBytes)} of ${size(node.capacityBytes)}`,
     node.shardCount === undefined ? '-' : String(node.shardCount),
     node.chunkCount === undefined ? '-' : String(node.chunkCount),
-    nodeLoadText(node)
+    nodeLoadText(node),
+    node.sampleAgeMs === undefined ? '-' : durationText(node.sampleAgeMs)
   ])
-  return table(['REGION', 'NODE', 'HOST', 'HEALTH', 'USED', 'SHARDS', 'CHUNKS', 'LOAD'], rows)
+  const head = ['REGION', 'NODE', 'HOST', 'HEALTH', 'USED', 'SHARDS', 'CHUNKS', 'LOAD', 'SAMPLE']
+  return table(head, rows)
 }
 
 /** `1200/s 30 MiB/s, 12 %`: of what the node can do, if that was measured. */

@@ -38,6 +38,8 @@ export interface NodeDocument {
   /** Absent if it never was, or is connected now. */
   readonly lastSeenAt?: number
   readonly roundTripMs?: number
+  /** Since it said the load that is known of it here by gossip; absent: it never did. */
+  readonly sampleAgeMs?: number
   readonly incarnation: Incarnation
   readonly capacityBytes: number
   /** The rest is absent while the node cannot be asked. */

@@ -16,6 +16,8 @@ const DEFAULT_SINCE_MS = 7 * 86_400_000
 const time = z.coerce.number().min(0).max(MAX_COUNTER)
 const name = z.string().min(1).max(MAX_NAME_CHARS)
 
+const topQuery = z.strictObject({ top: z.coerce.number().int().min(1).optional() })
+
 const exportQuery = z.strictObject({
   sinceMs: time.optional(),
   untilMs: time.optional(),
@@ -26,7 +28,10 @@ const STEPS = { '1s': 'second', '1m': 'minute', '1h': 'hour' } as const
 
 export function loadRoutes(context: DaemonContext): Hono {
   const routes = new Hono()
-  routes.get('/v1/load', async c => c.json(await topDocument(context)))
+  routes.get('/v1/load', async c => {
+    const { top } = check(c.req.query(), topQuery)
+    return c.json(await topDocument(context, top))
+  })
   routes.get('/v1/load/forecast', async c => {
     return c.json(await forecastDocument(context, check(c.req.query(), forecastQuery)))
   })

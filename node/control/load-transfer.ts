@@ -91,11 +91,28 @@ export async function importLoad(
       if (into.isFull) await into.flush()
     }
   }
-  for await (const bytes of body) await take(reader.push(bytes))
+  await readWhole(body, bytes => take(reader.push(bytes)))
   await take(reader.end())
   const volumes: Array<ImportDocument['volumes'][number]> = []
   for (const into of imports.values()) volumes.push(await into.end())
   return { volumes }
+}
+
+/** To its end also when it is refused: whoever still sends would not see the answer. */
+async function readWhole(
+  body: AsyncIterable<Uint8Array>,
+  take: (bytes: Uint8Array) => Promise<void>
+): Promise<void> {
+  let refused: unknown
+  for await (const bytes of body) {
+    if (refused !== undefined) continue
+    try {
+      await take(bytes)
+    } catch (error) {
+      refused = error
+    }
+  }
+  if (refused !== undefined) throw refused
 }
 
 class VolumeImport {

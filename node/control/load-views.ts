@@ -25,7 +25,11 @@ interface Reported {
   readonly report: LoadReport | undefined
 }
 
-export async function topDocument(context: DaemonContext): Promise<TopDocument> {
+/** `most`: of each table only so many, those of the greatest load. */
+export async function topDocument(
+  context: DaemonContext,
+  most = Number.POSITIVE_INFINITY
+): Promise<TopDocument> {
   const reported = await reportsOf(context)
   const shards = reported.flatMap(({ node, report }) =>
     (report?.shards ?? []).map(({ volume, share, measured }) => ({
@@ -38,13 +42,32 @@ export async function topDocument(context: DaemonContext): Promise<TopDocument> 
       }
     }))
   )
+  const nodes = busiest(
+    reported.map(one => nodeDocument(context, one)),
+    most
+  )
+  const volumes = busiest(volumesOf(context, shards), most)
+  const listed = busiest(
+    shards.map(({ document }) => document),
+    most
+  )
+  const leftOut = {
+    nodes: reported.length - nodes.length,
+    volumes: context.map.mesh().volumes.size - volumes.length,
+    shards: shards.length - listed.length
+  }
   return {
     at: context.clock.now(),
-    nodes: reported.map(one => nodeDocument(context, one)),
-    volumes: volumesOf(context, shards),
-    shards: shards.map(({ document }) => document),
+    nodes,
+    volumes,
+    shards: listed,
+    ...(leftOut.nodes + leftOut.volumes + leftOut.shards === 0 ? {} : { leftOut }),
     silent: reported.flatMap(({ node, report }) => (report === undefined ? [node.name] : []))
   }
+}
+
+function busiest<T extends { readonly load: number }>(rows: readonly T[], most: number): T[] {
+  return [...rows].sort((a, b) => b.load - a.load).slice(0, most)
 }
 
 async function reportsOf(context: DaemonContext): Promise<Reported[]> {

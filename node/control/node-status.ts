@@ -8,7 +8,6 @@ import {
   MAX_STATUS_PROBLEMS,
   MAX_STATUS_SHARDS,
   NODE_STATUS_PROTOCOL,
-  NODE_STATUS_PROTOCOL_BEFORE,
   type NodeStatus,
   nodeStatusRequestSchema
 } from '../../protocols/node-status/messages.ts'
@@ -26,12 +25,9 @@ export function serveNodeStatus(
   rates: RateMeter,
   moreProblems: MoreProblems
 ): void {
-  const own = () => ownStatus(context, rates, moreProblems)
-  context.rpc.serve(NODE_STATUS_PROTOCOL, nodeStatusRequestSchema, async () => own())
-  context.rpc.serve(NODE_STATUS_PROTOCOL_BEFORE, nodeStatusRequestSchema, async () => {
-    const { calibration: _, ...before } = own()
-    return before
-  })
+  context.rpc.serve(NODE_STATUS_PROTOCOL, nodeStatusRequestSchema, async () =>
+    ownStatus(context, rates, moreProblems)
+  )
 }
 
 export function ownStatus(

@@ -64,6 +64,7 @@ function describeNode(context: DaemonContext, statuses: Statuses, node: NodeEntr
   const connected = isSelf || context.network.peers().includes(node.id)
   const lastSeenAt = connected ? undefined : context.lastSeen(node.id)
   const roundTripMs = isSelf ? undefined : context.network.roundTripMs(node.id)
+  const sample = isSelf ? undefined : context.load.gossip.known(node.id)
   return {
     id: node.id,
     name: node.name,
@@ -75,6 +76,7 @@ function describeNode(context: DaemonContext, statuses: Statuses, node: NodeEntr
     connected,
     ...(lastSeenAt === undefined ? {} : { lastSeenAt }),
     ...(roundTripMs === undefined ? {} : { roundTripMs }),
+    ...(sample === undefined ? {} : { sampleAgeMs: Math.round(sample.ageMs) }),
     incarnation: status?.store?.incarnation ?? node.incarnation,
     capacityBytes: status?.store?.capacityBytes ?? node.capacityBytes,
     ...(status === undefined

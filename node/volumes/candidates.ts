@@ -8,7 +8,6 @@ import type { NodeId } from '../../protocols/ids.ts'
 import type { Candidate } from '../../protocols/layout/placement.ts'
 import {
   NODE_STATUS_PROTOCOL,
-  NODE_STATUS_PROTOCOL_BEFORE,
   type NodeStatus,
   nodeStatusSchema
 } from '../../protocols/node-status/messages.ts'
@@ -42,23 +41,13 @@ export async function askNode(
   node: NodeId
 ): Promise<NodeStatus | undefined> {
   try {
-    const status = await askEither(parts, node)
+    const status = await parts.rpc.call(node, NODE_STATUS_PROTOCOL, {}, nodeStatusSchema, {
+      timeoutMs: NODE_STATUS_TIMEOUT_MS
+    })
     return status.id === node ? status : undefined
   } catch (error) {
     if (isFault(error)) return undefined
     throw error
-  }
-}
-
-/** A node of a build before does not serve the newer protocol, and says so at once. */
-async function askEither({ rpc }: Pick<Asker, 'rpc'>, node: NodeId): Promise<NodeStatus> {
-  const ask = (protocol: string) =>
-    rpc.call(node, protocol, {}, nodeStatusSchema, { timeoutMs: NODE_STATUS_TIMEOUT_MS })
-  try {
-    return await ask(NODE_STATUS_PROTOCOL)
-  } catch (error) {
-    if (!isFault(error) || isFault(error, 'TIMEOUT')) throw error
-    return ask(NODE_STATUS_PROTOCOL_BEFORE)
   }
 }
 

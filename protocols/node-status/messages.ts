@@ -13,8 +13,6 @@ import { drainPurposeSchema } from '../moves/messages.ts'
 import { incarnationSchema } from '../shard-control/messages.ts'
 
 export const NODE_STATUS_PROTOCOL = '/shoal/node-status/3'
-/** The one before: the same without `calibration`. Served, and asked of a node that has no other. */
-export const NODE_STATUS_PROTOCOL_BEFORE = '/shoal/node-status/2'
 
 /** Shards and attachments that one answer lists; the totals count all of them. */
 export const MAX_STATUS_SHARDS = 2000

@@ -9,10 +9,7 @@ import { encodeCbor } from '../../protocols/cbor.ts'
 import { blockChecksums } from '../../protocols/checksum.ts'
 import type { Nonce, VolumeId } from '../../protocols/ids.ts'
 import { MAP_SYNC_PROTOCOL, MAP_TOPIC } from '../../protocols/map-sync/messages.ts'
-import {
-  NODE_STATUS_PROTOCOL,
-  NODE_STATUS_PROTOCOL_BEFORE
-} from '../../protocols/node-status/messages.ts'
+import { NODE_STATUS_PROTOCOL } from '../../protocols/node-status/messages.ts'
 import { SHARD_CONTROL_PROTOCOL } from '../../protocols/shard-control/messages.ts'
 import {
   encodeRequest,
@@ -157,7 +154,6 @@ const MESSAGES: Readonly<Record<string, Frames>> = {
     framed({ ask: 'push', document: 'mesh', generation: GENERATION, step: STEP })
   ],
   [NODE_STATUS_PROTOCOL]: [framed({})],
-  [NODE_STATUS_PROTOCOL_BEFORE]: [framed({})],
   [RENEW_PROTOCOL]: [framed({}), framed({ chain: [Buffer.alloc(100)] })]
 }
 const GOSSIP: Frames = [

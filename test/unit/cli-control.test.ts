@@ -6,11 +6,7 @@ import type { StatusDocument, VolumeDocument } from '../../node/control/document
 import { createRpc } from '../../node/rpc/rpc.ts'
 import { askNode } from '../../node/volumes/candidates.ts'
 import { GiB, MiB } from '../../protocols/limits.ts'
-import {
-  NODE_STATUS_PROTOCOL_BEFORE,
-  nodeStatusRequestSchema,
-  nodeStatusSchema
-} from '../../protocols/node-status/messages.ts'
+import { nodeStatusRequestSchema, nodeStatusSchema } from '../../protocols/node-status/messages.ts'
 import { type CliMesh, type CliNode, smallMesh, until } from '../support/cli-mesh.ts'
 import { nodeId, seededRandom } from '../support/gateway-mesh.ts'
 
@@ -215,23 +211,5 @@ describe('refusals', () => {
       expect(answer, `${method} ${group}/${name}${tail} ${text}`).not.toContain('INTERNAL')
       expect(answer).toContain('"error":{"code":"')
     }
-  })
-})
-
-describe('the status of a node of the build before', () => {
-  it('is asked for in its words; and such a node is answered in them', async () => {
-    const east = mesh.nodes.get('east')
-    if (east === undefined) throw new Error('no node east')
-    const { rpc, clock, log } = mesh.gate.context
-    const asked = await rpc.call(east.id, NODE_STATUS_PROTOCOL_BEFORE, {}, nodeStatusSchema)
-    expect(asked.id).toBe(east.id)
-    expect(asked).not.toHaveProperty('calibration')
-    const old = nodeId('old')
-    const oldRpc = createRpc({ network: mesh.network.join(old), clock, log })
-    oldRpc.serve(NODE_STATUS_PROTOCOL_BEFORE, nodeStatusRequestSchema, async () => {
-      return { ...asked, id: old }
-    })
-    expect(await askNode(mesh.gate.context, old)).toEqual({ ...asked, id: old })
-    mesh.network.leave(old)
   })
 })
