@@ -3,12 +3,9 @@
 // Method: the API without its socket over a mesh in memory; well-formed, malformed and random requests.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { StatusDocument, VolumeDocument } from '../../node/control/documents.ts'
-import { createRpc } from '../../node/rpc/rpc.ts'
-import { askNode } from '../../node/volumes/candidates.ts'
 import { GiB, MiB } from '../../protocols/limits.ts'
-import { nodeStatusRequestSchema, nodeStatusSchema } from '../../protocols/node-status/messages.ts'
 import { type CliMesh, type CliNode, smallMesh, until } from '../support/cli-mesh.ts'
-import { nodeId, seededRandom } from '../support/gateway-mesh.ts'
+import { seededRandom } from '../support/gateway-mesh.ts'
 
 let mesh: CliMesh & { gate: CliNode }
 beforeAll(async () => {

@@ -218,7 +218,7 @@ describe('shoal load import', () => {
     const run = await shoal(['import', path])
     expect(run.code).toBe(2)
     expect(run.err).toBe(
-      `shoal: ${path} line 4: writes is "-31": it must be a number from 0 to 1000000000000000 ` +
+      `shoal: ${path} line 4: writes is "-31": it must be a number from 0 to 1000000000000 ` +
         '(2 lines are wrong)\n'
     )
     expect(run.out).toBe('')
