@@ -78,7 +78,7 @@ export class SeriesImage {
       const hour = Math.floor(minute / 60)
       known.add(hour)
       this.#minutes.ratesInto(place, this.#rates)
-      setInRun(minutes, i, this.#rates, shareAt(part, hour))
+      setInRun(minutes, i, this.#rates, shareAt(part, minute))
     })
     return { id: part.id, minutes: trimmed(minutes), hours: this.#cutHours(part, newest, known) }
   }
@@ -173,7 +173,7 @@ export class SeriesImage {
       const hour = first + i
       if (known.has(hour) || !this.#hours.holds(hour % HOUR_SLOTS, hour)) return
       this.#hours.ratesInto(hour % HOUR_SLOTS, this.#rates)
-      setInRun(run, i, this.#rates, shareAt(part, hour))
+      setInRun(run, i, this.#rates, shareAt(part, hour * 60 + 30))
     })
     return trimmed(run)
   }

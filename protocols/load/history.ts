@@ -60,10 +60,20 @@ export function emptyRun(first: number, length: number): PieceRun {
   return { first, states: new Uint8Array(length), codes: new Uint16Array(length * FIELDS) }
 }
 
-/** The share of the load in this hour since 1970. */
-export function shareAt(part: Part, hour: number): number {
-  const share = part.byHour?.[hour % 24] ?? Number.NaN
-  return Math.min(Math.max(Number.isNaN(share) ? part.share : share, 0), 1)
+/**
+ * At a minute since 1970, 0 to 1. What is known of an hour holds in its middle, and changes evenly
+ * from there to the next: a share that jumped with the hour would put steps into the history.
+ */
+export function shareAt(part: Part, minute: number): number {
+  const from = Math.floor((minute - 30) / 60)
+  const after = (minute - 30) / 60 - from
+  const share = (1 - after) * shareOfHour(part, from) + after * shareOfHour(part, from + 1)
+  return Math.min(Math.max(share, 0), 1)
+}
+
+function shareOfHour(part: Part, hour: number): number {
+  const share = part.byHour?.[((hour % 24) + 24) % 24] ?? Number.NaN
+  return Number.isNaN(share) ? part.share : share
 }
 
 /** Fills slot `first + i`: rates times `share`. */
