@@ -45,6 +45,8 @@ export class Series {
   readonly #pending = new Pending()
   #head: SeriesHead
   #tail: Tail | undefined
+  /** The minute of the last second that was accepted, as long as no minute was written since. */
+  #accepted = 0
   #isClosed = false
 
   /** Of a file whose head is `head`; nothing else of it is read until it is needed. */
@@ -72,7 +74,10 @@ export class Series {
   /** A second since 1970, in memory until its minute. False: it is late. */
   second(slot: number, record: LoadRecord): boolean {
     const minute = Math.floor(slot / SECONDS)
-    if (!this.#accepts(minute)) return false
+    if (minute !== this.#accepted) {
+      if (!this.#accepts(minute)) return false
+      this.#accepted = minute
+    }
     return this.#pending.add(minute, slot % SECONDS, record)
   }
 
@@ -83,6 +88,7 @@ export class Series {
    */
   minute(slot: number, record: LoadRecord): boolean {
     const tail = this.#loaded()
+    this.#accepted = 0
     if (!this.#accepts(slot)) {
       this.#pending.drop(slot)
       return false

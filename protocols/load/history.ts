@@ -198,14 +198,14 @@ function readRun(
     if (state > PieceState.active) return undefined
     run.states[i] = state
     if (state !== PieceState.active) continue
-    let bits = 0
+    let every = 0
     for (let field = 0; field < FIELDS && seen < head.active; field++) {
       const at = codesAt + field * head.active * 2 + seen
       const code = ((bytes[at] ?? 0) << 8) | (bytes[at + head.active] ?? 0)
       run.codes[i * FIELDS + field] = code
-      bits |= code
+      every |= code
     }
-    if (bits === 0) return undefined
+    if (every === 0) return undefined
     seen++
   }
   return seen === head.active ? run : undefined

@@ -11,11 +11,11 @@
  * Invariants: seconds of a slot ascend; a second that is absent was idle.
  */
 import { assert } from '../assert.ts'
+import { checksum } from '../checksum.ts'
 import { fromCode, toCode } from './float-code.ts'
 import type { LoadRecord } from './record.ts'
 import { IDLE } from './record.ts'
 import { isSound, RECORD_BYTES, RecordBlock } from './record-block.ts'
-import { wordChecksum } from './word-checksum.ts'
 
 export const SLOT_BYTES = 1536
 const RECORDS = SLOT_BYTES / RECORD_BYTES
@@ -67,9 +67,8 @@ export class MinuteSlots {
     this.block.set(this.recordOf(index), minute, record)
     words[word + MINUTE] = minute
     words[word + SEQUENCE] = sequence
-    const end = this.#end(index)
-    words[word + CRC] = wordChecksum(words, word + MINUTE, end)
-    return (end - word) * 4
+    words[word + CRC] = this.#checksum(index)
+    return (this.#end(index) - word) * 4
   }
 
   /** The minute of slot `index`; 0: it is torn, rotten or was never written. */
@@ -78,7 +77,7 @@ export class MinuteSlots {
     const word = index * WORDS
     const minute = words[word + MINUTE] ?? 0
     if (minute === 0 || (words[word + COUNT] ?? 0) > SECONDS_OF_MINUTE) return 0
-    const isWhole = words[word + CRC] === wordChecksum(words, word + MINUTE, this.#end(index))
+    const isWhole = words[word + CRC] === this.#checksum(index)
     return isWhole && this.block.holds(this.recordOf(index), minute) ? minute : 0
   }
 
@@ -114,6 +113,12 @@ export class MinuteSlots {
     return records
   }
 
+  #checksum(index: number): number {
+    const from = index * WORDS + MINUTE
+    return checksum(this.block.bytes.subarray(from * 4, this.#end(index) * 4))
+  }
+
+  /** The word after what is used. */
   #end(index: number): number {
     const word = index * WORDS
     return word + SECONDS + (this.block.words[word + COUNT] ?? 0) * SECOND_WORDS

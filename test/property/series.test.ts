@@ -37,22 +37,42 @@ function seriesIn(files: MemorySeriesFiles): Series {
   return book.open(KEY, 0)
 }
 
-/** Undefined: the series shows the model, and every hour is the mean of its minutes. */
-function difference(series: Series, model: Model, to: number): string | undefined {
+/** What should be shown: minutes up to the newest, whatever the clock was before. */
+interface State {
+  readonly model: Model
+  readonly newest: number
+}
+
+/** Undefined: the series shows it, and every hour is the mean of its minutes. */
+function difference(series: Series, { model, newest }: State): string | undefined {
+  const to = Math.max(newest, ...model.keys()) + 60
   const loads = series.load('minute', START, to)
   for (const [i, load] of loads.entries()) {
-    const rates = model.get(START + i)
+    const rates = START + i > newest ? undefined : model.get(START + i)
     const wanted = rates === undefined ? Number.NaN : loadOf(rates)
     if (!Object.is(load, wanted)) return `minute ${i}: ${load} and not ${wanted}`
   }
   const hours = series.load('hour', START / 60, Math.ceil(to / 60))
   for (const [i, load] of hours.entries()) {
-    const minutes = [...loads.subarray(i * 60, i * 60 + 60)].filter(one => !Number.isNaN(one))
-    const mean = minutes.reduce((sum, one) => sum + one, 0) / minutes.length
+    const mean = meanOf(model, START / 60 + i, newest)
     const isMean = Math.abs(load - mean) <= 1e-5 * mean
-    if (minutes.length === 0 ? !Number.isNaN(load) : !isMean) return `hour ${i}: ${load}, ${mean}`
+    if (Number.isNaN(mean) ? !Number.isNaN(load) : !isMean) return `hour ${i}: ${load}, ${mean}`
   }
   return undefined
+}
+
+/** Of all minutes of a complete hour; of the hour of the newest, up to that; NaN after it. */
+function meanOf(model: Model, hour: number, newest: number): number {
+  let sum = 0
+  let count = 0
+  const last = hour === Math.floor(newest / 60) ? newest : newest < hour * 60 ? 0 : hour * 60 + 59
+  for (let minute = hour * 60; minute <= last; minute++) {
+    const rates = model.get(minute)
+    if (rates === undefined) continue
+    sum += loadOf(rates)
+    count++
+  }
+  return sum / count
 }
 
 interface Run {
@@ -74,10 +94,16 @@ const OPERATIONS_OF_A_RUN: Record<string, (run: Run) => Model> = {
       run.series.second(minute * 60 + second, randomRecord(random))
     }
     const record = randomRecord(random)
-    const given = run.model.get(minute)
-    expect(given === undefined || run.piece !== undefined).toBe(true)
     run.series.minute(minute, record)
     return new Map(run.model).set(minute, kept(record))
+  },
+  clock: run => {
+    const back = run.minute - 11 - run.random.below(80)
+    if (back < START) return run.model
+    run.minute = back
+    const record = randomRecord(run.random)
+    run.series.minute(back, record)
+    return new Map(run.model).set(back, kept(record))
   },
   late: run => {
     const slot = run.minute - run.random.below(9)
@@ -88,34 +114,32 @@ const OPERATIONS_OF_A_RUN: Record<string, (run: Run) => Model> = {
     const share = run.random.unit()
     run.pieces++
     run.piece = run.series.take({ id: `p${run.pieces}`, share })
-    return changed(run.model, (own, part) => Math.max(own - part, 0), share)
+    return taken(run.model, run.minute, share)
   },
   back: run => {
     const { piece } = run
     if (piece === undefined) return run.model
     run.piece = undefined
     const before = run.model
-    run.series.give(piece, (run.minute + 1) * MINUTE_MS)
+    run.series.give(piece, (run.minute + 200) * MINUTE_MS)
     return givenTo(before, piece)
   }
 }
 
-function changed(
-  model: Model,
-  change: (own: number, part: number) => number,
-  share: number
-): Model {
-  const rates = (own: Rates): Rates => {
-    const of = (field: keyof Rates): number =>
-      Math.fround(change(own[field], fromCode(toCode(own[field] * share))))
-    return {
-      reads: of('reads'),
-      writes: of('writes'),
-      readBytes: of('readBytes'),
-      writtenBytes: of('writtenBytes')
-    }
+function taken(model: Model, newest: number, share: number): Model {
+  const after = new Map(model)
+  for (const [minute, own] of model) {
+    if (minute > newest) continue
+    const left = (field: keyof Rates): number =>
+      Math.fround(Math.max(own[field] - fromCode(toCode(own[field] * share)), 0))
+    after.set(minute, {
+      reads: left('reads'),
+      writes: left('writes'),
+      readBytes: left('readBytes'),
+      writtenBytes: left('writtenBytes')
+    })
   }
-  return new Map([...model].map(([minute, own]) => [minute, rates(own)]))
+  return after
 }
 
 function givenTo(model: Model, { minutes }: HistoryPiece): Model {
@@ -145,7 +169,15 @@ function begin(seed: number): Run {
 
 function draw(random: Random): string {
   const drawn = random.unit()
-  return drawn < 0.9 ? 'minute' : drawn < 0.94 ? 'late' : drawn < 0.97 ? 'take' : 'back'
+  return drawn < 0.9
+    ? 'minute'
+    : drawn < 0.92
+      ? 'clock'
+      : drawn < 0.94
+        ? 'late'
+        : drawn < 0.97
+          ? 'take'
+          : 'back'
 }
 
 describe(`a series (SEED=${SEED})`, () => {
@@ -160,7 +192,7 @@ describe(`a series (SEED=${SEED})`, () => {
         run.series = seriesIn(run.files)
       }
       if (i % 10 === 0 || what !== 'minute') {
-        expect(`${i} ${what}: ${difference(run.series, run.model, run.minute + 2)}`).toBe(
+        expect(`${i} ${what}: ${difference(run.series, stateOf(run))}`).toBe(
           `${i} ${what}: undefined`
         )
       }
@@ -175,12 +207,16 @@ describe(`a series (SEED=${SEED})`, () => {
       run.files.beforeStep = ({ bytes, freeze }) => {
         images.push(freeze(), freeze(random.below(bytes + 1)), freeze(bytes))
       }
+      const before = stateOf(run)
       const what = draw(run.random)
-      const after = OPERATIONS_OF_A_RUN[what]?.(run) ?? run.model
+      run.model = OPERATIONS_OF_A_RUN[what]?.(run) ?? run.model
       run.files.beforeStep = undefined
-      const wrong = images.map(image => judge(image, run, after)).filter(one => one !== undefined)
-      expect({ i, what, wrong }).toEqual({ i, what, wrong: [] })
-      run.model = after
+      const wrong = images.map(image => judge(image, before, stateOf(run)))
+      expect({ i, what, wrong: wrong.filter(one => one !== undefined) }).toEqual({
+        i,
+        what,
+        wrong: []
+      })
     }
   }, 60_000)
 
@@ -213,18 +249,20 @@ describe(`a series (SEED=${SEED})`, () => {
   })
 })
 
-/** The image shows what was before or after; a minute that was lost can be told again. */
-function judge(image: MemorySeriesFiles, run: Run, after: Model): string | undefined {
+/** The image shows what was before or after, and goes on from there as if nothing had happened. */
+function judge(image: MemorySeriesFiles, before: State, after: State): string | undefined {
   const series = seriesIn(image)
-  const to = run.minute + 2
-  const asBefore = difference(series, run.model, to)
-  if (asBefore === undefined) {
-    const next = run.minute + 30
-    series.minute(next, overTime([], 1))
-    return difference(series, new Map(run.model).set(next, overTime([], 1)), next + 1)
-  }
-  const asAfter = difference(series, after, to)
-  return asAfter && `${asBefore}; ${asAfter}`
+  const notBefore = difference(series, before)
+  const notAfter = notBefore === undefined ? undefined : difference(series, after)
+  if (notBefore !== undefined && notAfter !== undefined) return `${notBefore}; ${notAfter}`
+  const { model, newest } = notBefore === undefined ? before : after
+  const next = newest + 30
+  series.minute(next, overTime([], 1))
+  return difference(series, { model: new Map(model).set(next, overTime([], 1)), newest: next })
+}
+
+function stateOf({ model, minute }: Run): State {
+  return { model, newest: minute }
 }
 
 /** Of the whole file, or of the places that are in use; the head is left alone now and then. */

@@ -173,6 +173,21 @@ describe('a series', () => {
     expect(series.read('hour', HOUR, HOUR + 10).slots.length).toBe(5)
   })
 
+  it('keeps minutes that were written before the clock was set back again and again', () => {
+    const rig = openBook()
+    const series = rig.book.open(KEY, 0)
+    const first = Math.ceil(START / 16) * 16
+    for (let i = 0; i < 16; i++) series.minute(first + i, recordOf(i))
+    for (let round = 0; round < 3; round++) {
+      for (let i = 4; i < 16; i++) expect(series.minute(first + i, recordOf(i))).toBe(true)
+    }
+    const { reads } =
+      reopened(rig)
+        .book.get(KEY)
+        ?.read('minute', first, first + 16) ?? noProblem('')
+    expect([...reads]).toEqual(Array.from({ length: 16 }, (_, i) => i))
+  })
+
   it('refuses records that no measurement gives', () => {
     const series = openBook().book.open(KEY, 0)
     expect(() => series.minute(START, recordOf(-1))).toThrow('not negative')
