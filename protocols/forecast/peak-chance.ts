@@ -33,10 +33,10 @@ export class PeakChance {
   #square = 0
   #product = 0
 
-  constructor(steps: number) {
+  constructor(steps: number, window?: number) {
     this.#steps = steps
     this.#foretold = new Float64Array(steps).fill(Number.NaN)
-    this.#band = new QuantileBand(steps, [0.5])
+    this.#band = new QuantileBand(steps, [0.5], window)
     this.#peak = new TrailingPeak(steps)
   }
 

@@ -47,6 +47,8 @@ export interface ShardForecastOptions {
   readonly phase?: number
   /** Only every so many live steps are foretold from; 1 if not given. */
   readonly every?: number
+  /** Errors that quantiles stand on; a week of steps if not given. */
+  readonly window?: number
 }
 
 export interface Band {
@@ -182,22 +184,22 @@ export class ShardForecast {
   }
 
   #begin(): Parts {
-    const { stepMs, phase = 0 } = this.#options
+    const { stepMs, window, phase = 0 } = this.#options
     const forecaster = new Forecaster({ day: this.#day, horizon: this.#path.length })
     if (this.#weights !== undefined) forecaster.adopt(this.#weights)
     this.#latest = undefined
     assert(this.#day % 24 === 0, `an hour is a whole number of steps of ${stepMs} ms`)
-    const hourly = new PeakChance(this.#hour)
+    const hourly = new PeakChance(this.#hour, window)
     return {
       forecaster,
       hourly,
-      whole: this.#hour === this.#path.length ? hourly : new PeakChance(this.#path.length),
+      whole: this.#hour === this.#path.length ? hourly : new PeakChance(this.#path.length, window),
       confirmation: new Confirmation(),
       watch: new OverloadWatch({ day: this.#day, threshold: this.#capacity, phase }),
       total: new TrailingMean(SMOOTH_STEPS),
       totalLoad: 0,
       ordinary: new TrailingMean(SMOOTH_STEPS),
-      bands: this.#steps.map(steps => new QuantileBand(steps, LEVELS))
+      bands: this.#steps.map(steps => new QuantileBand(steps, LEVELS, this.#options.window))
     }
   }
 
