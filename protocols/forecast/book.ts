@@ -48,12 +48,19 @@ interface Entry {
 }
 
 export class ForecastBook {
+  readonly #limit: number
   readonly #entries = new Map<string, Entry>()
   readonly #calendars = new Map<string, { readonly calendar: Calendar; users: number }>()
   readonly #rows = new TrainingRows(FEATURES.length)
   #models: Models | undefined
   #trainedMs: number | undefined
   #ids = 0
+
+  /** `limit`: subjects that it keeps at most. */
+  constructor(limit = MAX_SUBJECTS) {
+    assert(limit <= MAX_SUBJECTS, 'a book has a bound')
+    this.#limit = limit
+  }
 
   get size(): number {
     return this.#entries.size
@@ -73,7 +80,7 @@ export class ForecastBook {
    */
   open(key: string, settings: SubjectSettings): boolean {
     assert(!this.#entries.has(key), 'a subject is opened once')
-    if (this.#entries.size >= MAX_SUBJECTS) return false
+    if (this.#entries.size >= this.#limit) return false
     const id = this.#ids++ % MAX_IDS
     this.#entries.set(key, { settings, id, subject: this.#begin(settings, id) })
     this.#use(settings.zone, 1)

@@ -70,13 +70,15 @@ export class Forecaster {
     this.#memorySteps = Math.max(MEMORY_DAYS * day, MEMORY_HORIZONS * horizon)
     this.#selection = new Selection(this.#models, {
       bands: [NEAR, FAR].map(parts => marksOf(parts, horizon, day)),
-      memory: Math.ceil(this.#memorySteps / this.#stride)
+      memory: Math.ceil(this.#memorySteps / this.#stride),
+      horizon
     })
   }
 
   /** The weights of the node's network; until then the LSTM takes no part. */
   adopt(weights: LstmWeights): void {
     this.#lstm.adopt(weights)
+    this.#selection.forget()
   }
 
   /** The next load. `offset`: the zone's, in steps. `judged` false spares the selection's work. */
@@ -113,10 +115,8 @@ export class Forecaster {
 
   /** The same of one model by itself, ready or not. */
   pathOf(name: ModelName, out: Float64Array): void {
-    const model = this.#models.find(candidate => candidate.name === name)
-    assert(model !== undefined, 'a model is one of those that compete')
-    model.forecast(out)
-    for (let i = 0; i < out.length; i++) out[i] = Math.max(0, expm1(out[i] ?? 0))
+    const path = this.#selection.pathOf(name)
+    for (let i = 0; i < out.length; i++) out[i] = Math.max(0, expm1(path[i] ?? 0))
   }
 
   /** What the overload model wants to know of the path: its greatest load, by two models. */

@@ -2,7 +2,7 @@
  * A forecast further ahead than the standing ones, made when somebody asks: up to a day, with
  * quantiles of every step.
  *
- *   28 days of loads -> learned -> the last two weeks again and again foretold, and judged
+ *   28 days of loads -> learned -> the last 20 days again and again foretold, and judged
  *                                  -> path, bands at 8 horizons along it and between them
  *
  * The work is cut into slices of so many samples, because all of it takes a few hundred ms.
@@ -19,11 +19,16 @@ import { round6 } from './numeric.ts'
 import { type Forecast, ShardForecast } from './shard-forecast.ts'
 import { DAY_STEPS, STEP_MS, type SubjectSettings } from './subject.ts'
 
-const HORIZONS = 8
+/** Parts of the horizon that have quantiles of their own: dense where a band grows fast. */
+const HORIZONS = [1 / 96, 1 / 24, 1 / 12, 1 / 6, 1 / 3, 1 / 2, 3 / 4, 1]
+/** None is nearer: the load is a mean of 15 minutes. */
+const NEAREST_STEPS = 3
 const HOUR_STEPS = DAY_STEPS / 24
 const STEP_MINUTES = STEP_MS / 60_000
 /** The end of the past, over which forecasts are made and judged. */
-const JUDGED_DAYS = 14
+const JUDGED_DAYS = 20
+/** Quantiles stand on the errors of so many days: those before were made by models not yet judged. */
+const BAND_DAYS = 13
 const MAX_SAMPLES = HISTORY_DAYS * DAY_STEPS
 
 export interface PastLoad {
@@ -73,16 +78,15 @@ export class LongForecast {
     // Whole hours, so that what is judged falls on what is foretold: every quarter of the horizon.
     const hours = Math.ceil(this.#steps / HOUR_STEPS)
     const whole = hours * HOUR_STEPS
-    const horizons = Array.from({ length: HORIZONS }, (_, i) =>
-      Math.ceil(((i + 1) * whole) / HORIZONS)
-    )
+    const horizons = HORIZONS.map(part => Math.max(NEAREST_STEPS, Math.ceil(part * whole)))
     this.#shard = new ShardForecast({
       stepMs: STEP_MS,
-      horizonsMinutes: horizons.map(steps => steps * STEP_MINUTES),
+      horizonsMinutes: [...new Set(horizons)].map(steps => steps * STEP_MINUTES),
       zone: settings.zone,
       patterns: settings.patterns,
       capacity: settings.threshold === 'usual' ? 'usual' : settings.threshold.load,
-      every: hours
+      every: hours,
+      window: Math.floor((BAND_DAYS * DAY_STEPS) / hours)
     })
     this.#shard.adopt(undefined, weights)
     this.#judgedFromMs = (this.#samples.at(-1)?.timeMs ?? 0) - JUDGED_DAYS * DAY_STEPS * STEP_MS

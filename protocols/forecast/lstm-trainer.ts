@@ -3,8 +3,8 @@
  * time, Huber's loss, Adam. It advances by slices, so that a worker at low priority can run it and
  * be stopped between any two.
  *
- * Invariants: nothing random but the seed; one slice is one batch, or the inputs of one series: a few
- * milliseconds; weights of the same series, seed and number of slices are the same bits everywhere.
+ * Invariants: nothing random but the seed; one slice is two windows of a batch, or the inputs of one
+ * series: about a millisecond; weights of the same series, seed and number of slices are the same bits everywhere.
  */
 import { assert } from '../assert.ts'
 import { MAX_LSTM_SERIES } from './limits.ts'
@@ -24,6 +24,7 @@ export interface LstmTraining {
 
 const WINDOW = 32
 const BATCH = 8
+const WINDOWS_PER_SLICE = 2
 const RATE = 0.01
 const BETA1 = 0.9
 const BETA2 = 0.99
@@ -50,6 +51,9 @@ export class LstmTrainer {
   readonly #second: Float64Array
   readonly #tape: Tape
   #done = 0
+  /** Of the batch that is being learned from: windows so far, and their loss. */
+  #windows = 0
+  #loss = 0
 
   constructor(training: LstmTraining) {
     assert(training.series.length <= MAX_LSTM_SERIES, 'a network learns from so many series')
@@ -70,7 +74,7 @@ export class LstmTrainer {
     return this.#total === 0 || this.#done >= this.#training.slices
   }
 
-  /** Prepares one series, or learns from one batch of windows and gives their mean loss. */
+  /** Prepares one series, or learns from two windows; gives the mean loss when a batch is whole. */
   slice(): number {
     if (this.done) return 0
     const next = this.#series[this.#prepared.length]
@@ -78,15 +82,19 @@ export class LstmTrainer {
       this.#prepared.push(prepare(next, this.#training.day))
       return 0
     }
-    this.#gradient.fill(0)
-    let loss = 0
-    for (let i = 0; i < BATCH; i++) {
+    for (let i = 0; i < WINDOWS_PER_SLICE; i++) {
       const { prepared, start } = this.#draw()
-      loss += this.#tape.run(this.weights, prepared, start, this.#gradient)
+      this.#loss += this.#tape.run(this.weights, prepared, start, this.#gradient)
+      this.#windows++
     }
+    if (this.#windows < BATCH) return 0
+    const loss = this.#loss / (BATCH * WINDOW)
     this.#step(1 / (BATCH * WINDOW))
+    this.#gradient.fill(0)
+    this.#windows = 0
+    this.#loss = 0
     this.#done++
-    return loss / (BATCH * WINDOW)
+    return loss
   }
 
   #draw(): { prepared: Prepared; start: number } {

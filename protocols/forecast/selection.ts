@@ -8,6 +8,7 @@
  * Invariants: weights sum to 1; a model without skill over naive has weight 0; skill is that of the
  * combination itself, measured like a model, never above what it showed.
  */
+import { assert } from '../assert.ts'
 import type { ModelName, PointModel } from './model.ts'
 import { expm1 } from './numeric.ts'
 
@@ -24,6 +25,8 @@ export interface SelectionOptions {
   readonly bands: ReadonlyArray<readonly number[]>
   /** Origins that an error is remembered for. */
   readonly memory: number
+  /** Steps of the longest path that is asked for. */
+  readonly horizon: number
 }
 
 export interface Verdict {
@@ -39,7 +42,9 @@ export class Selection {
   readonly #marks: ReadonlyArray<{ readonly step: number; readonly band: number }>
   readonly #ends: readonly number[]
   readonly #longest: number
+  /** The path of each model, and the step at which it was made: asked for once a step. */
   readonly #paths: readonly Float64Array[]
+  readonly #madeAt: Float64Array
   /** Fading mean error and its count, by model then band; the last row is the combination. */
   readonly #errors: Float64Array
   readonly #counts: Float64Array
@@ -50,14 +55,15 @@ export class Selection {
   readonly #weights: Float64Array
   #now = 0
 
-  constructor(models: readonly PointModel[], { bands, memory }: SelectionOptions) {
+  constructor(models: readonly PointModel[], { bands, memory, horizon }: SelectionOptions) {
     this.#models = models
     this.#bands = bands.length
     this.#marks = bands.flatMap((steps, band) => steps.map(step => ({ step, band })))
     this.#ends = bands.map(steps => Math.max(...steps))
     this.#longest = Math.max(...this.#ends)
     this.#memory = memory * (this.#marks.length / bands.length)
-    this.#paths = models.map(() => new Float64Array(this.#longest))
+    this.#paths = models.map(() => new Float64Array(Math.max(horizon, this.#longest)))
+    this.#madeAt = new Float64Array(models.length).fill(-1)
     this.#errors = new Float64Array((models.length + 1) * this.#bands)
     this.#counts = new Float64Array((models.length + 1) * this.#bands)
     const row = (models.length + 1) * this.#marks.length
@@ -90,9 +96,8 @@ export class Selection {
     const from = this.#cell(this.#now, 0, 0)
     this.#kept.fill(Number.NaN, from, from + (this.#models.length + 1) * this.#marks.length)
     this.#models.forEach((model, m) => {
-      const path = this.#paths[m]
-      if (path === undefined || !model.ready) return
-      model.forecast(path)
+      if (!model.ready) return
+      const path = this.#pathAt(m)
       this.#marks.forEach(({ step }, j) => {
         this.#kept[this.#cell(this.#now, m, j)] = expm1(path[step - 1] ?? 0)
       })
@@ -105,15 +110,24 @@ export class Selection {
 
   /** The combined path on the scale of the models. */
   forecast(out: Float64Array): void {
-    const paths = this.#models.map((model, m) => {
-      const path = new Float64Array(out.length)
-      if (this.#weightOf(m) > 0) model.forecast(path)
-      return path
-    })
+    assert(out.length <= (this.#paths[0]?.length ?? 0), 'a path is no longer than the horizon')
+    for (let m = 0; m < this.#models.length; m++) if (this.#weightOf(m) > 0) this.#pathAt(m)
     for (let h = 1, band = 0; h <= out.length; h++) {
       while (band + 1 < this.#bands && (this.#ends[band] ?? 0) < h) band++
-      out[h - 1] = this.#mix(paths, band, h)
+      out[h - 1] = this.#mix(this.#paths, band, h)
     }
+  }
+
+  /** The path of one model by itself, on the same scale; to be read before the next value. */
+  pathOf(name: ModelName): Float64Array {
+    const m = this.#models.findIndex(model => model.name === name)
+    assert(m !== -1, 'a model is one of those that compete')
+    return this.#pathAt(m)
+  }
+
+  /** A model has changed by something other than a value: its path is made again. */
+  forget(): void {
+    this.#madeAt.fill(-1)
   }
 
   /** Mean error of a model over all bands where it was judged; NaN before. */
@@ -146,6 +160,14 @@ export class Selection {
     const known = this.#errors[cell] ?? 0
     this.#counts[cell] = count
     this.#errors[cell] = known + (Math.abs(error) - known) / count
+  }
+
+  #pathAt(m: number): Float64Array {
+    const path = this.#paths[m]
+    assert(path !== undefined, 'every model has a path')
+    if (this.#madeAt[m] !== this.#now) this.#models[m]?.forecast(path)
+    this.#madeAt[m] = this.#now
+    return path
   }
 
   #mix(paths: readonly Float64Array[], band: number, step: number): number {

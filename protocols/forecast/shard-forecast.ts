@@ -18,7 +18,7 @@ import { QuantileBand } from './conformal.ts'
 import { Forecaster } from './forecaster.ts'
 import type { LstmWeights } from './lstm.ts'
 import type { ModelName } from './model.ts'
-import { round6 } from './numeric.ts'
+import { ln1p, round6 } from './numeric.ts'
 import type { Moment } from './overload-state.ts'
 import { OverloadWatch, type Threshold } from './overload-watch.ts'
 import { type Pattern, patternLoad, patternPeak } from './patterns.ts'
@@ -47,6 +47,8 @@ export interface ShardForecastOptions {
   readonly phase?: number
   /** Only every so many live steps are foretold from; 1 if not given. */
   readonly every?: number
+  /** Errors that quantiles stand on; a week of steps if not given. */
+  readonly window?: number
 }
 
 export interface Band {
@@ -182,22 +184,22 @@ export class ShardForecast {
   }
 
   #begin(): Parts {
-    const { stepMs, phase = 0 } = this.#options
+    const { stepMs, window, phase = 0 } = this.#options
     const forecaster = new Forecaster({ day: this.#day, horizon: this.#path.length })
     if (this.#weights !== undefined) forecaster.adopt(this.#weights)
     this.#latest = undefined
     assert(this.#day % 24 === 0, `an hour is a whole number of steps of ${stepMs} ms`)
-    const hourly = new PeakChance(this.#hour)
+    const hourly = new PeakChance(this.#hour, window)
     return {
       forecaster,
       hourly,
-      whole: this.#hour === this.#path.length ? hourly : new PeakChance(this.#path.length),
+      whole: this.#hour === this.#path.length ? hourly : new PeakChance(this.#path.length, window),
       confirmation: new Confirmation(),
       watch: new OverloadWatch({ day: this.#day, threshold: this.#capacity, phase }),
       total: new TrailingMean(SMOOTH_STEPS),
       totalLoad: 0,
       ordinary: new TrailingMean(SMOOTH_STEPS),
-      bands: this.#steps.map(steps => new QuantileBand(steps, LEVELS))
+      bands: this.#steps.map(steps => new QuantileBand(steps, LEVELS, this.#options.window))
     }
   }
 
@@ -274,13 +276,24 @@ export class ShardForecast {
     const { hourly, whole, confirmation, watch } = this.#parts
     const { threshold } = watch
     if (threshold === undefined) return { band: undefined, pathChance: undefined }
-    const chance = hourly.chance(this.#path, extra, threshold)
+    const near = this.#nearChance(extra, threshold)
+    const ofPeak = hourly.chance(this.#path, extra, threshold)
+    const chance = ofPeak === undefined ? undefined : Math.max(ofPeak, near)
     const warning = confirmation.take(chance)
-    const onWhole = whole === hourly ? chance : whole.chance(this.#path, extra, threshold)
+    const ofWhole = whole === hourly ? chance : whole.chance(this.#path, extra, threshold)
+    const onWhole = ofWhole === undefined ? undefined : Math.max(ofWhole, chance ?? 0)
     return {
       band: chance === undefined ? undefined : { chance: round6(chance), warning: round6(warning) },
       pathChance: onWhole === undefined ? undefined : round6(onWhole)
     }
+  }
+
+  /** That the load is above at the first horizon: surer than the whole hour where it is high now. */
+  #nearChance(extra: readonly number[], threshold: number): number {
+    const steps = this.#steps[0] ?? 1
+    const least = Math.max(0, threshold - (extra[steps - 1] ?? 0))
+    const gap = ln1p(least) - ln1p(this.#path[steps - 1] ?? 0)
+    return this.#parts.bands[0]?.exceedance(gap) ?? 0
   }
 
   /** A declared pattern that will not fit is as good as an overload seen coming. */

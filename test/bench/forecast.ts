@@ -26,6 +26,7 @@ import {
   scoresOf,
   warningSection
 } from './forecast-loads.ts'
+import { longSection } from './forecast-long.ts'
 import { benchM4 } from './forecast-m4.ts'
 import { benchNab } from './forecast-nab.ts'
 import {
@@ -67,6 +68,7 @@ export async function benchForecast(options: BenchOptions): Promise<BenchResult>
   show(calibrationSection(vms))
   show(benchNab(data))
   show(noHarmSection(vms, scores))
+  show(longSection(vms))
   show(costSection(vms, learnTrees(vms.loads, vms.subjects, seed)))
   const bars = sections.flatMap(section => section.bars)
   printBars(bars)
