@@ -10,7 +10,7 @@ export const MIN_BUDGET_BYTES = 8 * KiB
  */
 export const ENVELOPE_BYTES = 230
 /** Of the budget; the rest is for jitter, and for clocks that disagree on slots. */
-export const PLANNED_PART = 0.9
+export const PLANNED_PART = 0.85
 /** Of what is planned, the part that summaries may always take; what one kind leaves the other has. */
 export const SUMMARY_PART = 3 / 8
 

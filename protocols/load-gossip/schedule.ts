@@ -2,7 +2,7 @@
  * How often a node speaks, and how much it says, so that what every node hears in a minute stays
  * within the budget. By the map and by counts that all know: nobody asks, nobody coordinates.
  *
- *   budget x 0.9 = detail (samples of the own group) + summaries (one per group and round)
+ *   budget x 0.85 = detail (samples of the own group) + summaries (one per group and round)
  *   detail / members of the group = what one node may say: its list of shards shrinks to 8 to speak
  *     every 30 s, then it speaks up to every 60 s, then the list shrinks to nothing, and only then
  *     it speaks less often

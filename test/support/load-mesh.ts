@@ -4,8 +4,8 @@ import type { LoadGossip } from '../../node/load/gossip.ts'
 import { createLoadGossip } from '../../node/load/gossip.ts'
 import type { NodeId, VolumeId } from '../../protocols/ids.ts'
 import { ZERO_NONCE } from '../../protocols/ids.ts'
+import { groupMesh, SUMMARIES_TOPIC } from '../../protocols/load-gossip/groups.ts'
 import type { OwnLoad, ShardLoad } from '../../protocols/load-gossip/messages.ts'
-import type { KnownLoad } from '../../protocols/load-gossip/table.ts'
 import { silentLog } from './host-mesh.ts'
 import type { HubMember } from './load-hub.ts'
 import { LoadHub } from './load-hub.ts'
@@ -84,8 +84,9 @@ export interface LoadMeshOptions {
 export class LoadMesh {
   readonly hub: LoadHub
   readonly nodes: LoadNode[] = []
-  /** What every node's map says: may be replaced. */
+  /** What every node's map says, but for those in `views`: may be replaced. */
   view: MeshView
+  readonly views = new Map<NodeId, MeshView>()
 
   constructor(options: LoadMeshOptions) {
     const random = new SeededRandom(options.seed)
@@ -114,7 +115,7 @@ export class LoadMesh {
       log: silentLog,
       region,
       start: 1,
-      mesh: () => this.view,
+      mesh: () => this.views.get(id) ?? this.view,
       ownSample: () => own,
       ...(budgetBytesPerMinute === undefined ? {} : { budgetBytesPerMinute })
     })
@@ -128,46 +129,72 @@ export class LoadMesh {
   }
 }
 
-export interface Ages {
-  /** Greatest age; infinite if one of them is not known at all. */
-  readonly nearMs: number
-  readonly nearMedianMs: number
-  readonly farMs: number
-  readonly farMedianMs: number
-  readonly nearUnknown: number
-  readonly farUnknown: number
+/** What one node hears in a minute, and how old what it knows is, seen at many moments. */
+export interface Watched {
+  /** The most of any watcher in any minute: received, and received and sent. */
+  readonly receivedBytes: number
+  readonly bytes: number
+  /** Greatest and median ages; infinite if a node is not known at all. */
+  readonly near: Ages
+  readonly far: Ages
+  readonly dropped: number
 }
 
-/** What `at` knows of `others`; near is what it heard from the node itself. */
-export function agesAt(
-  at: LoadNode,
-  others: readonly LoadNode[],
-  isNear: (other: LoadNode) => boolean
-): Ages {
+export interface Ages {
+  readonly maxMs: number
+  readonly medianMs: number
+}
+
+/** Every n-th node, so that there are about `count` of them in all groups alike. */
+export function watchersOf(mesh: LoadMesh, count: number): LoadNode[] {
+  const every = Math.max(1, Math.ceil(mesh.nodes.length / count))
+  return mesh.nodes.filter((_, index) => index % every === 0)
+}
+
+/**
+ * Runs `mesh` for `runMs`; ages are looked at from `settleMs` on. Summaries are heard by their own
+ * group and by the watchers only, or a thousand nodes would take minutes to run.
+ */
+export function watch(
+  mesh: LoadMesh,
+  { watchers, runMs, settleMs }: { watchers: readonly LoadNode[]; runMs: number; settleMs: number }
+): Watched {
+  const groups = groupMesh(mesh.nodes)
+  const listening = new Set(watchers.map(({ member }) => member))
+  mesh.hub.hears = (topic, from, to) =>
+    topic !== SUMMARIES_TOPIC ||
+    listening.has(to) ||
+    groups.of.get(from.self) === groups.of.get(to.self)
   const near: number[] = []
   const far: number[] = []
-  for (const other of others) {
-    if (other === at) continue
-    const age = ageOf(at.gossip.known(other.id))
-    if (isNear(other)) near.push(age)
-    else far.push(age)
+  let receivedBytes = 0
+  let bytes = 0
+  for (let passedMs = LOOK_MS; passedMs <= runMs; passedMs += LOOK_MS) {
+    mesh.hub.run(LOOK_MS)
+    for (const node of watchers) {
+      const { receivedPerMinute, sentPerMinute } = node.gossip.stats()
+      receivedBytes = Math.max(receivedBytes, receivedPerMinute)
+      bytes = Math.max(bytes, receivedPerMinute + sentPerMinute)
+      if (passedMs <= settleMs) continue
+      for (const { id } of mesh.nodes) {
+        if (id === node.id) continue
+        const isNear = groups.of.get(id) === groups.of.get(node.id)
+        ;(isNear ? near : far).push(ageAt(node, id))
+      }
+    }
   }
-  const unknown = (ages: readonly number[]): number =>
-    ages.filter(age => !Number.isFinite(age)).length
-  return {
-    nearMs: Math.max(0, ...near),
-    nearMedianMs: median(near),
-    farMs: Math.max(0, ...far),
-    farMedianMs: median(far),
-    nearUnknown: unknown(near),
-    farUnknown: unknown(far)
-  }
+  const dropped = watchers.reduce((sum, node) => sum + node.gossip.stats().dropped.size, 0)
+  return { receivedBytes, bytes, near: agesOf(near), far: agesOf(far), dropped }
 }
 
-function ageOf(known: KnownLoad | undefined): number {
-  return known?.ageMs ?? Number.POSITIVE_INFINITY
+const LOOK_MS = 5_000
+
+/** Infinite if it is not known. */
+export function ageAt(node: LoadNode, other: NodeId): number {
+  return node.gossip.known(other)?.ageMs ?? Number.POSITIVE_INFINITY
 }
 
-export function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0
+function agesOf(ages: number[]): Ages {
+  const sorted = Float64Array.from(ages).sort()
+  return { maxMs: sorted.at(-1) ?? 0, medianMs: sorted[sorted.length >> 1] ?? 0 }
 }
