@@ -19,28 +19,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { median } from 'simple-statistics'
 import { systemClock, systemRandom } from '../../node/clock.ts'
-import { createRpc } from '../../node/rpc/rpc.ts'
-import { createShardServer } from '../../node/shard/server.ts'
-import type { LocalConnection, ShardServer } from '../../node/shard/types.ts'
+import type { ShardServer } from '../../node/shard/types.ts'
 import { openDisk } from '../../node/storage/real-disk.ts'
 import { openStore } from '../../node/storage/store.ts'
-import type { ChunkStore } from '../../node/storage/types.ts'
-import { blockChecksums } from '../../protocols/checksum.ts'
-import { BLOCK_BYTES, GiB, MiB } from '../../protocols/limits.ts'
-import { Op, type Request, Status } from '../../protocols/shard-io/messages.ts'
-import { MemoryMesh } from '../support/memory-network.ts'
+import { GiB } from '../../protocols/limits.ts'
 import { SeededRandom } from '../support/process-random.ts'
-import {
-  createCall,
-  FIRST_EPOCH,
-  FIRST_TOKEN,
-  quietLog,
-  request,
-  run,
-  SHARD_NODE,
-  spec,
-  volumeId
-} from '../support/shard-harness.ts'
+import { quietLog } from '../support/shard-harness.ts'
+import { countingNs, TURN_SHARDS, turningMs } from './monitor-alone.ts'
+import { Client, fill, makeRequests, serve } from './monitor-load.ts'
 import { type BenchOptions, type BenchResult, printTable, round, versionsOf } from './report.ts'
 
 const PAIRS = 7
@@ -48,15 +34,8 @@ const PAIRS = 7
 const CONFIDENCE_PERCENT = round(100 * (1 - 2 / 2 ** PAIRS), 1)
 const BAR = 1.02
 const CALM_PART = 0.95
-const IN_FLIGHT = 32
-const READ_PART = 0.7
-const EXTENTS = 16
-const EXTENT_BYTES = 16 * MiB
-/** Requests are made beforehand, and made again in the same order when all have been sent. */
-const POOL = 65_536
 const WARM_UP = 100_000
 const TURN_MS = 1000
-const VOLUME = volumeId(1)
 
 interface Size {
   /** Of each side of a pair. */
@@ -87,110 +66,13 @@ export async function benchMonitor(options: BenchOptions): Promise<BenchResult> 
       if (isOn) await fill(store, server)
       sides.push({ server, client: await Client.connect(server, requests), isOn })
     }
-    return report(await measure(sides, size), size, options, await versionsOf([]))
+    const pairs = await measure(sides, size)
+    const alone = { countNs: countingNs(requests), turnMs: turningMs() }
+    return report(pairs, alone, size, options, await versionsOf([]))
   } finally {
     for (const server of servers) await server.close()
     await store.close()
     rmSync(scratch, { recursive: true, force: true })
-  }
-}
-
-function serve(store: ChunkStore, monitor: boolean): ShardServer {
-  const network = new MemoryMesh().join(SHARD_NODE)
-  const rpc = createRpc({ network, clock: systemClock, log: quietLog })
-  const parts = { network, rpc, clock: systemClock, log: quietLog, self: SHARD_NODE }
-  return createShardServer({ store, ...parts, monitor })
-}
-
-/** The other server, made later, finds the shard in the store. */
-async function fill(store: ChunkStore, server: ShardServer): Promise<void> {
-  const sizeBytes = EXTENTS * EXTENT_BYTES
-  const created = await server.control({
-    ...createCall(VOLUME),
-    spec: { ...spec(VOLUME, 1), extentBytes: EXTENT_BYTES },
-    sizeBytes,
-    runs: [run(0, EXTENTS)]
-  })
-  if (created.is === 'failed') throw new Error(created.why)
-  const data = new SeededRandom(1).bytes(MiB)
-  const crcs = blockChecksums(data)
-  for (let extent = 0; extent < EXTENTS; extent++) {
-    const chunk = { volume: VOLUME, extent, generation: 1, column: 0, replica: 0 }
-    for (let at = 0; at < EXTENT_BYTES; at += MiB) await store.write(chunk, at, data, crcs)
-  }
-  await store.flush()
-}
-
-function makeRequests(random: SeededRandom): Request[] {
-  const payloads = Array.from({ length: 16 }, () => random.bytes(BLOCK_BYTES))
-  return Array.from({ length: POOL }, (_, requestId) => {
-    const isRead = random.fraction() < READ_PART
-    const data = payloads[random.below(payloads.length)]
-    const extent = random.below(EXTENTS)
-    return request({
-      volume: VOLUME,
-      op: isRead ? Op.read : Op.write,
-      requestId,
-      token: FIRST_TOKEN,
-      epoch: FIRST_EPOCH,
-      chunk: { volume: VOLUME, extent, generation: 1, column: 0, replica: 0 },
-      offsetBytes: random.below(EXTENT_BYTES / BLOCK_BYTES) * BLOCK_BYTES,
-      lengthBytes: BLOCK_BYTES,
-      ...(isRead || data === undefined ? {} : { data, crcs: blockChecksums(data) })
-    })
-  })
-}
-
-/** Keeps so many requests in flight, and does next to nothing itself. */
-class Client {
-  readonly #connection: LocalConnection
-  readonly #requests: readonly Request[]
-  #next = 0
-  #unsent = 0
-  #unanswered = 0
-  #done: (() => void) | undefined
-  #failure: Error | undefined
-
-  constructor(connection: LocalConnection, requests: readonly Request[]) {
-    this.#connection = connection
-    this.#requests = requests
-    connection.onAnswer(answer => {
-      if (answer.status !== Status.ok) this.#failure ??= new Error(`status ${answer.status}`)
-      this.#unanswered -= 1
-      if (this.#unsent > 0) this.#send()
-      if (this.#unanswered === 0) this.#done?.()
-    })
-  }
-
-  static async connect(server: ShardServer, requests: readonly Request[]): Promise<Client> {
-    const client = new Client(server.connectLocal(), requests)
-    const hello = { op: Op.hello, session: 1, token: FIRST_TOKEN, lengthBytes: 0 }
-    await client.#await(1, () => client.#connection.send(request({ volume: VOLUME, ...hello })))
-    return client
-  }
-
-  run(count: number): Promise<void> {
-    return this.#await(count, () => {
-      this.#unsent = count
-      for (let i = 0; i < IN_FLIGHT; i++) this.#send()
-    })
-  }
-
-  async #await(count: number, start: () => void): Promise<void> {
-    this.#unanswered = count
-    await new Promise<void>(resolve => {
-      this.#done = resolve
-      start()
-    })
-    if (this.#failure !== undefined) throw this.#failure
-  }
-
-  #send(): void {
-    const next = this.#requests[this.#next]
-    if (next === undefined) throw new Error('the pool of requests is empty')
-    this.#next = (this.#next + 1) % this.#requests.length
-    this.#unsent -= 1
-    this.#connection.send(next)
   }
 }
 
@@ -267,6 +149,7 @@ class CpuMeter {
 
 function report(
   pairs: readonly Pair[],
+  alone: { readonly countNs: number; readonly turnMs: number },
   size: Size,
   options: BenchOptions,
   versions: Record<string, string>
@@ -297,6 +180,10 @@ function report(
   const verdict = isPassed ? 'pass' : 'MISS'
   console.log(`median ratio ${textOf(all)}; bar ${BAR} ${verdict}`)
   console.log(`without the dearest ${100 - 100 * CALM_PART} % of slices ${textOf(calm)}`)
+  const { countNs, turnMs } = alone
+  console.log(
+    `counting alone ${countNs} ns per request; a turn of ${TURN_SHARDS} shards ${turnMs} ms`
+  )
   console.log(`interval: least to greatest of ${PAIRS}, ${CONFIDENCE_PERCENT} % for the median`)
   const requestsPerSide = size.slices * size.sliceRequests
   const confidence = { interval: all.interval, confidencePercent: CONFIDENCE_PERCENT }
@@ -305,6 +192,7 @@ function report(
     ratios: { cpu: all.median, calmCpu: calm.median },
     summary: {
       ...{ bar: BAR, isPassed, ...confidence, calmInterval: calm.interval, requestsPerSide },
+      ...alone,
       quick: options.quick
     },
     seed: options.seed,
