@@ -52,6 +52,8 @@ export class LoadKeeper {
   readonly #kept = new Map<string, Kept>()
   #training: Generator<void, Models | undefined> | undefined
   #trainings = 0
+  /** What shards left behind of which a crash kept us from hearing. */
+  #isPruned = false
   #troubledAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: KeeperOptions) {
@@ -153,6 +155,8 @@ export class LoadKeeper {
       }
     })
     if (minute === undefined) return
+    if (!this.#isPruned) this.#careful(() => this.#history.prune(new Set(this.#kept.keys())))
+    this.#isPruned = true
     const records = new Map(minute.records.map(({ key, record }) => [key, record]))
     const changed: string[] = []
     for (const [key, kept] of this.#kept) {

@@ -8,7 +8,7 @@
 import { ShoalError } from '../../protocols/fault.ts'
 import { STEP_MS } from '../../protocols/forecast/subject.ts'
 import type { HistoryPiece, Part } from '../../protocols/load/history.ts'
-import { MAX_HISTORY_STEPS } from '../../protocols/load/limits.ts'
+import { MAX_HISTORY_STEPS, MINUTES_KEPT } from '../../protocols/load/limits.ts'
 import { LOAD_FIELDS, type LoadRecord } from '../../protocols/load/record.ts'
 import { type LoadRow, MAX_ROWS } from '../../protocols/load/rows.ts'
 import {
@@ -24,7 +24,8 @@ import { SeriesBook } from './series-book.ts'
 import type { SeriesFiles } from './series-files.ts'
 import type { Columns } from './series-view.ts'
 
-const STEP_MINUTES = STEP_MS / 60_000
+const MINUTE_MS = 60_000
+const STEP_MINUTES = STEP_MS / MINUTE_MS
 
 export class KeptHistory {
   readonly #series: SeriesBook
@@ -51,6 +52,16 @@ export class KeptHistory {
 
   remove(key: string): void {
     this.#series.remove(key)
+  }
+
+  /** Removes what is of nobody in `kept` and was not written for as long as minutes are kept. */
+  prune(kept: ReadonlySet<string>): void {
+    const oldest = Math.floor(this.#now() / MINUTE_MS) - MINUTES_KEPT
+    for (const key of this.#series.keys()) {
+      if (kept.has(key) || key === NODE_KEY) continue
+      const newest = this.#series.get(key)?.bounds('minute')?.newest ?? 0
+      if (newest < oldest) this.#series.remove(key)
+    }
   }
 
   /** The last steps that have ended, NaN where nothing is known. */

@@ -6,7 +6,7 @@
 import { type LongPublished, longForecast } from '../../protocols/forecast/long.ts'
 import { round6 } from '../../protocols/forecast/numeric.ts'
 import { DAY, type Load, STEP_MINUTES, VM_START_MS, VM_ZONE, WEEK } from './forecast-data.ts'
-import { inProportion, type Loads } from './forecast-loads.ts'
+import type { Loads } from './forecast-loads.ts'
 import { TEST_START } from './forecast-overload.ts'
 import { cpuMs, type Section } from './forecast-report.ts'
 import { round } from './report.ts'
@@ -32,9 +32,10 @@ class Tally {
     })
   }
 
+  /** A load that equals its quantile, as zeros do, counts as much as the level promises. */
   covered(i: number, level: number): number {
     const [below = 0, equal = 0] = [this.below[i], this.equal[i]]
-    return round(100 * inProportion(level, below / this.steps, equal / this.steps), 1)
+    return round((100 * (below + level * equal)) / this.steps, 1)
   }
 }
 
