@@ -3,13 +3,15 @@ import { parseArgs } from 'node:util'
 import { messageOf } from '../../protocols/fault.ts'
 import { benchForecast } from './forecast.ts'
 import { benchIo } from './io.ts'
+import { benchLoadGossip } from './load-gossip.ts'
 import { benchMove } from './move.ts'
 import { type BenchOptions, type BenchResult, writeResult } from './report.ts'
 
 const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResult>>> = {
   io: benchIo,
   move: benchMove,
-  forecast: benchForecast
+  forecast: benchForecast,
+  'load-gossip': benchLoadGossip
 }
 const USAGE = `usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--quick] [--json FILE] [--seed N] [--data DIR]`
 
