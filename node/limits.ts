@@ -37,7 +37,7 @@ export const CLIENT_LOAD_WINDOW_MS = 100
 export const MONITOR_TURN_MIN_MS = 100
 /** Streams of requests of one shard that may take turns and still be known as sequential; at most 32. */
 export const STREAM_ENDS = 8
-/** Chunks whose heat a node remembers, about 80 bytes each; the coldest go. */
+/** Chunks whose heat a node remembers, about 100 bytes each; the coldest go. */
 export const HEAT_CHUNKS = 65_536
 export const HEAT_EVICTED_FRACTION = 1 / 8
 export const HEAT_HALF_LIFE_MS = 300_000

@@ -3,7 +3,8 @@
  * as sequential, also while a handful of streams take turns.
  *
  * Invariants: a stream that went on lately keeps its place, anything else takes the next one of the
- * others (second chance: Corbató, 1968); two positions are equal only if they are the same block of the same chunk.
+ * others (second chance: Corbató, 1968); two positions are equal only if they are the same block of
+ * the same chunk.
  */
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
 import { STREAM_ENDS } from '../limits.ts'

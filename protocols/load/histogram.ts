@@ -19,12 +19,14 @@ const RANGE_BITS = 27
 const MAX_US = 2 ** RANGE_BITS - 1
 const BUCKETS = bucketOf(MAX_US) + 1
 
+const NONE = new Uint32Array(0)
+
 /** Of the true value, by which a quantile may be off. */
 export const LATENCY_ERROR = 1 / (2 * SUB_BUCKETS)
 
 export class LatencyHistogram {
-  /** Empty until something is counted: most shards are idle most of the time. */
-  #counts = new Uint32Array(0)
+  /** None until something is counted: most shards are idle most of the time. */
+  #counts = NONE
   #count = 0
   /** Buckets from `#low` to `#high` were touched since the last clear, no others. */
   #low = BUCKETS
