@@ -77,11 +77,16 @@ function legend(ascii: boolean, hasThreshold: boolean): string {
 
 function modelLines({ path, model, skill }: ForecastDocument): string[] {
   if (path.length === 0) return ['no forecast yet: there is too little history']
-  return [`model: ${model}, ${skillText(skill)}`]
+  return [`model: ${model}, ${skillText(model, skill)}`]
 }
 
-function skillText(skill: number): string {
-  if (skill <= 0) return 'no better than naive, so naive is used'
+/** The last value, and that of a day before. */
+const NAIVE = ['last value', 'seasonal naive']
+
+function skillText(model: string, skill: number): string {
+  if (skill <= 0 && NAIVE.includes(model)) return 'no better than naive, so naive is used'
+  // Each model was better by itself, for some hours; all together they were not.
+  if (skill <= 0) return 'so far no better than naive'
   const part = Math.max(1, Math.round(skill * 100))
   return `${part} % less error than the better of last value and yesterday`
 }

@@ -10,7 +10,8 @@ import { resolve } from 'node:path'
 import { Transform, type TransformCallback } from 'node:stream'
 import type { ImportDocument, ImportedVolume } from '../node/control/load-documents.ts'
 import { messageOf, type ShoalError } from '../protocols/fault.ts'
-import { type LoadCsvLine, LoadCsvReader } from '../protocols/load/csv.ts'
+import { type LoadCsvLine, LoadCsvReader, type LoadCsvRow } from '../protocols/load/csv.ts'
+import { CsvOrder, OUT_OF_ORDER } from '../protocols/load/csv-order.ts'
 import type { Client } from './client.ts'
 import type { Io } from './io.ts'
 import { MAX_IMPORTED_VOLUMES } from './limits.ts'
@@ -65,6 +66,7 @@ export async function sendFile(
 /** Rows and times of each volume, and bad lines: the first as it is, of the others how many. */
 class Tally {
   readonly #volumes = new Map<string, ImportedVolume>()
+  readonly #orders = new Map<string, CsvOrder>()
   #first: { readonly line: number; readonly refused: string } | undefined
   #bad = 0
 
@@ -73,7 +75,7 @@ class Tally {
       if ('refused' in line) {
         this.#first ??= line
         this.#bad++
-      } else this.#count(line.row.volume, line.row.timeMs, line.line)
+      } else this.#count(line.row, line.line)
     }
   }
 
@@ -87,12 +89,16 @@ class Tally {
     return { volumes: [...this.#volumes.values()] }
   }
 
-  #count(volume: string, timeMs: number, line: number): void {
+  #count(row: LoadCsvRow, line: number): void {
+    const { volume, timeMs } = row
     const seen = this.#volumes.get(volume)
     if (seen === undefined && this.#volumes.size >= MAX_IMPORTED_VOLUMES) {
       this.add([{ line, refused: `more than ${MAX_IMPORTED_VOLUMES} volumes are named` }])
       return
     }
+    const order = this.#orders.get(volume) ?? new CsvOrder()
+    this.#orders.set(volume, order)
+    if (order.place(row) === undefined) this.add([{ line, refused: OUT_OF_ORDER }])
     this.#volumes.set(volume, {
       volume,
       rows: (seen?.rows ?? 0) + 1,

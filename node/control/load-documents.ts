@@ -76,6 +76,16 @@ export interface TopDocument {
   }
 }
 
+/** `load` of GET /v1/self: what it costs this node to keep and foretell the load of its shards. */
+export interface LoadKeepingDocument {
+  /** Synchronous pieces in the daemon's own thread since its start: how long they held it. */
+  readonly pieces: { readonly count: number; readonly p50Us: number; readonly p999Us: number }
+  /** The rest is absent until the keeper has said so. Shards whose past is still being read, of all. */
+  readonly warming?: { readonly left: number; readonly all: number }
+  /** Of all series, on disk. */
+  readonly seriesBytes?: number
+}
+
 /** GET /v1/load/forecast?subject=NAME&horizonMinutes=60 */
 export interface ForecastDocument {
   readonly subject: string

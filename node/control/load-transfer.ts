@@ -2,11 +2,18 @@
  * History out and in, as CSV: what the shards of volumes keep, and what a volume is given of an
  * earlier life. Both are streams: no file of either is ever whole in memory.
  */
+import { assert } from '../../protocols/assert.ts'
 import { isFault, messageOf, ShoalError } from '../../protocols/fault.ts'
 import type { NodeId, VolumeId } from '../../protocols/ids.ts'
-import { formatLoadRow, LOAD_CSV_HEADER, LoadCsvReader } from '../../protocols/load/csv.ts'
+import {
+  formatLoadRow,
+  LOAD_CSV_HEADER,
+  LoadCsvReader,
+  type LoadCsvRow
+} from '../../protocols/load/csv.ts'
+import { CsvOrder, OUT_OF_ORDER } from '../../protocols/load/csv-order.ts'
 import { Minutes } from '../../protocols/load/minutes.ts'
-import type { LoadRecord } from '../../protocols/load/record.ts'
+import { type LoadRecord, together } from '../../protocols/load/record.ts'
 import { encodeRows, type LoadRow, MAX_ROWS } from '../../protocols/load/rows.ts'
 import { askRows, giveRows } from '../load/ask.ts'
 import { STEP_SECONDS } from '../load/keeper-messages.ts'
@@ -18,6 +25,8 @@ import type { DaemonContext } from './context.ts'
 import type { ImportDocument } from './load-documents.ts'
 import { viewOf } from './volume-documents.ts'
 
+/** Lines that leave together. */
+const PIECE_LINES = 1_000
 /** A little less than one message holds, so that one more row never overflows it. */
 const BATCH_ROWS = MAX_ROWS - 64
 
@@ -28,7 +37,10 @@ export interface ExportWish {
   readonly toMs: number
 }
 
-/** Lines of CSV, in pieces. A node that does not answer ends it with its words. */
+/**
+ * Lines of CSV, in pieces: volume by volume, by time, and of one time shard by shard, so that it can
+ * be imported as it is. A node that does not answer ends it with its words.
+ */
 export async function* exportLoad(
   context: DaemonContext,
   { volume, step, fromMs, toMs }: ExportWish
@@ -40,15 +52,46 @@ export async function* exportLoad(
   for (const id of volume === undefined ? mesh.volumes.keys() : [volume]) {
     const view = await viewOf(context, id)
     const nodes = view === undefined ? [] : shardNodes(view)
-    for (const node of nodes) {
-      const place = { volume: volumeName(mesh, id), node: nodeName(mesh, node) }
-      for await (const rows of rowsAt(context, node, id, range)) {
-        yield rows
-          .map(({ slot, record }) => formatLoadRow({ timeMs: slot * stepMs, ...place, record }))
-          .map(line => `${line}\n`)
-          .join('')
-      }
+    const shards = nodes.map(node => {
+      return { node: nodeName(mesh, node), batches: rowsAt(context, node, id, range) }
+    })
+    const name = volumeName(mesh, id)
+    let lines: string[] = []
+    for await (const { node, slot, record } of byTime(shards)) {
+      lines.push(`${formatLoadRow({ timeMs: slot * stepMs, volume: name, node, record })}\n`)
+      if (lines.length < PIECE_LINES) continue
+      yield lines.join('')
+      lines = []
     }
+    if (lines.length > 0) yield lines.join('')
+  }
+}
+
+interface ShardRows {
+  readonly node: string
+  readonly batches: AsyncIterator<readonly LoadRow[]>
+}
+
+/** A batch of each shard is in memory at a time. */
+async function* byTime(shards: readonly ShardRows[]): AsyncGenerator<LoadRow & { node: string }> {
+  const open: Array<{ shard: ShardRows; rows: readonly LoadRow[]; at: number }> = []
+  for (const shard of shards) open.push({ shard, rows: [], at: 0 })
+  for (;;) {
+    let first: (typeof open)[number] | undefined
+    for (const one of open) {
+      while (one.at === one.rows.length) {
+        const next = await one.shard.batches.next()
+        if (next.done === true) break
+        one.rows = next.value
+        one.at = 0
+      }
+      const slot = one.rows[one.at]?.slot
+      if (slot !== undefined && slot < (first?.rows[first.at]?.slot ?? Infinity)) first = one
+    }
+    const row = first?.rows[first.at]
+    if (first === undefined || row === undefined) return
+    first.at++
+    yield { ...row, node: first.shard.node }
   }
 }
 
@@ -85,9 +128,7 @@ export async function importLoad(
         into = new VolumeImport(context, id, row.volume, parts.get(id) ?? new Map())
         imports.set(row.volume, into)
       }
-      if (!into.push(row.timeMs, row.record)) {
-        throw bad(line.line, `it is not later than the line of ${row.volume} before`)
-      }
+      if (!into.push(row)) throw bad(line.line, OUT_OF_ORDER)
       if (into.isFull) await into.flush()
     }
   }
@@ -120,10 +161,14 @@ class VolumeImport {
   readonly #id: VolumeId
   readonly #name: string
   readonly #parts: ReadonlyMap<NodeId, number>
+  readonly #order = new CsvOrder()
   readonly #minutes = new Minutes()
+  /** Of one time: a row of the volume, or one of each node. */
+  #present: LoadRecord[] = []
   #waiting: LoadRow[] = []
   #rows = 0
-  #taken = 0
+  #sentMinutes = 0
+  #takenMinutes = 0
   #fromMs: number | undefined
   #toMs = 0
 
@@ -146,27 +191,41 @@ class VolumeImport {
     return this.#waiting.length >= BATCH_ROWS
   }
 
-  /** False: it is not later than the one before. */
-  push(timeMs: number, record: LoadRecord): boolean {
-    const rows = this.#minutes.push(timeMs, record)
-    if (rows === undefined) return false
+  /** False: it is out of order. */
+  push(row: LoadCsvRow): boolean {
+    const place = this.#order.place(row)
+    if (place === undefined) return false
+    if (place === 'later') {
+      this.#settle()
+      this.#toMs = row.timeMs
+      this.#fromMs ??= row.timeMs
+    }
+    this.#present.push(row.record)
     this.#rows++
-    this.#fromMs ??= timeMs
-    this.#toMs = timeMs
-    this.#waiting.push(...rows)
     return true
   }
 
+  /** `taken`: a row that holds for several minutes counts by the part of them that found a gap. */
   async end(): Promise<ImportDocument['volumes'][number]> {
+    this.#settle()
     this.#waiting.push(...this.#minutes.end())
     await this.flush()
+    const takenPart = this.#sentMinutes === 0 ? 0 : this.#takenMinutes / this.#sentMinutes
     return {
       volume: this.#name,
       rows: this.#rows,
-      taken: this.#taken,
+      taken: Math.floor(this.#rows * takenPart),
       from: this.#fromMs ?? 0,
       to: this.#toMs
     }
+  }
+
+  #settle(): void {
+    if (this.#present.length === 0) return
+    const minutes = this.#minutes.push(this.#toMs, together(this.#present))
+    assert(minutes !== undefined, 'rows that are in order are taken')
+    this.#waiting.push(...minutes)
+    this.#present = []
   }
 
   async flush(): Promise<void> {
@@ -179,7 +238,8 @@ class VolumeImport {
           return this.#give(node, encodeRows(rows))
         })
       )
-      this.#taken += Math.max(...taken)
+      this.#sentMinutes += batch.length
+      this.#takenMinutes += Math.max(...taken)
     }
   }
 

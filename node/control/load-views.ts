@@ -12,6 +12,7 @@ import type { DaemonContext } from './context.ts'
 import type {
   AheadDocument,
   LoadDocument,
+  LoadKeepingDocument,
   NodeLoadDocument,
   ShardLoadDocument,
   TopDocument,
@@ -63,6 +64,15 @@ export async function topDocument(
     shards: listed,
     ...(leftOut.nodes + leftOut.volumes + leftOut.shards === 0 ? {} : { leftOut }),
     silent: reported.flatMap(({ node, report }) => (report === undefined ? [node.name] : []))
+  }
+}
+
+export function loadKeepingDocument({ load }: DaemonContext): LoadKeepingDocument {
+  const state = load.state()
+  const { count, p50Us, p999Us } = load.pieceTimes()
+  return {
+    pieces: { count, p50Us, p999Us },
+    ...(state === undefined ? {} : { warming: state.warming, seriesBytes: state.bytes })
   }
 }
 
@@ -147,8 +157,12 @@ function volumesOf(
   shards: ReadonlyArray<{ readonly volume: VolumeId; readonly document: ShardLoadDocument }>
 ): VolumeLoadDocument[] {
   const { volumes } = context.map.mesh()
+  const byVolume = new Map<VolumeId, ShardLoadDocument[]>()
+  for (const { volume, document } of shards) {
+    byVolume.set(volume, [...(byVolume.get(volume) ?? []), document])
+  }
   return [...volumes.values()].map(({ id, name }): VolumeLoadDocument => {
-    const own = shards.filter(shard => shard.volume === id).map(({ document }) => document)
+    const own = byVolume.get(id) ?? []
     const record = together(own)
     const ahead = sumAhead(own)
     return {

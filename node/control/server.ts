@@ -20,6 +20,7 @@ import type { DaemonContext } from './context.ts'
 import { answerError, errorDocument } from './errors.ts'
 import { giveUpRoutes } from './give-up-routes.ts'
 import { loadImportRoute, loadRoutes } from './load-routes.ts'
+import { loadKeepingDocument } from './load-views.ts'
 import { memberRoutes } from './member-routes.ts'
 import { moveRoutes } from './move-routes.ts'
 import { serveNodeStatus } from './node-status.ts'
@@ -74,7 +75,7 @@ export function controlApp(context: DaemonContext, volumes: Volumes): Hono {
   app.route('/', streamedImportRoute(context, volumes))
   app.route('/', loadImportRoute(context))
   app.use(boundBody)
-  app.get('/v1/self', c => c.json(describeSelf(context)))
+  app.get('/v1/self', c => c.json({ ...describeSelf(context), load: loadKeepingDocument(context) }))
   app.get('/v1/status', async c => c.json(await meshStatus(context)))
   app.post('/v1/shutdown', c => {
     context.shutdown('asked for over the control socket')

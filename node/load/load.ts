@@ -149,6 +149,8 @@ export class Load {
     this.#recent.add(second, seconds)
     if (seconds.some(({ key }) => !this.subjects.has(key))) this.subjects.look()
     const { minute } = tick
+    // A second that is absent of its minute was idle: an idle node does not wake its keeper for it.
+    if (minute === undefined && (tick.second?.shards.length ?? 0) === 0) return
     const told = minute && { slot: minute.minute, records: keyed(minute) }
     this.#port.tell({ tell: 'tick', second, seconds, ...(told && { minute: told }) })
     if (minute !== undefined) this.subjects.look()

@@ -35,6 +35,8 @@ export async function answer(load: Load, request: LoadRequest): Promise<LoadAnsw
   if (request.volume !== undefined && !holds(load, request.volume)) {
     return unknown('the node holds nothing of this volume')
   }
+  // A young shard is asked for before its first minute has told of it.
+  if (!load.subjects.has(keyOf(request))) load.subjects.look()
   switch (request.call) {
     case 'history':
       return history(load, keyOf(request), request.steps)
@@ -59,7 +61,6 @@ export async function answer(load: Load, request: LoadRequest): Promise<LoadAnsw
     }
     case 'give': {
       const { volume, piece, heat } = request
-      load.subjects.look()
       const { isNew } = await load.ask({ ask: 'give', key: volume, piece })
       const own = isNew ? heat.filter(({ chunk }) => chunk.volume === volume) : []
       for (const { chunk, state } of own) load.options.shards?.replicas.giveHeat(chunk, state)

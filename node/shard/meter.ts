@@ -92,7 +92,8 @@ export class ShardMeter {
     if (!this.isTouched) this.#touched(this)
     const latencyMs = nowMs - arrivedAtMs
     this.second.latencyMsSum += latencyMs
-    this.secondLatency.record(latencyMs * 1000)
+    // Answered in its own tick of the clock: not nothing, which stands for no request at all.
+    this.secondLatency.record(Math.max(1, latencyMs * 1000))
     this.#inside -= 1
     // Exact again whenever nobody is left, however the fractions were rounded.
     this.#arrivedMsSum = this.#inside === 0 ? 0 : this.#arrivedMsSum - arrivedAtMs
