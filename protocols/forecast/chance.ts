@@ -33,7 +33,8 @@ export class Confirmation {
   /** The warning of this step; a step with nothing to foretell breaks what stood. */
   take(chance: number | undefined): number {
     this.#latest[this.#step++ % CONFIRMING_STEPS] = chance ?? 0
-    const stood = Math.min(...this.#latest)
+    let stood = chance ?? 0
+    for (let i = 0; i < CONFIRMING_STEPS; i++) stood = Math.min(stood, this.#latest[i] ?? 0)
     return Math.max(stood, Math.min(chance ?? 0, CONFIRMED))
   }
 }

@@ -15,13 +15,13 @@ import { assert } from '../assert.ts'
 import { Calendar } from './calendar.ts'
 import { Confirmation, type Outlook } from './chance.ts'
 import { QuantileBand } from './conformal.ts'
+import { Declared } from './declared.ts'
 import { Forecaster } from './forecaster.ts'
 import type { LstmWeights } from './lstm.ts'
 import type { ModelName } from './model.ts'
 import { ln1p, round6 } from './numeric.ts'
-import type { Moment } from './overload-state.ts'
 import { OverloadWatch, type Threshold } from './overload-watch.ts'
-import { type Pattern, patternLoad, patternPeak } from './patterns.ts'
+import type { Pattern } from './patterns.ts'
 import { PeakChance } from './peak-chance.ts'
 import { believable, StepClock, TrailingMean } from './samples.ts'
 import type { Trees } from './trees.ts'
@@ -91,7 +91,7 @@ interface Parts {
 
 export class ShardForecast {
   readonly #options: ShardForecastOptions
-  readonly #calendar: Calendar
+  readonly #declared: Declared
   readonly #clock: StepClock
   readonly #day: number
   readonly #steps: readonly number[]
@@ -112,7 +112,8 @@ export class ShardForecast {
       Number.isInteger(this.#day) && this.#steps.every(Number.isInteger),
       'days and horizons are whole steps'
     )
-    this.#calendar = options.calendar ?? new Calendar(options.zone)
+    const calendar = options.calendar ?? new Calendar(options.zone)
+    this.#declared = new Declared(calendar, options.patterns, options.stepMs)
     this.#capacity = options.capacity
     this.#clock = new StepClock(options.stepMs)
     this.#path = new Float64Array(Math.max(...this.#steps))
@@ -221,11 +222,10 @@ export class ShardForecast {
     const foretell = kind === 'live' && (this.steps + 1) % every === 0
     this.#newestMs = timeMs
     const measured = load === undefined ? undefined : believable(load)
-    const { patterns } = this.#options
-    const declared = patternLoad(patterns, this.#calendar, timeMs)
+    const declared = this.#declared.load(timeMs)
     const fresh = measured === undefined ? this.#filled() : Math.max(0, measured - declared)
     const ordinary = this.#parts.ordinary.take(fresh)
-    const moment = this.#momentAt(timeMs, declared)
+    const moment = this.#declared.moment(timeMs, declared)
     forecaster.push(ordinary, moment.offset, foretell)
     for (const band of bands) band.observe(ordinary)
     hourly.observe(ordinary)
@@ -248,7 +248,7 @@ export class ShardForecast {
     forecaster.path(this.#path)
     hourly.foretell(this.#path)
     if (whole !== hourly) whole.foretell(this.#path)
-    const extra = Array.from(this.#path, (_, i) => this.#declaredAt(timeMs, i + 1))
+    const extra = Array.from(this.#path, (_, i) => this.#declared.load(timeMs, i + 1))
     const quantiles = new Float64Array(LEVELS.length)
     const made = bands.map((band, i): Band => {
       const steps = this.#steps[i] ?? 1
@@ -310,25 +310,5 @@ export class ShardForecast {
     const warning = Math.max(outlook?.warning ?? 0, bursts ? DECLARED_CHANCE : 0)
     if (outlook === undefined && !bursts) return undefined
     return { chance: round6(chance), warning: round6(warning) }
-  }
-
-  #declaredAt(timeMs: number, steps: number): number {
-    return patternLoad(
-      this.#options.patterns,
-      this.#calendar,
-      timeMs + steps * this.#options.stepMs
-    )
-  }
-
-  #momentAt(timeMs: number, declared: number): Moment {
-    const { patterns, stepMs } = this.#options
-    const { minuteOfDay, dayOfWeek } = this.#calendar.localTime(timeMs)
-    return {
-      stepOfDay: Math.floor((minuteOfDay * 60_000) / stepMs),
-      dayOfWeek,
-      offset: (this.#calendar.offsetMinutes(timeMs) * 60_000) / stepMs,
-      patternNow: declared,
-      patternNext: patternPeak(patterns, this.#calendar, timeMs, HOUR_MINUTES)
-    }
   }
 }
