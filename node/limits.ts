@@ -454,3 +454,5 @@ export const MAX_SERIES = 65_536
 export const MAX_BAD_SERIES_FILES = 3
 /** Rows that one import takes at most. */
 export const MAX_IMPORT_ROWS = 200_000
+/** Minutes of all volumes of a file that wait to be sent to their shards. */
+export const MAX_IMPORT_WAITING_MINUTES = 200_000

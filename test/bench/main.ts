@@ -4,6 +4,7 @@ import { messageOf } from '../../protocols/fault.ts'
 import { benchForecast } from './forecast.ts'
 import { benchForecastCost } from './forecast-cost.ts'
 import { benchIo } from './io.ts'
+import { benchLive } from './live.ts'
 import { benchMonitor } from './monitor.ts'
 import { benchMove } from './move.ts'
 import { type BenchOptions, type BenchResult, writeResult } from './report.ts'
@@ -14,6 +15,7 @@ const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<BenchR
   move: benchMove,
   forecast: benchForecast,
   'forecast-cost': benchForecastCost,
+  live: benchLive,
   monitor: benchMonitor,
   series: benchSeries
 }
