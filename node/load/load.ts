@@ -94,7 +94,7 @@ export class Load {
       }
     })
     this.#carrier = this.#createCarrier()
-    this.#keeper = options.runKeeper(this.#port, () => this.subjects.begin())
+    this.#keeper = options.runKeeper(this.#port, () => this.#timed(() => this.subjects.begin()))
     this.gossip = createLoadGossip({
       ...options,
       mesh: () => options.map.mesh(),
