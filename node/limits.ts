@@ -452,5 +452,11 @@ export const MAX_OPEN_SERIES_FILES = 1024
 /** Series that one node keeps, and damaged files of one series that are kept aside. */
 export const MAX_SERIES = 65_536
 export const MAX_BAD_SERIES_FILES = 3
+/** Names of time zones that were looked up, known or not. */
+export const MAX_ZONES_REMEMBERED = 1_024
+/** While pasts are read, how far that is is said after so many of them. */
+export const WARMING_TOLD_EVERY = 32
 /** Rows that one import takes at most. */
 export const MAX_IMPORT_ROWS = 200_000
+/** Minutes of all volumes of a file that wait to be sent to their shards. */
+export const MAX_IMPORT_WAITING_MINUTES = 200_000

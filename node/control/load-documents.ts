@@ -6,6 +6,7 @@
 import type { CostModel } from '../../protocols/load/capacity.ts'
 import type { LoadRecord } from '../../protocols/load/record.ts'
 import type { Ended } from '../load/calibrate.ts'
+import type { PieceSummary } from '../load/piece-times.ts'
 
 /** What is expected at one time ahead. */
 export interface AheadDocument {
@@ -79,11 +80,13 @@ export interface TopDocument {
 /** `load` of GET /v1/self: what it costs this node to keep and foretell the load of its shards. */
 export interface LoadKeepingDocument {
   /** Synchronous pieces in the daemon's own thread since its start: how long they held it. */
-  readonly pieces: { readonly count: number; readonly p50Us: number; readonly p999Us: number }
+  readonly pieces: PieceSummary
   /** The rest is absent until the keeper has said so. Shards whose past is still being read, of all. */
   readonly warming?: { readonly left: number; readonly all: number }
   /** Of all series, on disk. */
   readonly seriesBytes?: number
+  /** When the models in use were trained; absent if none were. */
+  readonly trainedAt?: number
 }
 
 /** GET /v1/load/forecast?subject=NAME&horizonMinutes=60 */

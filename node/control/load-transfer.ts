@@ -15,6 +15,7 @@ import { CsvOrder, OUT_OF_ORDER } from '../../protocols/load/csv-order.ts'
 import { Minutes } from '../../protocols/load/minutes.ts'
 import { type LoadRecord, together } from '../../protocols/load/record.ts'
 import { encodeRows, type LoadRow, MAX_ROWS } from '../../protocols/load/rows.ts'
+import { MAX_IMPORT_WAITING_MINUTES } from '../limits.ts'
 import { askRows, giveRows } from '../load/ask.ts'
 import { STEP_SECONDS } from '../load/keeper-messages.ts'
 import type { Resolution } from '../load/series.ts'
@@ -131,6 +132,10 @@ export async function importLoad(
       if (!into.push(row)) throw bad(line.line, OUT_OF_ORDER)
       if (into.isFull) await into.flush()
     }
+    let waiting = 0
+    for (const into of imports.values()) waiting += into.waiting
+    if (waiting < MAX_IMPORT_WAITING_MINUTES) return
+    for (const into of imports.values()) await into.flush()
   }
   await readWhole(body, bytes => take(reader.push(bytes)))
   await take(reader.end())
@@ -185,6 +190,10 @@ class VolumeImport {
     if (parts.size > 0) return
     const fault = { code: 'UNREACHABLE', peer: name } as const
     throw new ShoalError(fault, `no node that holds ${name} answers: try again when one does`)
+  }
+
+  get waiting(): number {
+    return this.#waiting.length
   }
 
   get isFull(): boolean {

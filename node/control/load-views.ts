@@ -69,10 +69,10 @@ export async function topDocument(
 
 export function loadKeepingDocument({ load }: DaemonContext): LoadKeepingDocument {
   const state = load.state()
-  const { count, p50Us, p999Us } = load.pieceTimes()
   return {
-    pieces: { count, p50Us, p999Us },
-    ...(state === undefined ? {} : { warming: state.warming, seriesBytes: state.bytes })
+    pieces: load.pieceTimes(),
+    ...(state === undefined ? {} : { warming: state.warming, seriesBytes: state.bytes }),
+    ...(state?.trained === undefined ? {} : { trainedAt: state.trained.atMs })
   }
 }
 

@@ -8,9 +8,9 @@ import { assert } from '../../protocols/assert.ts'
 import { systemClock } from '../clock.ts'
 import { LoadKeeper } from './keeper.ts'
 import type { KeeperNews } from './keeper-messages.ts'
-import type { ToKeeper } from './keeper-port.ts'
 import { KeeperRunner } from './keeper-runner.ts'
 import { openSeriesFiles } from './series-files.ts'
+import { type OnWire, unpacked } from './tick-codec.ts'
 
 /** Of the niceness of Unix: behind whatever serves clients, but not starved by it. */
 const NICENESS = 10
@@ -35,8 +35,8 @@ const keeper = new LoadKeeper({
   send: (news: KeeperNews) => port.postMessage(news)
 })
 const runner = new KeeperRunner(keeper, systemClock, message => port.postMessage(message))
-port.on('message', (message: ToKeeper | 'stop') => {
-  if (message !== 'stop') return runner.receive(message)
+port.on('message', (message: OnWire | 'stop') => {
+  if (message !== 'stop') return runner.receive(unpacked(message))
   runner.stop()
   port.postMessage('stopped')
   port.close()

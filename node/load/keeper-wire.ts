@@ -7,6 +7,7 @@ import { KEEPER_RESTART_MAX_MS, KEEPER_RESTART_MIN_MS, KEEPER_STOP_MS } from '..
 import type { Clock, Log, Timer } from '../ports.ts'
 import type { FromKeeper, KeeperPort, KeeperWire } from './keeper-port.ts'
 import type { KeeperData } from './keeper-thread.ts'
+import { packed } from './tick-codec.ts'
 
 export interface KeeperThreadOptions extends KeeperData {
   readonly clock: Clock
@@ -72,7 +73,7 @@ class KeeperThread {
 
 function wireOf(worker: Worker, clock: Clock): KeeperWire {
   return {
-    send: message => worker.postMessage(message),
+    send: message => worker.postMessage(packed(message)),
     close: async () => {
       // Kept alive for its last write, but not for ever.
       const exited = new Promise<void>(resolve => worker.once('exit', () => resolve()))

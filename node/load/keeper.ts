@@ -15,12 +15,13 @@ import { ForecastBook } from '../../protocols/forecast/book.ts'
 import { STEP_MS, type SubjectSettings } from '../../protocols/forecast/subject.ts'
 import { type Models, Training } from '../../protocols/forecast/training.ts'
 import { IDLE, type LoadRecord, loadOf } from '../../protocols/load/record.ts'
-import { NEWS_FORECASTS } from '../limits.ts'
+import { NEWS_FORECASTS, WARMING_TOLD_EVERY } from '../limits.ts'
 import { FiveMinutes } from './five-minutes.ts'
 import {
   type KeeperAnswer,
   type KeeperAsk,
   type KeeperNews,
+  type KeeperState,
   type KeeperTell,
   NODE_KEY
 } from './keeper-messages.ts'
@@ -54,6 +55,8 @@ export class LoadKeeper {
   #trainings = 0
   /** What shards left behind of which a crash kept us from hearing. */
   #isPruned = false
+  /** Of all series on disk, when it was last looked at. */
+  #bytes = 0
   #troubledAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: KeeperOptions) {
@@ -120,7 +123,8 @@ export class LoadKeeper {
       if (kept.reading.next().done === true) {
         kept.reading = undefined
         this.#publish([key])
-        this.#tellState()
+        const { left } = this.#warming()
+        if (left % WARMING_TOLD_EVERY === 0) this.#tellState()
       }
       return true
     }
@@ -165,6 +169,8 @@ export class LoadKeeper {
       if (this.#step(key, kept, minute.slot, record)) changed.push(key)
     }
     if (changed.length > 0) this.#publish(changed)
+    // Every file is asked for its size: not in every minute.
+    if (this.#bytes === 0 || changed.length > 0) this.#bytes = this.#history.bytes
     this.#tellState()
   }
 
@@ -194,7 +200,6 @@ export class LoadKeeper {
     }
     const minutes = known?.minutes ?? new FiveMinutes()
     this.#kept.set(key, { settings, minutes, reading: this.#past(key) })
-    this.#tellState()
   }
 
   #forget(key: string, forget: boolean): void {
@@ -231,11 +236,15 @@ export class LoadKeeper {
   }
 
   #tellState(): void {
+    const trained = this.#book.models?.record
+    const state = { warming: this.#warming(), bytes: this.#bytes, trained }
+    this.#options.send({ news: 'state', state })
+  }
+
+  #warming(): KeeperState['warming'] {
     let left = 0
     for (const { reading } of this.#kept.values()) if (reading !== undefined) left++
-    const warming = { left, all: this.#kept.size }
-    const trained = this.#book.models?.record
-    this.#options.send({ news: 'state', state: { warming, bytes: this.#history.bytes, trained } })
+    return { left, all: this.#kept.size }
   }
 
   /** The weather of the disk: what is not written is a gap. */

@@ -34,7 +34,7 @@ import {
 } from './keeper-messages.ts'
 import { KeeperPort } from './keeper-port.ts'
 import { ownSample } from './own-sample.ts'
-import { PieceTimes } from './piece-times.ts'
+import { type PieceSummary, PieceTimes } from './piece-times.ts'
 import { Recent } from './recent.ts'
 import { Sampler } from './sampler.ts'
 import { Subjects } from './subjects.ts'
@@ -94,7 +94,7 @@ export class Load {
       }
     })
     this.#carrier = this.#createCarrier()
-    this.#keeper = options.runKeeper(this.#port, () => this.subjects.begin())
+    this.#keeper = options.runKeeper(this.#port, () => this.#timed(() => this.subjects.begin()))
     this.gossip = createLoadGossip({
       ...options,
       mesh: () => options.map.mesh(),
@@ -122,7 +122,7 @@ export class Load {
   }
 
   /** Of the synchronous pieces of all this in the daemon's own thread, in microseconds. */
-  pieceTimes(): { readonly count: number; readonly p50Us: number; readonly p999Us: number } {
+  pieceTimes(): PieceSummary {
     return this.#times.summary()
   }
 

@@ -4,18 +4,27 @@
  */
 import { LatencyHistogram } from '../../protocols/load/histogram.ts'
 
+export interface PieceSummary {
+  readonly count: number
+  readonly totalMs: number
+  readonly p50Us: number
+  readonly p999Us: number
+}
+
 export class PieceTimes {
   readonly #histogram = new LatencyHistogram()
+  #totalMs = 0
 
   record(ms: number): void {
+    this.#totalMs += ms
     this.#histogram.record(Math.round(ms * 1000))
   }
 
-  summary(): { readonly count: number; readonly p50Us: number; readonly p999Us: number } {
+  summary(): PieceSummary {
     const { count } = this.#histogram
-    if (count === 0) return { count, p50Us: 0, p999Us: 0 }
     return {
       count,
+      totalMs: this.#totalMs,
       p50Us: this.#histogram.quantile(0.5),
       p999Us: this.#histogram.quantile(0.999)
     }

@@ -16,7 +16,11 @@ export class Recent {
   }
 
   of(key: string): LoadRecord {
-    const found = this.#seconds.flatMap(({ records }) => records.get(key) ?? [])
+    const found: LoadRecord[] = []
+    for (const { records } of this.#seconds) {
+      const record = records.get(key)
+      if (record !== undefined) found.push(record)
+    }
     return found.length === 0 ? IDLE : overTime(found, this.#seconds.length)
   }
 }

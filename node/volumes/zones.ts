@@ -1,6 +1,7 @@
 /** Time zones by their IANA names, checked against the zone data of this Node.js. */
 import { isZoneText } from '../../crdt/pattern-records.ts'
 import { ShoalError } from '../../protocols/fault.ts'
+import { MAX_ZONES_REMEMBERED } from '../limits.ts'
 import { printable } from './names.ts'
 
 /** What times of patterns are read in where no zone was ever said. */
@@ -27,8 +28,20 @@ export function checkZone(zone: string): void {
   )
 }
 
+/** To ask Intl takes a tenth of a millisecond, and each shard of a node asks every minute. */
+const asked = new Map<string, boolean>()
+
 function isKnownZone(zone: string): boolean {
   if (!isZoneText(zone)) return false
+  const known = asked.get(zone)
+  if (known !== undefined) return known
+  if (asked.size >= MAX_ZONES_REMEMBERED) asked.clear()
+  const found = isOfIntl(zone)
+  asked.set(zone, found)
+  return found
+}
+
+function isOfIntl(zone: string): boolean {
   try {
     new Intl.DateTimeFormat('en-US', { timeZone: zone })
     return true

@@ -21,7 +21,7 @@ export interface LoadRecord {
   readonly sequential: number
   /** Requests that waited or were served at a time, on average. */
   readonly queue: number
-  /** From the arrival of a request to its answer, in microseconds; 0 if there was none. */
+  /** From the arrival of a request to its answer, in microseconds, 1 at least; 0 if there was none. */
   readonly p50Us: number
   readonly p99Us: number
 }

@@ -5,6 +5,7 @@ import { benchForecast } from './forecast.ts'
 import { benchForecastCost } from './forecast-cost.ts'
 import { benchIo } from './io.ts'
 import { benchLoadGossip } from './load-gossip.ts'
+import { benchLive } from './live.ts'
 import { benchMonitor } from './monitor.ts'
 import { benchMove } from './move.ts'
 import { type BenchOptions, type BenchResult, writeResult } from './report.ts'
@@ -16,6 +17,7 @@ const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<BenchR
   forecast: benchForecast,
   'forecast-cost': benchForecastCost,
   'load-gossip': benchLoadGossip,
+  live: benchLive,
   monitor: benchMonitor,
   series: benchSeries
 }

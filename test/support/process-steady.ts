@@ -21,7 +21,7 @@ export interface SteadyWish {
 
 export class SteadyClient {
   readonly #disk: NbdDisk
-  readonly #wish: SteadyWish
+  #wish: SteadyWish
   readonly #random: SeededRandom
   readonly #timer: NodeJS.Timeout
   readonly #data: Buffer
@@ -36,6 +36,11 @@ export class SteadyClient {
     this.#random = new SeededRandom(wish.seed)
     this.#data = this.#random.bytes(wish.sizeBytes)
     this.#timer = setInterval(() => this.#turn(), PACE_MS)
+  }
+
+  /** Another rate from now on. */
+  turnTo(rates: Pick<SteadyWish, 'readsPerSecond' | 'writesPerSecond'>): void {
+    this.#wish = { ...this.#wish, ...rates }
   }
 
   /** Throws what a request failed with. */

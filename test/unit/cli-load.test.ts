@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { ImportDocument } from '../../node/control/load-documents.ts'
 import { LOAD_CSV_HEADER } from '../../protocols/load/csv.ts'
+import { formatIsoTime } from '../../protocols/load/iso-time.ts'
 import {
   type Asked,
   forecastDocument,
@@ -17,6 +18,7 @@ import {
 import { type RunOptions, Terminal } from '../support/cli-terminal.ts'
 
 const ROW = '2026-01-02T03:04:00Z,web,eu-1,120.5,31,1974272,507904,0.25,1.2,180,2100'
+const LATER = ROW.replace('03:04', '03:06')
 const CSV = `${LOAD_CSV_HEADER}\n${ROW}\n${ROW.replace('03:04', '03:05')}\n`
 const FROM = Date.UTC(2026, 0, 2, 3, 4)
 const DAY_MS = 86_400_000
@@ -214,7 +216,7 @@ describe('shoal load import', () => {
   })
 
   it('names the first bad line and counts the others; nothing is sent', async () => {
-    const path = file(`${CSV}${ROW.replace('31', '-31')}\n\n${ROW},9\n${ROW}\n`)
+    const path = file(`${CSV}${ROW.replace('31', '-31')}\n\n${ROW},9\n${LATER}\n`)
     const run = await shoal(['import', path])
     expect(run.code).toBe(2)
     expect(run.err).toBe(
@@ -225,10 +227,30 @@ describe('shoal load import', () => {
     expect(asked).toEqual([])
   })
 
+  it('takes a row of each node at one time, and refuses a file that is not in order', async () => {
+    recorded.imported = () => taken
+    const other = ROW.replace('eu-1', 'eu-2')
+    expect(
+      await shoal(['import', file(`${CSV}${LATER}\n${LATER.replace('eu-1', 'eu-2')}\n`)])
+    ).toMatchObject({
+      code: 0
+    })
+    asked.length = 0
+    for (const line of [other, ROW]) {
+      const run = await shoal(['import', file(`${CSV}${line}\n`)])
+      expect(run.code).toBe(2)
+      expect(run.err).toContain('line 4: it is not later than the line of its volume before')
+    }
+    expect(asked).toEqual([])
+  })
+
   it('reads a file of any size piece by piece', async () => {
     recorded.imported = () => taken
     const rows = 20_000
-    const path = file(`${LOAD_CSV_HEADER}\n${`${ROW}\n`.repeat(rows)}`)
+    const lines = Array.from({ length: rows }, (_, minute) =>
+      ROW.replace('2026-01-02T03:04:00Z', formatIsoTime(FROM + minute * 60_000))
+    )
+    const path = file(`${LOAD_CSV_HEADER}\n${lines.join('\n')}\n`)
     const dry = await shoal(['import', path, '--dry-run', '--json'])
     expect(JSON.parse(dry.out)).toMatchObject({ volumes: [{ volume: 'web', rows }] })
     expect(await shoal(['import', path])).toMatchObject({ code: 0 })

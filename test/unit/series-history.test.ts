@@ -115,7 +115,7 @@ describe(`history that moves with the data (SEED=${SEED})`, () => {
     expect(series.subtract(empty(0))).toBe(true)
   })
 
-  it('follows the share of every hour of the day where it is known', () => {
+  it('follows the share of every hour of the day, evenly from the middle of one to the next', () => {
     const rig = openBook()
     const source = measured(rig)
     const before = minutesOf(source)
@@ -125,8 +125,12 @@ describe(`history that moves with the data (SEED=${SEED})`, () => {
     source.take({ id: 'aa', share: 0.25, byHour })
     const after = minutesOf(source)
     for (let i = 1000; i < 1000 + MINUTES; i++) {
-      const hour = Math.floor((i - 1000) / 60)
-      const left = hour === 0 ? 0 : hour === 1 ? 1 : 0.75
+      // Middles of hours, from half an hour before the first: 0.25 is not known better.
+      const shares = [0.25, 1, 0, 0.25, 0.25]
+      const middles = (i - 1000 + 30) / 60
+      const at = Math.min(3, Math.floor(middles))
+      const part = middles - at
+      const left = 1 - ((1 - part) * (shares[at] ?? 0.25) + part * (shares[at + 1] ?? 0.25))
       const bound = (before[i] ?? 0) * CODE_ERROR + 1e-6
       expect(Math.abs((after[i] ?? 0) - left * (before[i] ?? 0))).toBeLessThan(bound)
     }
