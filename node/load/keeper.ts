@@ -52,13 +52,18 @@ export class LoadKeeper {
   readonly #kept = new Map<string, Kept>()
   #training: Generator<void, Models | undefined> | undefined
   #trainings = 0
+  /** Of all series on disk, at the last minute. */
+  #bytes = 0
   #troubledAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: KeeperOptions) {
     this.#options = options
     this.#history = new KeptHistory(options.files, options.now, what => this.#trouble(what))
-    const models = loadModels(options.files)
-    if (models !== undefined) this.#book.adopt(models)
+    this.#careful(() => {
+      const models = loadModels(options.files)
+      if (models !== undefined) this.#book.adopt(models)
+      this.#bytes = this.#history.bytes
+    })
   }
 
   hear(message: KeeperTell): void {
@@ -84,7 +89,8 @@ export class LoadKeeper {
         const weights = this.#book.models?.weights
         const long = yield* outlookOf({ loads, endMs, settings, horizonMinutes, weights })
         // Within the hour, what is always foretold knows more: it has the node's trees.
-        const standing = 'key' in subject ? this.#book.forecast(subject.key) : undefined
+        const isRead = kept?.reading === undefined
+        const standing = 'key' in subject && isRead ? this.#book.forecast(subject.key) : undefined
         return long === undefined ? undefined : withStanding(long, standing)
       }
       case 'history':
@@ -115,7 +121,7 @@ export class LoadKeeper {
   catchUp(): boolean {
     for (const [key, kept] of this.#kept) {
       if (kept.reading === undefined) continue
-      if (kept.reading.next().done === true) {
+      if (this.#isRead(kept.reading)) {
         kept.reading = undefined
         this.#publish([key])
         this.#tellState()
@@ -123,6 +129,15 @@ export class LoadKeeper {
       return true
     }
     return false
+  }
+
+  /** What the disk does not give of a past is a past that is not known. */
+  #isRead(reading: Generator<void>): boolean {
+    let isDone = true
+    this.#careful(() => {
+      isDone = reading.next().done === true
+    })
+    return isDone
   }
 
   /** One slice of training, if any is due; whether there was. */
@@ -147,11 +162,9 @@ export class LoadKeeper {
   }
 
   #tick({ second, seconds, minute }: KeeperTell & { readonly tell: 'tick' }): void {
-    this.#careful(() => {
-      for (const { key, record } of seconds) {
-        if (this.#kept.has(key)) this.#history.second(key, second, record)
-      }
-    })
+    for (const { key, record } of seconds) {
+      if (this.#kept.has(key)) this.#careful(() => this.#history.second(key, second, record))
+    }
     if (minute === undefined) return
     const records = new Map(minute.records.map(({ key, record }) => [key, record]))
     const changed: string[] = []
@@ -161,6 +174,9 @@ export class LoadKeeper {
       if (this.#step(key, kept, minute.slot, record)) changed.push(key)
     }
     if (changed.length > 0) this.#publish(changed)
+    this.#careful(() => {
+      this.#bytes = this.#history.bytes
+    })
     this.#tellState()
   }
 
@@ -194,9 +210,9 @@ export class LoadKeeper {
   }
 
   #forget(key: string, forget: boolean): void {
+    if (forget) this.#careful(() => this.#history.remove(key))
     if (!this.#kept.delete(key)) return
     this.#book.close(key)
-    if (forget) this.#careful(() => this.#history.remove(key))
     this.#tellState()
   }
 
@@ -231,7 +247,7 @@ export class LoadKeeper {
     for (const { reading } of this.#kept.values()) if (reading !== undefined) left++
     const warming = { left, all: this.#kept.size }
     const trained = this.#book.models?.record
-    this.#options.send({ news: 'state', state: { warming, bytes: this.#history.bytes, trained } })
+    this.#options.send({ news: 'state', state: { warming, bytes: this.#bytes, trained } })
   }
 
   /** The weather of the disk: what is not written is a gap. */
