@@ -11,9 +11,9 @@ import { encodeRows, type LoadRow, MAX_ROWS } from '../../protocols/load/rows.ts
 import { askRows, giveRows } from '../load/ask.ts'
 import { STEP_SECONDS } from '../load/keeper-messages.ts'
 import type { Resolution } from '../load/series.ts'
-import { askNodes } from '../volumes/candidates.ts'
+import { askNodes, type Statuses } from '../volumes/candidates.ts'
 import { resolveVolume, volumeName } from '../volumes/names.ts'
-import { nodeName, shardNodes } from '../volumes/shards.ts'
+import { nodeName, nodeNames, shardNodes } from '../volumes/shards.ts'
 import type { DaemonContext } from './context.ts'
 import type { ImportDocument } from './load-documents.ts'
 import { viewOf } from './volume-documents.ts'
@@ -74,7 +74,7 @@ export async function importLoad(
 ): Promise<ImportDocument> {
   const reader = new LoadCsvReader(volume === undefined ? {} : { volume })
   const imports = new Map<string, VolumeImport>()
-  const parts = await partsOf(context)
+  const statuses = await askNodes(context)
   const take = async (lines: ReturnType<LoadCsvReader['push']>): Promise<void> => {
     for (const line of lines) {
       if ('refused' in line) throw bad(line.line, line.refused)
@@ -82,7 +82,8 @@ export async function importLoad(
       let into = imports.get(row.volume)
       if (into === undefined) {
         const id = resolveVolume(context.map, row.volume)
-        into = new VolumeImport(context, id, row.volume, parts.get(id) ?? new Map())
+        const parts = await partsOf(context, statuses, id)
+        into = new VolumeImport(context, id, row.volume, parts)
         imports.set(row.volume, into)
       }
       if (!into.push(row.timeMs, row.record)) {
@@ -123,7 +124,9 @@ class VolumeImport {
   readonly #minutes = new Minutes()
   #waiting: LoadRow[] = []
   #rows = 0
-  #taken = 0
+  /** Minutes that the rows came to, and those of them that were taken. */
+  #minutesGiven = 0
+  #minutesTaken = 0
   #fromMs: number | undefined
   #toMs = 0
 
@@ -137,9 +140,6 @@ class VolumeImport {
     this.#id = id
     this.#name = name
     this.#parts = parts
-    if (parts.size > 0) return
-    const fault = { code: 'UNREACHABLE', peer: name } as const
-    throw new ShoalError(fault, `no node that holds ${name} answers: try again when one does`)
   }
 
   get isFull(): boolean {
@@ -160,12 +160,16 @@ class VolumeImport {
   async end(): Promise<ImportDocument['volumes'][number]> {
     this.#waiting.push(...this.#minutes.end())
     await this.flush()
+    const part = this.#minutesGiven === 0 ? 0 : this.#minutesTaken / this.#minutesGiven
+    // A row that was taken in part counts in part; none is lost in rounding.
+    const taken = part === 1 ? this.#rows : Math.floor(this.#rows * part)
     return {
       volume: this.#name,
       rows: this.#rows,
-      taken: this.#taken,
+      taken,
       from: this.#fromMs ?? 0,
-      to: this.#toMs
+      to: this.#toMs,
+      ...(taken === this.#rows ? {} : { why: 'known already, or of no time that is kept' })
     }
   }
 
@@ -179,7 +183,8 @@ class VolumeImport {
           return this.#give(node, encodeRows(rows))
         })
       )
-      this.#taken += Math.max(...taken)
+      this.#minutesGiven += batch.length
+      this.#minutesTaken += Math.max(...taken)
     }
   }
 
@@ -201,21 +206,33 @@ function cut(rows: readonly LoadRow[]): Array<readonly LoadRow[]> {
   return batches
 }
 
-/** Of each volume: what part of its chunks a node holds. */
-async function partsOf(context: DaemonContext): Promise<Map<VolumeId, Map<NodeId, number>>> {
-  const parts = new Map<VolumeId, Map<NodeId, number>>()
-  for (const status of (await askNodes(context)).values()) {
-    for (const { volume, chunks } of status.shards) {
-      if (chunks === 0) continue
-      const own = parts.get(volume) ?? new Map<NodeId, number>()
-      parts.set(volume, own.set(status.id, chunks))
-    }
+/** What part of the chunks of a volume a node holds. Throws UNREACHABLE unless all of them answer. */
+async function partsOf(
+  context: DaemonContext,
+  statuses: Statuses,
+  id: VolumeId
+): Promise<Map<NodeId, number>> {
+  const mesh = context.map.mesh()
+  const view = await viewOf(context, id)
+  const silent = view === undefined ? [] : shardNodes(view).filter(node => !statuses.has(node))
+  if (silent.length > 0) {
+    throw new ShoalError(
+      { code: 'UNREACHABLE', peer: silent[0] ?? '' },
+      `${nodeNames(mesh, silent)} with a shard of ${volumeName(mesh, id)} did not answer, and ` +
+        'history is given to all of its shards or to none: try again later'
+    )
   }
-  for (const own of parts.values()) {
-    const all = [...own.values()].reduce((sum, chunks) => sum + chunks, 0)
-    for (const [node, chunks] of own) own.set(node, chunks / all)
+  const chunks = [...statuses.values()].map(status => {
+    const own = status.shards.filter(({ volume }) => volume === id)
+    return { node: status.id, count: own.reduce((sum, shard) => sum + shard.chunks, 0) }
+  })
+  const all = chunks.reduce((sum, { count }) => sum + count, 0)
+  if (all > 0) {
+    return new Map(chunks.flatMap(({ node, count }) => (count === 0 ? [] : [[node, count / all]])))
   }
-  return parts
+  const name = volumeName(mesh, id)
+  const fault = { code: 'UNREACHABLE', peer: name } as const
+  throw new ShoalError(fault, `no node that holds ${name} answers: try again when one does`)
 }
 
 function scaled(record: LoadRecord, part: number): LoadRecord {
