@@ -36,6 +36,8 @@ export async function answer(load: Load, request: LoadRequest): Promise<LoadAnsw
   if (request.volume !== undefined && !holds(load, request.volume)) {
     return unknown('the node holds nothing of this volume')
   }
+  // A new shard is asked, or given history, before the keeper was told of it.
+  if (request.volume !== undefined && !load.subjects.has(request.volume)) load.subjects.look()
   switch (request.call) {
     case 'history':
       return history(load, keyOf(request), request.steps)
@@ -60,7 +62,6 @@ export async function answer(load: Load, request: LoadRequest): Promise<LoadAnsw
     }
     case 'give': {
       const { volume, piece, heat } = request
-      load.subjects.look()
       const { isNew } = await load.ask({ ask: 'give', key: volume, piece })
       const own = isNew ? heat.filter(({ chunk }) => chunk.volume === volume) : []
       for (const { chunk, state } of own) load.options.shards?.replicas.giveHeat(chunk, state)
