@@ -104,8 +104,8 @@ class Rig {
   }
 }
 
-function minutesIn(piece = new Uint8Array(0)): number | undefined {
-  return unpackPiece(piece)?.minutes.states.length
+function minutesIn(piece: Uint8Array | undefined): number | undefined {
+  return piece && unpackPiece(piece)?.minutes.states.length
 }
 
 describe('turns of a keeper', () => {

@@ -35,7 +35,13 @@ function open(files: MemorySeriesFiles, minute: number, keys = [VOLUME, NODE_KEY
 
 /** The shard's load, and twice as much of the node. */
 function live(keeper: DrivenKeeper, minute: number, load: number): void {
-  keeper.minute(minute, new Map([[VOLUME, load] as const, [NODE_KEY, 2 * load] as const]))
+  keeper.minute(
+    minute,
+    new Map<string, number>([
+      [VOLUME, load],
+      [NODE_KEY, 2 * load]
+    ])
+  )
 }
 
 function loadAt(minute: number): number {
