@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import type { NodeEntry } from '../../crdt/types.ts'
-import { isFault, ShoalError } from '../../protocols/fault.ts'
+import { isFault, messageOf, ShoalError } from '../../protocols/fault.ts'
 import type { NodeId, VolumeId } from '../../protocols/ids.ts'
 import { MAX_HISTORY_STEPS, MAX_HORIZON_MINUTES } from '../../protocols/load/limits.ts'
 import type { Outlook } from '../../protocols/load/messages.ts'
@@ -12,7 +12,7 @@ import { MAX_PARALLEL_CALLS } from '../limits.ts'
 import { askHistory, askOutlook, type Steps } from '../load/ask.ts'
 import { mapConcurrently } from '../volumes/concurrency.ts'
 import { printable, resolveNode, resolveVolume } from '../volumes/names.ts'
-import { shardNodes } from '../volumes/shards.ts'
+import { nodeName, shardNodes } from '../volumes/shards.ts'
 import type { DaemonContext } from './context.ts'
 import type { ForecastDocument } from './load-documents.ts'
 import { viewOf } from './volume-documents.ts'
@@ -78,15 +78,20 @@ interface Found {
 }
 
 async function ofPlace(
-  { rpc }: DaemonContext,
+  context: DaemonContext,
   subject: Exclude<Subject, { readonly kind: 'volume' }>,
   horizonMinutes: number
 ): Promise<Found> {
+  const { rpc } = context
   const volume = subject.kind === 'shard' ? subject.volume : undefined
   const { id } = subject.node
-  const outlook = await askOutlook(rpc, id, volume, horizonMinutes)
-  const { loads } = await askHistory(rpc, id, volume, MAX_HISTORY_STEPS)
-  return { outlook, history: loads }
+  try {
+    const outlook = await askOutlook(rpc, id, volume, horizonMinutes)
+    const { loads } = await askHistory(rpc, id, volume, MAX_HISTORY_STEPS)
+    return { outlook, history: loads }
+  } catch (error) {
+    throw named(context, id, error)
+  }
 }
 
 async function ofVolume(
@@ -109,15 +114,15 @@ async function ofVolume(
 
 /** Undefined: the node holds nothing of it any more. Without an answer there is no sum. */
 async function historyAt(
-  { rpc }: DaemonContext,
+  context: DaemonContext,
   node: NodeId,
   volume: VolumeId
 ): Promise<Steps | undefined> {
   try {
-    return await askHistory(rpc, node, volume, MAX_HISTORY_STEPS)
+    return await askHistory(context.rpc, node, volume, MAX_HISTORY_STEPS)
   } catch (error) {
     if (isFault(error, 'CONFLICT')) return undefined
-    throw error
+    throw named(context, node, error)
   }
 }
 
@@ -189,6 +194,13 @@ function patternsOf({ map }: DaemonContext, volume: VolumeId): string[] {
   return (map.volume(volume)?.patterns ?? []).map(
     ({ when, minutes, iops }) => `${when} for ${minutes} min, +${iops} IOPS`
   )
+}
+
+/** With the name of the node that did not answer as it should. */
+function named({ map }: DaemonContext, node: NodeId, error: unknown): unknown {
+  if (!isFault(error)) return error
+  const words = `node ${nodeName(map.mesh(), node)}: ${messageOf(error)}`
+  return new ShoalError(error.fault, words, { cause: error })
 }
 
 function notMeasured(): ShoalError {

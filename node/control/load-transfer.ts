@@ -19,9 +19,9 @@ import { MAX_IMPORT_WAITING_MINUTES } from '../limits.ts'
 import { askRows, giveRows } from '../load/ask.ts'
 import { STEP_SECONDS } from '../load/keeper-messages.ts'
 import type { Resolution } from '../load/series.ts'
-import { askNodes } from '../volumes/candidates.ts'
+import { askNodes, type Statuses } from '../volumes/candidates.ts'
 import { resolveVolume, volumeName } from '../volumes/names.ts'
-import { nodeName, shardNodes } from '../volumes/shards.ts'
+import { nodeName, nodeNames, shardNodes } from '../volumes/shards.ts'
 import type { DaemonContext } from './context.ts'
 import type { ImportDocument } from './load-documents.ts'
 import { viewOf } from './volume-documents.ts'
@@ -118,7 +118,7 @@ export async function importLoad(
 ): Promise<ImportDocument> {
   const reader = new LoadCsvReader(volume === undefined ? {} : { volume })
   const imports = new Map<string, VolumeImport>()
-  const parts = await partsOf(context)
+  const statuses = await askNodes(context)
   const take = async (lines: ReturnType<LoadCsvReader['push']>): Promise<void> => {
     for (const line of lines) {
       if ('refused' in line) throw bad(line.line, line.refused)
@@ -126,7 +126,8 @@ export async function importLoad(
       let into = imports.get(row.volume)
       if (into === undefined) {
         const id = resolveVolume(context.map, row.volume)
-        into = new VolumeImport(context, id, row.volume, parts.get(id) ?? new Map())
+        const parts = await partsOf(context, statuses, id)
+        into = new VolumeImport(context, id, row.volume, parts)
         imports.set(row.volume, into)
       }
       if (!into.push(row)) throw bad(line.line, OUT_OF_ORDER)
@@ -172,8 +173,9 @@ class VolumeImport {
   #present: LoadRecord[] = []
   #waiting: LoadRow[] = []
   #rows = 0
-  #sentMinutes = 0
-  #takenMinutes = 0
+  /** Minutes that the rows came to, and those of them that were taken. */
+  #minutesGiven = 0
+  #minutesTaken = 0
   #fromMs: number | undefined
   #toMs = 0
 
@@ -187,9 +189,6 @@ class VolumeImport {
     this.#id = id
     this.#name = name
     this.#parts = parts
-    if (parts.size > 0) return
-    const fault = { code: 'UNREACHABLE', peer: name } as const
-    throw new ShoalError(fault, `no node that holds ${name} answers: try again when one does`)
   }
 
   get waiting(): number {
@@ -219,13 +218,16 @@ class VolumeImport {
     this.#settle()
     this.#waiting.push(...this.#minutes.end())
     await this.flush()
-    const takenPart = this.#sentMinutes === 0 ? 0 : this.#takenMinutes / this.#sentMinutes
+    const part = this.#minutesGiven === 0 ? 0 : this.#minutesTaken / this.#minutesGiven
+    // A row that was taken in part counts in part; none is lost in rounding.
+    const taken = part === 1 ? this.#rows : Math.floor(this.#rows * part)
     return {
       volume: this.#name,
       rows: this.#rows,
-      taken: Math.floor(this.#rows * takenPart),
+      taken,
       from: this.#fromMs ?? 0,
-      to: this.#toMs
+      to: this.#toMs,
+      ...(taken === this.#rows ? {} : { why: 'known already, or of no time that is kept' })
     }
   }
 
@@ -247,8 +249,8 @@ class VolumeImport {
           return this.#give(node, encodeRows(rows))
         })
       )
-      this.#sentMinutes += batch.length
-      this.#takenMinutes += Math.max(...taken)
+      this.#minutesGiven += batch.length
+      this.#minutesTaken += Math.max(...taken)
     }
   }
 
@@ -270,21 +272,33 @@ function cut(rows: readonly LoadRow[]): Array<readonly LoadRow[]> {
   return batches
 }
 
-/** Of each volume: what part of its chunks a node holds. */
-async function partsOf(context: DaemonContext): Promise<Map<VolumeId, Map<NodeId, number>>> {
-  const parts = new Map<VolumeId, Map<NodeId, number>>()
-  for (const status of (await askNodes(context)).values()) {
-    for (const { volume, chunks } of status.shards) {
-      if (chunks === 0) continue
-      const own = parts.get(volume) ?? new Map<NodeId, number>()
-      parts.set(volume, own.set(status.id, chunks))
-    }
+/** What part of the chunks of a volume a node holds. Throws UNREACHABLE unless all of them answer. */
+async function partsOf(
+  context: DaemonContext,
+  statuses: Statuses,
+  id: VolumeId
+): Promise<Map<NodeId, number>> {
+  const mesh = context.map.mesh()
+  const view = await viewOf(context, id)
+  const silent = view === undefined ? [] : shardNodes(view).filter(node => !statuses.has(node))
+  if (silent.length > 0) {
+    throw new ShoalError(
+      { code: 'UNREACHABLE', peer: silent[0] ?? '' },
+      `${nodeNames(mesh, silent)} with a shard of ${volumeName(mesh, id)} did not answer, and ` +
+        'history is given to all of its shards or to none: try again later'
+    )
   }
-  for (const own of parts.values()) {
-    const all = [...own.values()].reduce((sum, chunks) => sum + chunks, 0)
-    for (const [node, chunks] of own) own.set(node, chunks / all)
+  const chunks = [...statuses.values()].map(status => {
+    const own = status.shards.filter(({ volume }) => volume === id)
+    return { node: status.id, count: own.reduce((sum, shard) => sum + shard.chunks, 0) }
+  })
+  const all = chunks.reduce((sum, { count }) => sum + count, 0)
+  if (all > 0) {
+    return new Map(chunks.flatMap(({ node, count }) => (count === 0 ? [] : [[node, count / all]])))
   }
-  return parts
+  const name = volumeName(mesh, id)
+  const fault = { code: 'UNREACHABLE', peer: name } as const
+  throw new ShoalError(fault, `no node that holds ${name} answers: try again when one does`)
 }
 
 function scaled(record: LoadRecord, part: number): LoadRecord {

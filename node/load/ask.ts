@@ -104,6 +104,7 @@ function call(
 }
 
 function notKnown(answer: LoadAnswer): ShoalError {
+  if (answer.is === 'failed') return new ShoalError({ code: 'IO_ERROR' }, answer.why)
   const why = answer.is === 'unknown' ? answer.why : 'it answered something else'
   return new ShoalError({ code: 'CONFLICT', what: 'load' }, `nothing is known there yet: ${why}`)
 }

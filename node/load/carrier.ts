@@ -5,9 +5,11 @@
  *   enough owed, or a while later -> keeper: take (history here, node too) -> target: give -> delivered
  *
  * Many cold chunks owe little each; what is owed to one node is taken together. Invariants: what was
- * taken is kept on disk until it was delivered, or is given up after KEEP_PIECE_MS; what arrives
- * twice counts once (the target remembers the id).
+ * taken is kept on disk until it was delivered, or is given up after CARRY_RETRY_MAX_MS; what arrives
+ * twice counts once (the target remembers the id); a shard that lost its last chunk owes nobody: what
+ * is owed to others is taken first, and the last target gets all that is left.
  */
+import { messageOf } from '../../protocols/fault.ts'
 import type { ChunkKey, HandoffId, NodeId, VolumeId } from '../../protocols/ids.ts'
 import { MAX_PIECE_CHUNKS } from '../../protocols/load/limits.ts'
 import type { ChunkHeatMessage } from '../../protocols/load/messages.ts'
@@ -48,6 +50,8 @@ export interface CarrierOptions {
   /** False: not now. Rejects if the node cannot be reached. */
   readonly give: (piece: PieceOnItsWay, heat: readonly ChunkHeatMessage[]) => Promise<boolean>
   readonly delivered: (id: string) => void
+  /** All of its history has gone after its data. */
+  readonly gone?: (volume: VolumeId) => void
 }
 
 interface Owed {
@@ -63,13 +67,15 @@ interface Owed {
 export class Carrier {
   readonly #options: CarrierOptions
   readonly #owed = new Map<string, Owed>()
+  /** Ids of pieces that are being delivered. */
+  readonly #onTheirWay = new Set<string>()
   #isClosed = false
 
   constructor(options: CarrierOptions) {
     this.#options = options
   }
 
-  /** Pieces that the last start of this node left. */
+  /** Pieces that an earlier start of the node, or of its keeper, left. */
   async resume(): Promise<void> {
     for (const piece of await this.#options.undelivered()) void this.#deliver(piece, [])
   }
@@ -89,8 +95,9 @@ export class Carrier {
     }
     if (part.heat !== undefined) owed.heat.push(part.heat)
     const isEnough = 1 - owed.left >= CARRY_LEAST_PART || owed.heat.length >= MAX_PIECE_CHUNKS
-    if (isLast || isEnough) this.#send(owed)
-    else owed.timer ??= clock.after(CARRY_AFTER_MS, () => this.#send(owed))
+    if (isLast) this.#sendLast(volume, owed)
+    else if (isEnough) void this.#send(owed)
+    else owed.timer ??= clock.after(CARRY_AFTER_MS, () => void this.#send(owed))
   }
 
   close(): void {
@@ -109,12 +116,23 @@ export class Carrier {
     return owed
   }
 
-  #send(owed: Owed): void {
+  #sendLast(volume: VolumeId, last: Owed): void {
+    for (const owed of this.#owed.values()) {
+      if (owed.volume === volume && owed !== last) void this.#send(owed)
+    }
+    const { isEmpty, gone } = this.#options
+    void this.#send(last).then(isTaken => {
+      if (isTaken && !this.#isClosed && isEmpty(volume)) gone?.(volume)
+    })
+  }
+
+  /** Whether its part of the history was taken and has arrived, or will not. */
+  #send(owed: Owed): Promise<boolean> {
     const { volume, to, left, leftByHour, heat } = owed
     owed.timer?.cancel()
     this.#owed.delete(`${volume} ${to}`)
     const part = { share: 1 - left, byHour: Array.from(leftByHour, stays => 1 - stays) }
-    void this.#carry(volume, to, part, heat)
+    return this.#carry(volume, to, part, heat)
   }
 
   async #carry(
@@ -122,17 +140,26 @@ export class Carrier {
     to: NodeId,
     part: HistoryPart,
     heat: readonly ChunkHeatMessage[]
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { random, log, take } = this.#options
     try {
       await this.#deliver(await take(volume, newHandoffId(random), to, part), heat)
+      return true
     } catch (error) {
-      log.warn({ volume, to, error }, 'the history of what moved stays here')
+      log.warn({ volume, to, error: messageOf(error) }, 'the history of what moved stays here')
+      return false
     }
   }
 
-  /** Asks ever less often, until it is taken or nobody will. */
   async #deliver(piece: PieceOnItsWay, heat: readonly ChunkHeatMessage[]): Promise<void> {
+    if (this.#onTheirWay.has(piece.id)) return
+    this.#onTheirWay.add(piece.id)
+    await this.#offer(piece, heat)
+    this.#onTheirWay.delete(piece.id)
+  }
+
+  /** Asks ever less often, until it is taken or nobody will. */
+  async #offer(piece: PieceOnItsWay, heat: readonly ChunkHeatMessage[]): Promise<void> {
     const { clock, log, give, delivered } = this.#options
     for (let pauseMs = CARRY_RETRY_MIN_MS; !this.#isClosed; pauseMs *= 2) {
       if (await give(piece, heat).catch(() => false)) return delivered(piece.id)

@@ -14,6 +14,8 @@ import type { FromKeeper, ToKeeper } from './keeper-port.ts'
 
 interface Asked {
   readonly id: number
+  /** History that leaves: what is told after it may forget the rest. */
+  readonly isTake: boolean
   readonly work: Generator<void, KeeperAnswer>
 }
 
@@ -37,7 +39,11 @@ export class KeeperRunner {
   receive(message: ToKeeper): void {
     if (this.#isStopped) return
     if ('tell' in message) this.#waiting.push(message)
-    else this.#waiting.push({ id: message.id, work: this.#keeper.answer(message.question) })
+    else {
+      const { id, question } = message
+      const isTake = question.ask === 'take'
+      this.#waiting.push({ id, isTake, work: this.#keeper.answer(question) })
+    }
     this.#run()
   }
 
@@ -46,7 +52,10 @@ export class KeeperRunner {
     if (this.#isStopped) return
     this.#isStopped = true
     this.#rest?.cancel()
-    for (const waiting of this.#waiting) if ('tell' in waiting) this.#keeper.hear(waiting)
+    for (const waiting of this.#waiting) {
+      if ('tell' in waiting) this.#keeper.hear(waiting)
+      else if (waiting.isTake) this.#answer(waiting)
+    }
     this.#keeper.close()
   }
 

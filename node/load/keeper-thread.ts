@@ -1,6 +1,6 @@
 /**
  * The thread of the load keeper: files, forecasts and training, away from the data path and behind
- * it. Its own priority is lowered; on Linux a thread has one of its own.
+ * it. Its own priority is lowered where a thread has one of its own, as on Linux.
  */
 import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
@@ -23,7 +23,8 @@ export interface KeeperData {
 const port = parentPort
 assert(port !== null, 'the keeper runs in a thread of its own')
 try {
-  setPriority(NICENESS)
+  // Elsewhere it would be that of the whole daemon.
+  if (process.platform === 'linux') setPriority(NICENESS)
 } catch {
   // Only a wish: some systems forbid it.
 }

@@ -28,6 +28,7 @@ class KeeperThread {
   readonly #options: KeeperThreadOptions
   #worker: Worker | undefined
   #pauseMs = KEEPER_RESTART_MIN_MS
+  #startedMs = 0
   #retry: Timer | undefined
   #isClosed = false
 
@@ -36,7 +37,8 @@ class KeeperThread {
   }
 
   start(): void {
-    const { dir, seed, port, log } = this.#options
+    const { dir, seed, port, log, clock } = this.#options
+    this.#startedMs = clock.monotonicMs()
     this.#retry = undefined
     const worker = new Worker(new URL('./keeper-thread.js', import.meta.url), {
       workerData: { dir, seed } satisfies KeeperData,
@@ -45,14 +47,13 @@ class KeeperThread {
     this.#worker = worker
     worker.unref()
     worker.on('message', (message: FromKeeper | 'stopped') => {
-      this.#pauseMs = KEEPER_RESTART_MIN_MS
       if (message !== 'stopped') port.receive(message)
     })
     worker.on('error', error => {
       log.error({ error: messageOf(error) }, 'the load keeper failed; it starts anew')
     })
     worker.once('exit', () => this.#ended(worker))
-    port.connect(wireOf(worker, this.#options.clock))
+    port.connect(wireOf(worker, clock))
     this.#options.onStart()
   }
 
@@ -65,8 +66,12 @@ class KeeperThread {
 
   #ended(worker: Worker): void {
     if (this.#worker !== worker || this.#isClosed) return
-    this.#options.port.lost()
-    this.#retry = this.#options.clock.after(this.#pauseMs, () => this.start())
+    const { port, clock } = this.#options
+    port.lost()
+    // One that fails soon after its start says something before it does.
+    const livedMs = clock.monotonicMs() - this.#startedMs
+    if (livedMs > KEEPER_RESTART_MAX_MS) this.#pauseMs = KEEPER_RESTART_MIN_MS
+    this.#retry = clock.after(this.#pauseMs, () => this.start())
     this.#pauseMs = Math.min(KEEPER_RESTART_MAX_MS, this.#pauseMs * 2)
   }
 }

@@ -62,8 +62,11 @@ export class LoadKeeper {
   constructor(options: KeeperOptions) {
     this.#options = options
     this.#history = new KeptHistory(options.files, options.now, what => this.#trouble(what))
-    const models = loadModels(options.files)
-    if (models !== undefined) this.#book.adopt(models)
+    this.#careful(() => {
+      const models = loadModels(options.files)
+      if (models !== undefined) this.#book.adopt(models)
+      this.#bytes = this.#history.bytes
+    })
   }
 
   hear(message: KeeperTell): void {
@@ -89,7 +92,8 @@ export class LoadKeeper {
         const weights = this.#book.models?.weights
         const long = yield* outlookOf({ loads, endMs, settings, horizonMinutes, weights })
         // Within the hour, what is always foretold knows more: it has the node's trees.
-        const standing = 'key' in subject ? this.#book.forecast(subject.key) : undefined
+        const isRead = kept?.reading === undefined
+        const standing = 'key' in subject && isRead ? this.#book.forecast(subject.key) : undefined
         return long === undefined ? undefined : withStanding(long, standing)
       }
       case 'history':
@@ -120,7 +124,7 @@ export class LoadKeeper {
   catchUp(): boolean {
     for (const [key, kept] of this.#kept) {
       if (kept.reading === undefined) continue
-      if (kept.reading.next().done === true) {
+      if (this.#isRead(kept.reading)) {
         kept.reading = undefined
         this.#publish([key])
         const { left } = this.#warming()
@@ -129,6 +133,15 @@ export class LoadKeeper {
       return true
     }
     return false
+  }
+
+  /** What the disk does not give of a past is a past that is not known. */
+  #isRead(reading: Generator<void>): boolean {
+    let isDone = true
+    this.#careful(() => {
+      isDone = reading.next().done === true
+    })
+    return isDone
   }
 
   /** One slice of training, if any is due; whether there was. */
@@ -153,11 +166,9 @@ export class LoadKeeper {
   }
 
   #tick({ second, seconds, minute }: KeeperTell & { readonly tell: 'tick' }): void {
-    this.#careful(() => {
-      for (const { key, record } of seconds) {
-        if (this.#kept.has(key)) this.#history.second(key, second, record)
-      }
-    })
+    for (const { key, record } of seconds) {
+      if (this.#kept.has(key)) this.#careful(() => this.#history.second(key, second, record))
+    }
     if (minute === undefined) return
     if (!this.#isPruned) this.#careful(() => this.#history.prune(new Set(this.#kept.keys())))
     this.#isPruned = true
@@ -170,7 +181,11 @@ export class LoadKeeper {
     }
     if (changed.length > 0) this.#publish(changed)
     // Every file is asked for its size: not in every minute.
-    if (this.#bytes === 0 || changed.length > 0) this.#bytes = this.#history.bytes
+    if (this.#bytes === 0 || changed.length > 0) {
+      this.#careful(() => {
+        this.#bytes = this.#history.bytes
+      })
+    }
     this.#tellState()
   }
 
@@ -203,9 +218,9 @@ export class LoadKeeper {
   }
 
   #forget(key: string, forget: boolean): void {
+    if (forget) this.#careful(() => this.#history.remove(key))
     if (!this.#kept.delete(key)) return
     this.#book.close(key)
-    if (forget) this.#careful(() => this.#history.remove(key))
     this.#tellState()
   }
 

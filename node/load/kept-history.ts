@@ -2,12 +2,13 @@
  * The series of this node as the keeper uses them: what was measured, read as steps of forecasts or
  * as rows, and history that comes and goes with data.
  *
- * Invariants: what is taken off a shard, or given to it, is taken off or given to the node as well;
- * a piece is in the outbox before anything is taken off, until it was delivered.
+ * Invariants: what is taken off a shard, or given to it, is taken off or given to the node as well,
+ * once, whenever the process dies; a piece is in the outbox before anything is taken off, until it
+ * was delivered; nothing that is only asked for makes a series.
  */
 import { ShoalError } from '../../protocols/fault.ts'
 import { STEP_MS } from '../../protocols/forecast/subject.ts'
-import type { HistoryPiece, Part } from '../../protocols/load/history.ts'
+import { emptyRun, type HistoryPiece, type Part } from '../../protocols/load/history.ts'
 import { MAX_HISTORY_STEPS, MINUTES_KEPT } from '../../protocols/load/limits.ts'
 import { LOAD_FIELDS, type LoadRecord } from '../../protocols/load/record.ts'
 import { type LoadRow, MAX_ROWS } from '../../protocols/load/rows.ts'
@@ -82,22 +83,23 @@ export class KeptHistory {
 
   /** Rows of minutes, into what is not known of the shard. */
   import(key: string, rows: readonly LoadRow[]): number {
+    const nowMs = this.#now()
     const series = this.#open(key)
-    const before = series.cut(wholeOf(`import ${this.#now()} before`))
     const minutes = rows.map(row => ({ resolution: 'minute' as const, ...row }))
-    const taken = series.import(minutes, this.#now())
-    if (taken === 0) return 0
-    const node = this.#open(NODE_KEY)
-    node.subtract(before)
-    node.give(series.cut(wholeOf(`import ${this.#now()} after`)), this.#now())
-    return taken
+    const filled = series.wouldFill(minutes, nowMs)
+    if (isEmpty(filled)) return 0
+    // The node first: if the process dies between the two, the same rows come again, and the node
+    // knows them by their id.
+    this.#open(NODE_KEY).give(filled, nowMs)
+    return series.import(minutes, nowMs)
   }
 
   take({ key, id, to, part }: KeeperAskOf<'take'>): PieceOnItsWay {
     const { share, byHour } = part
     const hours = byHour === undefined ? undefined : Float64Array.from(byHour)
     const cut: Part = { id, share, ...(hours === undefined ? {} : { byHour: hours }) }
-    const piece = this.#open(key).cut(cut)
+    const none = { id, minutes: emptyRun(0, 0), hours: emptyRun(0, 0) }
+    const piece = this.#series.get(key)?.cut(cut) ?? none
     const onItsWay = { id, key, to, piece: new Uint8Array(packPiece(piece)) }
     this.#outbox.put(onItsWay)
     this.#takeOff(key, piece)
@@ -144,8 +146,8 @@ export class KeptHistory {
   }
 }
 
-function wholeOf(id: string): Part {
-  return { id, share: 1 }
+function isEmpty({ minutes, hours }: HistoryPiece): boolean {
+  return minutes.states.length === 0 && hours.states.length === 0
 }
 
 function rowsOf(columns: Columns): LoadRow[] {

@@ -94,7 +94,7 @@ export class Load {
       }
     })
     this.#carrier = this.#createCarrier()
-    this.#keeper = options.runKeeper(this.#port, () => this.#timed(() => this.subjects.begin()))
+    this.#keeper = options.runKeeper(this.#port, () => this.#timed(() => this.#begin()))
     this.gossip = createLoadGossip({
       ...options,
       mesh: () => options.map.mesh(),
@@ -102,9 +102,6 @@ export class Load {
     })
     this.#sampler = new Sampler(clock, second => this.#timed(() => this.#tick(second)))
     this.#sampler.start()
-    this.#carrier.resume().catch((error: unknown) => {
-      options.log.warn({ error: messageOf(error) }, 'history that was on its way stays here')
-    })
   }
 
   /** Of the last seconds. */
@@ -140,6 +137,15 @@ export class Load {
     this.#carrier.close()
     this.gossip.close()
     await this.#keeper.close()
+  }
+
+  /** A keeper that knows of nothing is there. */
+  #begin(): void {
+    this.subjects.begin()
+    this.#carrier.resume().catch((error: unknown) => {
+      const why = { error: messageOf(error) }
+      this.options.log.warn(why, 'history that was on its way stays here for now')
+    })
   }
 
   #tick(second: number): void {
@@ -179,7 +185,8 @@ export class Load {
       take: (volume, id, to, part) => this.ask({ ask: 'take', key: volume, id, to, part }),
       undelivered: () => this.ask({ ask: 'undelivered' }),
       give: (piece, heat) => giveTo(this.options.rpc, piece, heat),
-      delivered: id => this.#port.tell({ tell: 'delivered', id })
+      delivered: id => this.#port.tell({ tell: 'delivered', id }),
+      gone: volume => void this.subjects.forget(volume)
     })
   }
 

@@ -33,10 +33,13 @@ export class Outbox {
 
   put({ id, ...rest }: PieceOnItsWay): void {
     const names = this.#names()
-    for (const oldest of names.slice(0, names.length - MAX_UNDELIVERED_PIECES + 1)) {
+    const tooMany = Math.max(0, names.length - MAX_UNDELIVERED_PIECES + 1)
+    for (const oldest of names.slice(0, tooMany)) {
       this.#files.remove(oldest)
     }
     this.#files.write(id + SUFFIX, encodeCbor(rest), 0)
+    // What is taken off next is synced: this must not be lost alone.
+    this.#files.sync(id + SUFFIX)
   }
 
   remove(id: string): void {

@@ -1,6 +1,13 @@
 /** What changes a series as a whole: marks of what was done, and rows of an earlier life. */
 import { xxh64 } from '@node-rs/xxhash'
 import { ShoalError } from '../../protocols/fault.ts'
+import {
+  type HistoryPiece,
+  type Part,
+  type PieceRun,
+  PieceState,
+  trimmed
+} from '../../protocols/load/history.ts'
 import { MAX_MARKS, MAX_RATE } from '../../protocols/load/limits.ts'
 import { type LoadRecord, overTime } from '../../protocols/load/record.ts'
 import { isSound } from '../../protocols/load/record-block.ts'
@@ -50,6 +57,36 @@ export function importRows(image: SeriesImage, rows: readonly ImportRow[], now: 
     if (image.fillHour(hour, overTime(records, records.length), now)) taken += records.length
   }
   return taken
+}
+
+/** What the rows fill of the image, which they change. The same rows fill it under the same id. */
+export function filledBy(
+  image: SeriesImage,
+  rows: readonly ImportRow[],
+  { key, now }: { readonly key: string; readonly now: number }
+): HistoryPiece {
+  const whole: Part = { id: '', share: 1 }
+  const before = image.cut(whole, now)
+  importRows(image, rows, now)
+  const after = image.cut(whole, now)
+  const minutes = trimmed(without(after.minutes, before.minutes))
+  const hours = trimmed(without(after.hours, before.hours))
+  const content = [minutes, hours].map(({ first, codes }) => `${first}:${digestOf(codes)}`)
+  return { id: `import-${xxh64([key, ...content].join(' ')).toString(16)}`, minutes, hours }
+}
+
+function digestOf({ buffer, byteOffset, byteLength }: Uint16Array): string {
+  return xxh64(new Uint8Array(buffer, byteOffset, byteLength)).toString(16)
+}
+
+/** The run without the slots that the other knows. */
+function without(run: PieceRun, other: PieceRun): PieceRun {
+  const states = run.states.map((state, i) => {
+    const there = other.states[run.first + i - other.first] ?? PieceState.unknown
+    return there === PieceState.unknown ? state : PieceState.unknown
+  })
+  const codes = run.codes.map((code, i) => (states[i >>> 2] === PieceState.active ? code : 0))
+  return { first: run.first, states, codes }
 }
 
 function isBelievable(record: LoadRecord): boolean {

@@ -16,7 +16,7 @@ import type { LoadRecord } from '../../protocols/load/record.ts'
 import { RECORD_BYTES, RecordBlock } from '../../protocols/load/record-block.ts'
 import { HOUR_RING, MINUTE_RING, type SeriesHead } from '../../protocols/load/series-file.ts'
 import { Pending } from './pending.ts'
-import { type ImportRow, importRows, remember, seriesMark } from './series-edit.ts'
+import { filledBy, type ImportRow, importRows, remember, seriesMark } from './series-edit.ts'
 import type { SeriesFiles } from './series-files.ts'
 import { SeriesImage } from './series-image.ts'
 import { type Range, SeriesReader } from './series-reader.ts'
@@ -162,6 +162,12 @@ export class Series {
   give(piece: HistoryPiece, nowMs: number): boolean {
     const now = Math.floor(nowMs / MINUTE_MS)
     return this.#edit(seriesMark('on', piece.id), image => image.add(piece, now))
+  }
+
+  /** What an import of these rows would add, as a piece whose id follows from it. */
+  wouldFill(rows: readonly ImportRow[], nowMs: number): HistoryPiece {
+    const image = new SeriesImage(this.#files, this.#name)
+    return filledBy(image, rows, { key: this.key, now: Math.floor(nowMs / MINUTE_MS) })
   }
 
   /** History of an earlier life, into gaps only; returns how many rows were taken. */

@@ -2,7 +2,8 @@
  * Answers what other members ask of the load here (protocols/load).
  *
  * Invariants: history is only given to a shard that holds a chunk here; every number that arrives
- * was checked; what a question costs is bounded, and spent in the keeper's thread.
+ * was checked; what a question costs is bounded, and spent in the keeper's thread; `unknown` says
+ * that nothing is known here, and only what failed says `failed`.
  */
 import { isFault, messageOf } from '../../protocols/fault.ts'
 import type { VolumeId } from '../../protocols/ids.ts'
@@ -23,7 +24,7 @@ export function serveLoad(load: Load): void {
     try {
       return await answer(load, request)
     } catch (error) {
-      if (isFault(error)) return unknown(messageOf(error))
+      if (isFault(error)) return { is: 'failed', why: messageOf(error).slice(0, 500) }
       throw error
     }
   })
@@ -35,8 +36,8 @@ export async function answer(load: Load, request: LoadRequest): Promise<LoadAnsw
   if (request.volume !== undefined && !holds(load, request.volume)) {
     return unknown('the node holds nothing of this volume')
   }
-  // A young shard is asked for before its first minute has told of it.
-  if (!load.subjects.has(keyOf(request))) load.subjects.look()
+  // A new shard is asked, or given history, before the keeper was told of it.
+  if (request.volume !== undefined && !load.subjects.has(request.volume)) load.subjects.look()
   switch (request.call) {
     case 'history':
       return history(load, keyOf(request), request.steps)
@@ -55,7 +56,7 @@ export async function answer(load: Load, request: LoadRequest): Promise<LoadAnsw
     }
     case 'import': {
       const rows = decodeRows(request.rows)
-      if (typeof rows === 'string') return unknown(rows)
+      if (typeof rows === 'string') return { is: 'failed', why: rows }
       const { taken } = await load.ask({ ask: 'import', key: request.volume, rows })
       return { is: 'taken', rows: taken }
     }

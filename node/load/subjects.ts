@@ -2,14 +2,15 @@
  * What on this node is measured and foretold by itself: the node, and each shard that holds a chunk;
  * and what a forecast of it rests on beside its past.
  *
- * Invariant: the keeper is told of every difference, once; after it failed, of everything.
+ * Invariant: the keeper is told of every difference, once; after it failed, of everything. History is
+ * forgotten with its volume only: of a shard whose chunks all moved away it goes after them first.
  */
 
 import { patternOf } from '../../crdt/pattern-records.ts'
 import type { MeshView, VolumeView } from '../../crdt/types.ts'
 import type { Pattern } from '../../protocols/forecast/patterns.ts'
 import type { SubjectSettings } from '../../protocols/forecast/subject.ts'
-import type { VolumeId } from '../../protocols/ids.ts'
+import { isVolumeId, type VolumeId } from '../../protocols/ids.ts'
 import type { ShardHead } from '../../protocols/shard-control/grants.ts'
 import { extentCount } from '../../protocols/stripe/map.ts'
 import { THRESHOLD_PART } from '../limits.ts'
@@ -33,6 +34,8 @@ export class Subjects {
   readonly #options: SubjectsOptions
   /** What the keeper was told, as text. */
   readonly #told = new Map<string, string>()
+  /** Shards that were here, and whose volume lives on. */
+  readonly #left = new Set<string>()
 
   constructor(options: SubjectsOptions) {
     this.#options = options
@@ -51,11 +54,19 @@ export class Subjects {
       const text = JSON.stringify(settings)
       if (this.#told.get(key) === text) continue
       this.#told.set(key, text)
+      this.#left.delete(key)
       this.#options.tell({ tell: 'subject', key, settings })
     }
     for (const key of this.#told.keys()) {
       if (now.has(key)) continue
       this.#told.delete(key)
+      const lives = this.#lives(key)
+      if (lives) this.#left.add(key)
+      this.#options.tell({ tell: 'gone', key, forget: !lives })
+    }
+    for (const key of this.#left) {
+      if (this.#lives(key)) continue
+      this.#left.delete(key)
       this.#options.tell({ tell: 'gone', key, forget: true })
     }
   }
@@ -64,9 +75,21 @@ export class Subjects {
     return this.#told.has(key)
   }
 
+  /** All history of a shard has gone after its data; false: the shard is here again. */
+  forget(key: VolumeId): boolean {
+    if (this.#told.has(key)) return false
+    this.#left.delete(key)
+    this.#options.tell({ tell: 'gone', key, forget: true })
+    return true
+  }
+
   /** Of a volume as a whole. */
   volumeSettings(view: VolumeView): SubjectSettings {
     return { zone: knownZone(view.zone), patterns: patternsOf(view, 1), threshold: 'usual' }
+  }
+
+  #lives(key: string): boolean {
+    return isVolumeId(key) && this.#options.mesh().volumes.has(key)
   }
 
   #now(): Map<string, SubjectSettings> {

@@ -34,8 +34,8 @@ export const MAX_PIECE_BYTES = 384 * KiB
 export const MAX_PACKED_PIECE_BYTES = 400 * KiB
 
 // Messages (messages.ts) and CSV (csv.ts).
-/** Shards of one report; the busiest first. */
-export const MAX_REPORT_SHARDS = 4096
+/** Shards of one report, the busiest first: at most 400 bytes each, in a message of 1 MiB. */
+export const MAX_REPORT_SHARDS = 2048
 /** Steps of 5 minutes in one answer: 28 days. */
 export const MAX_HISTORY_STEPS = 8064
 export const MAX_HORIZON_MINUTES = 1440

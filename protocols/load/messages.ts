@@ -25,6 +25,7 @@ export const LOAD_PROTOCOL = '/shoal/load/1'
 const amount = z.number().min(0).max(MAX_FIELD)
 const part = z.number().min(0).max(1)
 const time = z.number().min(0).max(MAX_COUNTER)
+const slot = z.number().int().min(0).max(MAX_COUNTER)
 const volume = z.custom<VolumeId>(isVolumeId, 'not a volume id')
 /** Absent: the node itself. */
 const subject = { volume: volume.optional() }
@@ -109,8 +110,8 @@ export const loadRequestSchema = z.discriminatedUnion('call', [
     call: z.literal('rows'),
     ...subject,
     step: z.enum(['second', 'minute', 'hour']),
-    from: time,
-    to: time
+    from: slot,
+    to: slot
   }),
   z.strictObject({
     call: z.literal('import'),
@@ -136,10 +137,12 @@ export const loadAnswerSchema = z.discriminatedUnion('is', [
     is: z.literal('rows'),
     rows,
     /** Where to go on, if that was not all. */
-    next: time.optional()
+    next: slot.optional()
   }),
   z.strictObject({ is: z.literal('taken'), rows: amount }),
   /** There is nothing of that volume here, or nothing is known of it yet. */
-  z.strictObject({ is: z.literal('unknown'), why: z.string().max(500) })
+  z.strictObject({ is: z.literal('unknown'), why: z.string().max(500) }),
+  /** It could not be done, now or ever: nothing is said of what is there. */
+  z.strictObject({ is: z.literal('failed'), why: z.string().max(500) })
 ])
 export type LoadAnswer = z.infer<typeof loadAnswerSchema>

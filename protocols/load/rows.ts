@@ -5,7 +5,8 @@
  *   queue f32 | p50 us f32 | p99 us f32                                       little endian
  *
  * A slot is the number of the second, minute or hour since 1970. Invariants: decoding is total; what
- * it gives is finite, not negative and bounded, in ascending order of slots.
+ * it gives is finite, not negative and bounded, in ascending order of slots; encoding cuts what is
+ * greater than anybody believes, so that one absurd row never costs all others.
  */
 import { assert } from '../assert.ts'
 import { LOAD_FIELDS, type LoadRecord } from './record.ts'
@@ -27,7 +28,7 @@ export function encodeRows(rows: readonly LoadRow[]): Uint8Array {
   rows.forEach(({ slot, record }, i) => {
     bytes.writeUInt32LE(slot, i * ROW_BYTES)
     LOAD_FIELDS.forEach((field, f) => {
-      bytes.writeFloatLE(record[field], i * ROW_BYTES + 4 + 4 * f)
+      bytes.writeFloatLE(Math.min(record[field], MAX_FIELD), i * ROW_BYTES + 4 + 4 * f)
     })
   })
   return bytes

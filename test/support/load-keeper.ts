@@ -21,7 +21,7 @@ export function keeperHere(files: SeriesFiles, clock: Clock, seed = 1): LoadOpti
     const keeper = new LoadKeeper({
       files,
       seed,
-      now: clock.now,
+      now: () => clock.now(),
       send: news => port.receive(news)
     })
     const runner = new KeeperRunner(keeper, clock, message => port.receive(message))
