@@ -13,16 +13,16 @@ const NOISE_PART = 0.05
 
 /** A day that repeats: in units per second, at its mean at `originMs` and then rising. */
 export class DailyLoad {
-  readonly #originMs: number
+  readonly originMs: number
   readonly #mean: number
 
   constructor(originMs: number, mean: number) {
-    this.#originMs = originMs
+    this.originMs = originMs
     this.#mean = mean
   }
 
   at(timeMs: number): number {
-    const turn = ((timeMs - this.#originMs) / DAY_MS) * 2 * Math.PI
+    const turn = ((timeMs - this.originMs) / DAY_MS) * 2 * Math.PI
     return this.#mean * (1 + 0.8 * Math.sin(turn))
   }
 
@@ -30,8 +30,8 @@ export class DailyLoad {
   writeCsv(file: string, { volume, days, seed }: { volume: string; days: number; seed: number }) {
     const random = new SeededRandom(seed)
     const lines = ['time,volume,reads,writes,read_bytes,written_bytes']
-    const first = this.#originMs - days * DAY_MS
-    for (let timeMs = first; timeMs < this.#originMs; timeMs += STEP_MS) {
+    const first = this.originMs - days * DAY_MS
+    for (let timeMs = first; timeMs < this.originMs; timeMs += STEP_MS) {
       const noise = 1 + NOISE_PART * (2 * random.fraction() - 1)
       const load = this.at(timeMs + STEP_MS / 2) * noise
       // Half of a unit is the request, half of it are its bytes.
