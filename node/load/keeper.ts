@@ -215,6 +215,7 @@ export class LoadKeeper {
     }
     const minutes = known?.minutes ?? new FiveMinutes()
     this.#kept.set(key, { settings, minutes, reading: this.#past(key) })
+    if (this.#warming().left % WARMING_TOLD_EVERY === 1) this.#tellState()
   }
 
   #forget(key: string, forget: boolean): void {

@@ -171,12 +171,17 @@ async function restart(store: ProcessNode, shards: number): Promise<number> {
   return (performance.now() - startMs) / 1000
 }
 
-/** Minutes one by one; of only one, the next that has a step of forecasts if it is not far. */
+/**
+ * Minutes one by one, after a first step of forecasts: code that has just started costs several times
+ * as much. Of only one minute, the next that has a step of forecasts if that is not far.
+ */
 async function watch(store: ProcessNode, bare: ProcessNode, count: number): Promise<Minute[]> {
   const minutes: Minute[] = []
   const intoStep = (Date.now() / MINUTE_MS) % STEP_MINUTES
   const isNear = count === 1 && intoStep > STEP_MINUTES - 3
-  const firstMs = (isNear ? STEP_MINUTES - intoStep - 1 : 1 - (intoStep % 1)) * MINUTE_MS
+  const toStep = STEP_MINUTES - intoStep
+  const first = count > 1 ? toStep : isNear ? toStep - 1 : 1 - (intoStep % 1)
+  const firstMs = first * MINUTE_MS
   let nextMs = Date.now() + firstMs + SETTLED_MS
   await reached(nextMs)
   for (let i = 0; i < count; i++) {
