@@ -189,7 +189,7 @@ export class Load {
       undelivered: () => this.ask({ ask: 'undelivered' }),
       give: (piece, heat) => giveTo(this.options.rpc, piece, heat),
       delivered: id => this.#port.tell({ tell: 'delivered', id }),
-      gone: volume => void this.subjects.forget(volume)
+      gone: volume => this.subjects.forget(volume)
     })
   }
 
