@@ -15,6 +15,8 @@ import { messageOf } from '../../protocols/fault.ts'
 import type { Published } from '../../protocols/forecast/subject.ts'
 import type { ChunkKey, NodeId, VolumeId } from '../../protocols/ids.ts'
 import type { LoadRecord } from '../../protocols/load/record.ts'
+import { heldRanges } from '../moves/held.ts'
+import { countChunks } from '../moves/ranges.ts'
 import type { Clock, Log, Network, Random } from '../ports.ts'
 import type { Rpc } from '../rpc/types.ts'
 import type { NodeLoad } from '../shard/monitor.ts'
@@ -179,15 +181,24 @@ export class Load {
       partOf: chunk => {
         const { now = 0, byHour } = shards?.replicas.shareOf(chunk) ?? {}
         const state = shards?.replicas.takeHeat(chunk)
-        return { share: now, byHour, heat: state === undefined ? undefined : { chunk, state } }
+        const heat = state === undefined ? undefined : { chunk, state }
+        return { share: now > 0 ? now : this.#evenShare(chunk.volume), byHour, heat }
       },
       isEmpty: volume => (store?.shard(volume)?.runs.length ?? 0) === 0,
       take: (volume, id, to, part) => this.ask({ ask: 'take', key: volume, id, to, part }),
       undelivered: () => this.ask({ ask: 'undelivered' }),
       give: (piece, heat) => giveTo(this.options.rpc, piece, heat),
       delivered: id => this.#port.tell({ tell: 'delivered', id }),
-      gone: volume => void this.subjects.forget(volume)
+      gone: volume => this.subjects.forget(volume)
     })
+  }
+
+  /** Of a chunk that just left a shard of which no heat is known, as after a restart; else 0. */
+  #evenShare(volume: VolumeId): number {
+    const { shards, store } = this.options
+    const head = store?.shard(volume)
+    const isKnown = (shards?.replicas.hottest(volume, 1).length ?? 0) > 0
+    return isKnown || head === undefined ? 0 : 1 / (countChunks(heldRanges(head)) + 1)
   }
 
   #timed<T>(piece: () => T): T {

@@ -36,6 +36,8 @@ export class Subjects {
   readonly #told = new Map<string, string>()
   /** Shards that were here, and whose volume lives on. */
   readonly #left = new Set<string>()
+  /** Shards whose history went after their data, and that still have a sign-post. */
+  readonly #moved = new Set<string>()
 
   constructor(options: SubjectsOptions) {
     this.#options = options
@@ -50,6 +52,9 @@ export class Subjects {
   /** Tells what is new, what changed, and what is gone. */
   look(): void {
     const now = this.#now()
+    for (const { spec, runs } of this.#options.shards()) {
+      if (runs.length > 0) this.#moved.delete(spec.id)
+    }
     for (const [key, settings] of now) {
       const text = JSON.stringify(settings)
       if (this.#told.get(key) === text) continue
@@ -60,7 +65,7 @@ export class Subjects {
     for (const key of this.#told.keys()) {
       if (now.has(key)) continue
       this.#told.delete(key)
-      const lives = this.#lives(key)
+      const lives = !this.#moved.delete(key) && this.#lives(key)
       if (lives) this.#left.add(key)
       this.#options.tell({ tell: 'gone', key, forget: !lives })
     }
@@ -75,12 +80,13 @@ export class Subjects {
     return this.#told.has(key)
   }
 
-  /** All history of a shard has gone after its data; false: the shard is here again. */
-  forget(key: VolumeId): boolean {
-    if (this.#told.has(key)) return false
-    this.#left.delete(key)
-    this.#options.tell({ tell: 'gone', key, forget: true })
-    return true
+  /** All history of a shard has gone after its data: it is forgotten here, once the shard is gone. */
+  forget(key: VolumeId): void {
+    if (this.#told.has(key)) this.#moved.add(key)
+    else {
+      this.#left.delete(key)
+      this.#options.tell({ tell: 'gone', key, forget: true })
+    }
   }
 
   /** Of a volume as a whole. */

@@ -66,13 +66,13 @@ export class HeatMeter {
   #used = 0
   /** When a request has the weight 1. */
   #originMs: number
-  #weighedAtMs: number
-  #weight = 1
+  /** The weight of now and when it was found, side by side: every request reads both. */
+  readonly #weighing = Float64Array.of(1, 0)
 
   constructor(nowMs: number) {
     this.#startedAtMs = nowMs
     this.#originMs = nowMs
-    this.#weighedAtMs = nowMs
+    this.#weighing[1] = nowMs
     this.#profiles = new HeatProfiles(this.#maps, slot => this.#unitsOf(slot), nowMs)
   }
 
@@ -102,13 +102,14 @@ export class HeatMeter {
 
   /** `nowMs` may be a little old. */
   touch(map: HeatMap, number: number, isWrite: boolean, bytes: number, nowMs: number): void {
-    if (nowMs - this.#weighedAtMs > WEIGHT_MS) this.#weigh(nowMs)
+    if (nowMs - (this.#weighing[1] ?? 0) > WEIGHT_MS) this.#weigh(nowMs)
+    const weight = this.#weight
     const slot = map.slots.get(number) ?? this.#insert(map, number)
     if (slot === undefined) return
     const values = this.#values
     const at = slot * WIDTH + (isWrite ? WRITE : READ)
-    values[at] = (values[at] ?? 0) + this.#weight
-    values[at + 1] = (values[at + 1] ?? 0) + bytes * this.#weight
+    values[at] = (values[at] ?? 0) + weight
+    values[at + 1] = (values[at + 1] ?? 0) + bytes * weight
   }
 
   /** The most often asked first. A young server knows rates only since its start. */
@@ -227,14 +228,18 @@ export class HeatMeter {
     }
   }
 
+  get #weight(): number {
+    return this.#weighing[0] ?? 1
+  }
+
   #weigh(nowMs: number): void {
-    this.#weighedAtMs = nowMs
-    this.#weight = 2 ** ((nowMs - this.#originMs) / HEAT_HALF_LIFE_MS)
+    this.#weighing[0] = 2 ** ((nowMs - this.#originMs) / HEAT_HALF_LIFE_MS)
+    this.#weighing[1] = nowMs
     if (this.#weight < MAX_WEIGHT) return
     const values = this.#values
     for (let at = 0; at < values.length; at++) values[at] = (values[at] ?? 0) / this.#weight
     this.#originMs = nowMs
-    this.#weight = 1
+    this.#weighing[0] = 1
   }
 
   #at(slot: number, which: number): number {

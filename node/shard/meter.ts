@@ -15,7 +15,7 @@ import type { Request } from '../../protocols/shard-io/messages.ts'
 import { Op } from '../../protocols/shard-io/messages.ts'
 import { chunkNumber } from './chunk-number.ts'
 import type { HeatMap, HeatMeter } from './heat.ts'
-import { Sums } from './load-sums.ts'
+import { BYTES, LATENCY_MS, READS, SEQUENTIAL, Sums, WRITES } from './load-sums.ts'
 import { StreamEnds } from './stream-ends.ts'
 
 export class ShardMeter {
@@ -36,10 +36,12 @@ export class ShardMeter {
   readonly #map: HeatMap
   readonly #heat: HeatMeter
   readonly #ends: StreamEnds
+  /** Of `second`. */
+  readonly #sums: Float64Array
   readonly #touched: (meter: ShardMeter) => void
   #inside = 0
-  /** Sum of the arrivals of those inside. */
-  #arrivedMsSum = 0
+  /** Sum of the arrivals of those inside; in an array for the reason of load-sums.ts. */
+  readonly #arrivedMs = new Float64Array(1)
 
   constructor(
     volume: VolumeId,
@@ -48,6 +50,7 @@ export class ShardMeter {
     touched: (meter: ShardMeter) => void
   ) {
     this.volume = volume
+    this.#sums = this.second.values
     this.#map = heat.map
     this.#heat = heat.meter
     this.#ends = new StreamEnds(chunkBytes)
@@ -68,35 +71,37 @@ export class ShardMeter {
     const { op, chunk, offsetBytes, lengthBytes } = request
     const isWrite = op !== Op.read
     const number = chunkNumber(chunk)
-    const { second } = this
+    const sums = this.#sums
     if (!this.isTouched) this.#touched(this)
-    let bytes = lengthBytes
-    if (!isWrite) {
-      second.reads += 1
-      second.readBytes += bytes
-      this.sizes.record(false, bytes)
-    } else {
-      second.writes += 1
-      if (op === Op.write) {
-        second.writtenBytes += bytes
-        this.sizes.record(true, bytes)
-      } else bytes = 0
+    const kind = isWrite ? WRITES : READS
+    const bytes = op === Op.read || op === Op.write ? lengthBytes : 0
+    sums[kind] = (sums[kind] ?? 0) + 1
+    if (bytes > 0) {
+      sums[kind + BYTES] = (sums[kind + BYTES] ?? 0) + bytes
+      this.sizes.record(isWrite, bytes)
     }
-    if (this.#ends.follow(number, offsetBytes, lengthBytes)) second.sequential += 1
+    if (this.#ends.follow(number, offsetBytes, lengthBytes)) {
+      sums[SEQUENTIAL] = (sums[SEQUENTIAL] ?? 0) + 1
+    }
     this.#inside += 1
-    this.#arrivedMsSum += arrivedAtMs
+    this.#arrivedMs[0] = this.#arrivedMsSum + arrivedAtMs
     this.#heat.touch(this.#map, number, isWrite, bytes, arrivedAtMs)
   }
 
   answered(arrivedAtMs: number, nowMs: number): void {
     if (!this.isTouched) this.#touched(this)
     const latencyMs = nowMs - arrivedAtMs
-    this.second.latencyMsSum += latencyMs
+    const sums = this.#sums
+    sums[LATENCY_MS] = (sums[LATENCY_MS] ?? 0) + latencyMs
     // Answered in its own tick of the clock: not nothing, which stands for no request at all.
     this.secondLatency.record(Math.max(1, latencyMs * 1000))
     this.#inside -= 1
     // Exact again whenever nobody is left, however the fractions were rounded.
-    this.#arrivedMsSum = this.#inside === 0 ? 0 : this.#arrivedMsSum - arrivedAtMs
+    this.#arrivedMs[0] = this.#inside === 0 ? 0 : this.#arrivedMsSum - arrivedAtMs
+  }
+
+  get #arrivedMsSum(): number {
+    return this.#arrivedMs[0] ?? 0
   }
 }
 

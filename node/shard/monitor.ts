@@ -132,7 +132,7 @@ export class Monitor implements LoadMonitor {
   #endSecond(meter: ShardMeter, beforeMs: number, nowMs: number): ShardLoad {
     const { second, secondLatency } = meter
     const age = meter.ageMsSum(nowMs)
-    second.latencyMsSum += age - meter.ageMsBefore
+    second.addLatency(age - meter.ageMsBefore)
     meter.ageMsBefore = age
     const record = second.record(nowMs - beforeMs, secondLatency)
     this.#second.add(second)

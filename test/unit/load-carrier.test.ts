@@ -152,7 +152,7 @@ describe('the carrier of history', () => {
 
   it('sends no more heat with one piece than one message may have', async () => {
     const rig = new Rig()
-    const state = { load: 0, atMs: 0 } as never
+    const state = { reads: 0, writes: 0, readBytes: 0, writtenBytes: 0 }
     for (let i = 0; i < MAX_PIECE_CHUNKS + 1; i++) {
       rig.part = { share: 0, byHour: undefined, heat: { chunk: chunk(i), state } }
       rig.carrier.passed(chunk(i), A)

@@ -12,15 +12,26 @@ import { Subjects } from '../../node/load/subjects.ts'
 import type { VolumeId } from '../../protocols/ids.ts'
 import { IDLE } from '../../protocols/load/record.ts'
 import type { ShardHead } from '../../protocols/shard-control/grants.ts'
+import { meshOf } from '../support/load-mesh.ts'
 import { MicroClock } from '../support/moves-clock.ts'
-import { run, spec, volumeId } from '../support/shard-harness.ts'
+import { FIRST_TOKEN, GATEWAY, run, spec, volumeId } from '../support/shard-harness.ts'
 
 const VOLUME = volumeId(1)
 const MiB = 2 ** 20
 
 function headOf(id: VolumeId, extents: number): ShardHead {
   const runs = extents === 0 ? [] : [run(0, extents)]
-  return { spec: spec(id, 2), sizeBytes: 16 * MiB, runs } as unknown as ShardHead
+  return {
+    spec: spec(id, 2),
+    sizeBytes: 16 * MiB,
+    token: FIRST_TOKEN,
+    writer: FIRST_TOKEN,
+    holder: undefined,
+    mover: undefined,
+    runs,
+    released: [],
+    receiving: []
+  }
 }
 
 class Rig {
@@ -34,7 +45,7 @@ class Rig {
     capacity: () => this.capacity,
     shards: () => this.shards,
     volume: () => this.view as VolumeView,
-    mesh: () => ({ volumes: this.volumes }) as never,
+    mesh: () => ({ ...meshOf([]), volumes: this.volumes }),
     tell: message => void this.told.push(message)
   })
 
@@ -107,18 +118,41 @@ describe('subjects', () => {
   it('lose it at once when the volume is deleted, or when all of it went after the data', () => {
     const rig = new Rig()
     rig.subjects.begin()
-    expect(rig.subjects.forget(VOLUME)).toBe(false)
-    rig.told.splice(0)
     rig.shards = []
     rig.subjects.look()
     rig.told.splice(0)
-    expect(rig.subjects.forget(VOLUME)).toBe(true)
+    rig.subjects.forget(VOLUME)
     expect(rig.told.splice(0)).toEqual([{ tell: 'gone', key: VOLUME, forget: true }])
     rig.shards = [headOf(VOLUME, 1)]
     rig.subjects.look()
     rig.told.splice(0)
     rig.shards = []
     rig.volumes.clear()
+    expect(rig.looked()).toEqual([{ tell: 'gone', key: VOLUME, forget: true }])
+  })
+})
+
+describe('a shard whose history went after its data', () => {
+  const posted = (): ShardHead => ({
+    ...headOf(VOLUME, 0),
+    released: [{ run: run(0, 4), to: GATEWAY }]
+  })
+
+  it('is forgotten with its last sign-post, unless a chunk came back', () => {
+    const rig = new Rig()
+    rig.subjects.begin()
+    rig.shards = [posted()]
+    rig.looked()
+    rig.subjects.forget(VOLUME)
+    expect(rig.looked()).toEqual([])
+    rig.shards = [headOf(VOLUME, 1)]
+    rig.looked()
+    rig.shards = [headOf(VOLUME, 0)]
+    expect(rig.looked()).toEqual([{ tell: 'gone', key: VOLUME, forget: false }])
+    rig.shards = [posted()]
+    rig.looked()
+    rig.subjects.forget(VOLUME)
+    rig.shards = []
     expect(rig.looked()).toEqual([{ tell: 'gone', key: VOLUME, forget: true }])
   })
 })
