@@ -104,7 +104,7 @@ export class Subjects {
     const all: Pattern[] = []
     const threshold = this.#threshold()
     for (const head of shards()) {
-      if (head.runs.length === 0) continue
+      if (isGone(head)) continue
       const { id } = head.spec
       const view = this.#options.volume(id)
       const patterns = patternsOf(view, partOf(head))
@@ -119,6 +119,14 @@ export class Subjects {
     const capacity = this.#options.capacity()
     return capacity === undefined ? 'usual' : { load: THRESHOLD_PART * capacity, from: 'capacity' }
   }
+}
+
+/**
+ * Nothing is held, and the sign-posts are gone: they stay for longer than the history of what was
+ * released needs to leave, which must not be forgotten before it is taken.
+ */
+function isGone({ runs, released }: ShardHead): boolean {
+  return runs.length === 0 && released.length === 0
 }
 
 /** The part of a volume that a shard holds: declared load is taken to fall on it evenly. */
