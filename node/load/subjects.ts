@@ -34,6 +34,9 @@ export class Subjects {
   readonly #options: SubjectsOptions
   /** What the keeper was told, as text. */
   readonly #told = new Map<string, string>()
+  /** What was made of each shard: most looks find nothing new, and there may be thousands. */
+  readonly #made = new Map<string, Made>()
+  #threshold: SubjectSettings['threshold'] = 'usual'
   /** Shards that were here, and whose volume lives on. */
   readonly #left = new Set<string>()
   /** Shards whose history went after their data, and that still have a sign-post. */
@@ -46,6 +49,7 @@ export class Subjects {
   /** The keeper knows of nothing: everything is told again. */
   begin(): void {
     this.#told.clear()
+    this.#made.clear()
     this.look()
   }
 
@@ -56,6 +60,9 @@ export class Subjects {
       if (runs.length > 0) this.#moved.delete(spec.id)
     }
     for (const [key, settings] of now) {
+      const made = this.#made.get(key)
+      if (made?.isTold === true && made.settings === settings) continue
+      if (made !== undefined) made.isTold = true
       const text = JSON.stringify(settings)
       if (this.#told.get(key) === text) continue
       this.#told.set(key, text)
@@ -65,6 +72,7 @@ export class Subjects {
     for (const key of this.#told.keys()) {
       if (now.has(key)) continue
       this.#told.delete(key)
+      this.#made.delete(key)
       const lives = !this.#moved.delete(key) && this.#lives(key)
       if (lives) this.#left.add(key)
       this.#options.tell({ tell: 'gone', key, forget: !lives })
@@ -102,23 +110,48 @@ export class Subjects {
     const { shards, zone } = this.#options
     const now = new Map<string, SubjectSettings>()
     const all: Pattern[] = []
-    const threshold = this.#threshold()
+    const threshold = this.#presentThreshold()
     for (const head of shards()) {
       if (isGone(head)) continue
-      const { id } = head.spec
-      const view = this.#options.volume(id)
-      const patterns = patternsOf(view, partOf(head))
-      all.push(...patterns)
-      now.set(id, { zone: knownZone(view?.zone), patterns, threshold })
+      const { settings } = this.#madeOf(head, threshold)
+      all.push(...settings.patterns)
+      now.set(head.spec.id, settings)
     }
     now.set(NODE_KEY, { zone, patterns: all, threshold })
     return now
   }
 
-  #threshold(): SubjectSettings['threshold'] {
-    const capacity = this.#options.capacity()
-    return capacity === undefined ? 'usual' : { load: THRESHOLD_PART * capacity, from: 'capacity' }
+  /** The same as long as the shard, its volume and the threshold are. */
+  #madeOf(head: ShardHead, threshold: SubjectSettings['threshold']): Made {
+    const { id } = head.spec
+    const view = this.#options.volume(id)
+    const known = this.#made.get(id)
+    const isSame = known?.head === head && known.view === view
+    if (isSame && known.settings.threshold === threshold) return known
+    const patterns = patternsOf(view, partOf(head))
+    const settings = { zone: knownZone(view?.zone), patterns, threshold }
+    const made = { head, view, settings, isTold: false }
+    this.#made.set(id, made)
+    return made
   }
+
+  /** The same object until it changes. */
+  #presentThreshold(): SubjectSettings['threshold'] {
+    const capacity = this.#options.capacity()
+    const load = capacity === undefined ? undefined : THRESHOLD_PART * capacity
+    const before = this.#threshold === 'usual' ? undefined : this.#threshold.load
+    if (load !== before) {
+      this.#threshold = load === undefined ? 'usual' : { load, from: 'capacity' }
+    }
+    return this.#threshold
+  }
+}
+
+interface Made {
+  readonly head: ShardHead
+  readonly view: VolumeView | undefined
+  readonly settings: SubjectSettings
+  isTold: boolean
 }
 
 /**

@@ -29,6 +29,9 @@ const STEP_MINUTES = STEP_MS / 60_000
 const JUDGED_DAYS = 20
 /** Quantiles stand on the errors of so many days: those before were made by models not yet judged. */
 const BAND_DAYS = 13
+/** What a short history is not judged by: so much of its beginning, at most half of it. */
+const YOUTH_DAYS = 2
+const DAY_MS = DAY_STEPS * STEP_MS
 const MAX_SAMPLES = HISTORY_DAYS * DAY_STEPS
 
 export interface PastLoad {
@@ -89,7 +92,7 @@ export class LongForecast {
       window: Math.floor((BAND_DAYS * DAY_STEPS) / hours)
     })
     this.#shard.adopt(undefined, weights)
-    this.#judgedFromMs = (this.#samples.at(-1)?.timeMs ?? 0) - JUDGED_DAYS * DAY_STEPS * STEP_MS
+    this.#judgedFromMs = judgedFromMs(this.#samples)
   }
 
   get done(): boolean {
@@ -151,6 +154,14 @@ export function longForecast(
   const long = new LongForecast(history, settings, horizonMinutes, weights)
   while (!long.done) long.slice(MAX_SAMPLES)
   return long.finished
+}
+
+/** Errors of the first days are those of models that know no season yet: they promise nothing. */
+function judgedFromMs(samples: readonly PastLoad[]): number {
+  const oldestMs = samples[0]?.timeMs ?? 0
+  const newestMs = samples.at(-1)?.timeMs ?? 0
+  const youthMs = Math.min(YOUTH_DAYS * DAY_MS, (newestMs - oldestMs) / 2)
+  return Math.max(newestMs - JUDGED_DAYS * DAY_MS, oldestMs + youthMs)
 }
 
 function chanceOf({ band, pathChance }: Forecast): LongPublished['chance'] {

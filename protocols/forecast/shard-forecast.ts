@@ -30,6 +30,8 @@ const DAY_MS = 86_400_000
 const HOUR_MINUTES = 60
 const LEVELS = [0.5, 0.9, 0.95] as const
 const SMOOTH_STEPS = 3
+/** A declared pattern ran if the load was at least this part of it. */
+const RAN_PART = 0.5
 /** The chance of an overload that a declared pattern is going to make. */
 const DECLARED_CHANCE = 0.9
 
@@ -223,7 +225,7 @@ export class ShardForecast {
     this.#newestMs = timeMs
     const measured = load === undefined ? undefined : believable(load)
     const declared = this.#declared.load(timeMs)
-    const fresh = measured === undefined ? this.#filled() : Math.max(0, measured - declared)
+    const fresh = measured === undefined ? this.#filled() : withoutDeclared(measured, declared)
     const ordinary = this.#parts.ordinary.take(fresh)
     const moment = this.#declared.moment(timeMs, declared)
     forecaster.push(ordinary, moment.offset, foretell)
@@ -311,4 +313,12 @@ export class ShardForecast {
     if (outlook === undefined && !bursts) return undefined
     return { chance: round6(chance), warning: round6(warning) }
   }
+}
+
+/**
+ * What is left of a load without what was declared. Where there was less than half of that, it did
+ * not run, as before it was declared: then nothing of it is in the load.
+ */
+function withoutDeclared(measured: number, declared: number): number {
+  return measured < RAN_PART * declared ? measured : Math.max(0, measured - declared)
 }

@@ -37,6 +37,13 @@ describe('a forecast of a day', () => {
     expect(said?.skill).toBeGreaterThan(0)
   })
 
+  it('promises of a week nothing that the first day alone would make it promise', () => {
+    const loads = madeLoads(3, 7)
+    const said = longForecast(past(loads, loads.length - 150), settings, 6 * 60)
+    // The job is of the night: in the afternoon nothing comes near it, but in errors of the first day.
+    expect(Math.max(...(said?.bands.q95 ?? []))).toBeLessThan(450)
+  })
+
   it('has quantiles of every step that hold and never cross', () => {
     const loads = madeLoads(2, 36)
     let [steps, near, far] = [0, 0, 0]

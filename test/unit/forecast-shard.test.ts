@@ -121,6 +121,23 @@ describe('the forecast of a shard', () => {
   })
 })
 
+it('a pattern that has not run yet takes nothing off the load before, and is added whole', () => {
+  // At noon the load was some hundred: not the 5,000 that are declared now.
+  const pattern = { days: 0b1111111, startMinute: 12 * 60, lengthMinutes: 30, extra: 5000 }
+  const plain = new ShardForecast(options)
+  const declared = new ShardForecast({ ...options, patterns: [pattern] })
+  const load = nightly(1)
+  for (let t = 0; t < 5 * DAY + START_STEP; t++) {
+    const value = load(t)
+    for (const shard of [plain, declared]) shard.sample(START_MS + t * STEP_MS, value)
+  }
+  const ordinary = plain.forecast?.path ?? []
+  declared.forecast?.path.forEach((foretold, i) => {
+    const extra = START_STEP + i >= 144 ? 5000 : 0
+    expect(foretold).toBeCloseTo((ordinary[i] ?? 0) + extra, 3)
+  })
+})
+
 describe('quantiles', () => {
   it('cover what they promise through a change of level and of noise', () => {
     const random = new Random(2)
