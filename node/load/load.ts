@@ -53,6 +53,8 @@ export interface LoadOptions {
   readonly map: {
     readonly mesh: () => MeshView
     readonly volume: (id: VolumeId) => VolumeView | undefined
+    /** Called whenever what it says of a volume changed. */
+    readonly onVolume: (listener: (id: VolumeId) => void) => void
   }
   /** Absent on a node without capacity. */
   readonly shards: ShardServer | undefined
@@ -80,6 +82,8 @@ export class Load {
   readonly #sampler: Sampler
   readonly #carrier: Carrier
   #state: KeeperState | undefined
+  #isLooking = false
+  #isClosed = false
 
   constructor(options: LoadOptions) {
     const { clock, store } = options
@@ -104,6 +108,7 @@ export class Load {
     })
     this.#sampler = new Sampler(clock, second => this.#timed(() => this.#tick(second)))
     this.#sampler.start()
+    options.map.onVolume(id => this.#followVolume(id))
   }
 
   /** Of the last seconds. */
@@ -135,6 +140,7 @@ export class Load {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true
     this.#sampler.stop()
     this.#carrier.close()
     this.gossip.close()
@@ -147,6 +153,16 @@ export class Load {
     this.#carrier.resume().catch((error: unknown) => {
       const why = { error: messageOf(error) }
       this.options.log.warn(why, 'history that was on its way stays here for now')
+    })
+  }
+
+  /** Declared patterns and zones count at once; what changes in one tick is looked at once. */
+  #followVolume(id: VolumeId): void {
+    if (this.#isLooking || !this.subjects.has(id)) return
+    this.#isLooking = true
+    this.options.clock.soon(() => {
+      this.#isLooking = false
+      if (!this.#isClosed) this.#timed(() => this.subjects.look())
     })
   }
 
