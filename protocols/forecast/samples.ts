@@ -42,8 +42,8 @@ export class StepClock {
   }
 }
 
-/** The mean of the last few values, of fewer at the start. What "load" means: that of 15 minutes. */
-export class TrailingMean {
+/** The last few values, of fewer at the start. */
+class Trailing {
   readonly #recent: Float64Array
   #count = 0
 
@@ -51,29 +51,29 @@ export class TrailingMean {
     this.#recent = new Float64Array(width)
   }
 
-  take(value: number): number {
+  /** Those that are known now, the new one among them; the rest is 0. */
+  protected with(value: number): { readonly recent: Float64Array; readonly count: number } {
     this.#recent[this.#count % this.#recent.length] = value
     this.#count++
-    let sum = 0
-    for (const recent of this.#recent) sum += recent
-    return sum / Math.min(this.#count, this.#recent.length)
+    return { recent: this.#recent, count: Math.min(this.#count, this.#recent.length) }
   }
 }
 
-/** The greatest of the last few values. */
-export class TrailingPeak {
-  readonly #recent: Float64Array
-  #count = 0
-
-  constructor(width: number) {
-    this.#recent = new Float64Array(width)
-  }
-
+/** Their mean. What "load" means: that of 15 minutes. */
+export class TrailingMean extends Trailing {
   take(value: number): number {
-    this.#recent[this.#count % this.#recent.length] = value
-    this.#count++
+    const { recent, count } = this.with(value)
+    let sum = 0
+    for (const known of recent) sum += known
+    return sum / count
+  }
+}
+
+/** The greatest of them. */
+export class TrailingPeak extends Trailing {
+  take(value: number): number {
     let peak = 0
-    for (const recent of this.#recent) if (recent > peak) peak = recent
+    for (const known of this.with(value).recent) if (known > peak) peak = known
     return peak
   }
 }
