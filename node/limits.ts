@@ -336,6 +336,8 @@ export const HANDOFF_PARTIAL_KEEP_MS = 600_000
 /** Questions that the load keeper has not answered, and how long one may take. */
 export const MAX_KEEPER_ASKS = 256
 export const KEEPER_ASK_TIMEOUT_MS = 60_000
+/** A keeper that said nothing for so long is told of minutes only, and not of seconds, until it does. */
+export const KEEPER_SILENT_MS = 600_000
 /** A keeper that failed starts anew after so long. */
 export const KEEPER_RESTART_MIN_MS = 1_000
 export const KEEPER_RESTART_MAX_MS = 60_000

@@ -3,7 +3,7 @@
  * the simulator the same keeper beside the caller. What was asked is answered once, or fails.
  */
 import { ShoalError } from '../../protocols/fault.ts'
-import { KEEPER_ASK_TIMEOUT_MS, MAX_KEEPER_ASKS } from '../limits.ts'
+import { KEEPER_ASK_TIMEOUT_MS, KEEPER_SILENT_MS, MAX_KEEPER_ASKS } from '../limits.ts'
 import type { Clock, Timer } from '../ports.ts'
 import type {
   KeeperAnswer,
@@ -32,6 +32,8 @@ export class KeeperPort {
   readonly #waiting = new Map<number, Waiting>()
   #wire: KeeperWire | undefined
   #next = 1
+  /** A keeper says something every minute. */
+  #heardMs = 0
 
   constructor(clock: Clock, onNews: (news: KeeperNews) => void) {
     this.#clock = clock
@@ -40,9 +42,17 @@ export class KeeperPort {
 
   connect(wire: KeeperWire): void {
     this.#wire = wire
+    this.#heardMs = this.#clock.monotonicMs()
   }
 
+  /**
+   * Seconds are not piled up before a keeper that stands still: they are a gap. Minutes go on, few
+   * and small: it answers the first that it gets to.
+   */
   tell(message: KeeperTell): void {
+    const silentMs = this.#clock.monotonicMs() - this.#heardMs
+    const isSecond = message.tell === 'tick' && message.minute === undefined
+    if (isSecond && silentMs > KEEPER_SILENT_MS) return
     this.#wire?.send(message)
   }
 
@@ -70,6 +80,7 @@ export class KeeperPort {
   }
 
   receive(message: FromKeeper): void {
+    this.#heardMs = this.#clock.monotonicMs()
     if ('news' in message) {
       this.#onNews(message)
       return
