@@ -165,7 +165,8 @@ export class GatewayMesh {
       expectedIops: undefined,
       near: undefined,
       zone: undefined,
-      patterns: []
+      patterns: [],
+      policy: { isOn: true }
     })
     return id
   }
@@ -207,7 +208,8 @@ export class GatewayMesh {
         volumes: new Map(),
         ambiguousNames: new Map(),
         tombstones: new Map(),
-        revocations: this.revocations
+        revocations: this.revocations,
+        links: []
       }),
       volume: id => this.views.get(id),
       fetchVolume: async id => {
