@@ -141,6 +141,7 @@ export class CliMesh {
       gateway,
       store,
       load,
+      outlookTimeoutMs: 60_000,
       limit,
       moves,
       self: {
