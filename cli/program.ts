@@ -14,7 +14,9 @@ import { addInit } from './init-command.ts'
 import type { Io } from './io.ts'
 import { addJoin } from './join-command.ts'
 import { addLeave } from './leave-command.ts'
+import { addLinkCommands } from './link-command.ts'
 import { addLoadCommands } from './load-commands.ts'
+import { addMaxLoad } from './max-load-command.ts'
 import { addMemberCommands } from './member-commands.ts'
 import { addMoveCommands } from './move-commands.ts'
 import { clean, errorObject, reportError } from './output.ts'
@@ -97,8 +99,9 @@ function createProgram(io: Io, usage: string[], version: string): Command {
   const node = program
     .command('node')
     .summary('manage nodes of the mesh')
-    .addHelpText('after', examples('shoal node give-up eu-3'))
+    .addHelpText('after', examples('shoal node give-up eu-3', 'shoal node max-load 2000'))
   addGiveUp(node, io)
+  addMaxLoad(node, io)
   addPatternCommands(program, io)
   addCalibrate(program, io)
   addStatusCommand(program, io)
@@ -112,6 +115,11 @@ function createProgram(io: Io, usage: string[], version: string): Command {
       examples('shoal load export --since 7d --out load.csv', 'shoal load import load.csv')
     )
   addLoadCommands(load, io)
+  const balance = program
+    .command('balance')
+    .summary('how the mesh moves data by itself')
+    .addHelpText('after', examples('shoal balance link eu-west us-east --cost 3'))
+  addLinkCommands(balance, io)
   const volume = program
     .command('volume')
     .summary('create, attach and manage volumes')

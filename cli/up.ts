@@ -12,7 +12,10 @@ import type { Common } from './options.ts'
 const STOP_LIMIT_MS = 30_000
 
 export interface RunOptions
-  extends Pick<DaemonOptions, 'listen' | 'announce' | 'ioTimeoutMs' | 'moveBound' | 'nbd'> {
+  extends Pick<
+    DaemonOptions,
+    'listen' | 'announce' | 'ioTimeoutMs' | 'moveBound' | 'maxLoad' | 'nbd'
+  > {
   readonly rebind: boolean
   readonly acceptLoss: boolean
   readonly untilStdinCloses: boolean
