@@ -89,6 +89,8 @@ export const MAX_SOCKET_PATH_BYTES = 107
 export const MAX_MOVES_FILE_BYTES = 64 * MiB
 /** A start or a drain asks other nodes for their room before it answers. */
 export const MOVES_CALL_TIMEOUT_MS = 15_000
+/** How long people's moves wait for those to end that the node began by itself. */
+export const MAKE_WAY_MS = 5_000
 /** Moves that have ended which a list shows unless told. */
 export const DEFAULT_LISTED_ENDED = 20
 /** How long a drain waits before it looks again at what could not go; longer while nothing goes. */
