@@ -116,13 +116,24 @@ export function askAll<T>(
     try {
       return { node, said: await ask(node.id) }
     } catch (error) {
-      // What a node refuses, and why, is for whoever asked; only silence is silence.
-      if (isFault(error, 'UNREACHABLE', 'TIMEOUT', 'CLOSED', 'BAD_MESSAGE')) {
-        return { node, said: undefined }
-      }
+      if (isFault(error)) return { node, said: undefined }
       throw error
     }
   })
+}
+
+/** One node that somebody named: that it does not answer, and what it refuses, is an error. */
+export async function askOne<T>(
+  node: NodeEntry,
+  ask: (node: NodeId) => Promise<T>
+): Promise<Array<Heard<T>>> {
+  try {
+    return [{ node, said: await ask(node.id) }]
+  } catch (error) {
+    if (!isFault(error, 'UNREACHABLE', 'TIMEOUT', 'CLOSED')) throw error
+    const fault = { code: 'UNREACHABLE', peer: node.name } as const
+    throw new ShoalError(fault, `node ${node.name} does not answer`, { cause: error })
+  }
 }
 
 export function storageNodes(map: Pick<ShardMap, 'mesh'>): NodeEntry[] {

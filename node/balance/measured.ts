@@ -9,11 +9,8 @@ import { type KeeperAnswers, NODE_KEY } from '../load/keeper-messages.ts'
 import type { Load } from '../load/load.ts'
 import { heldRanges } from '../moves/held.ts'
 import { countChunks, isIn } from '../moves/ranges.ts'
-import type { HotChunk } from '../moves/types.ts'
+import type { ChunkPart } from '../shard/types.ts'
 import type { ChunkStore } from '../storage/types.ts'
-
-/** Chunks that a look at the heat of a shard takes in: as many as the heat of a node remembers. */
-const MAX_HOT = 65_536
 
 export interface Measured {
   /**
@@ -21,21 +18,26 @@ export interface Measured {
    * that has none here zeroes. Rejects with ShoalError if the keeper does.
    */
   readonly minutes: (volume: VolumeId | undefined, from: number, to: number) => Promise<number[]>
-  /** Part of the shard's load that these chunks cause, 0 to 1; undefined: none of it is here. */
+  /**
+   * Part of the shard's load that these chunks cause at that hour of the day, 0 to 1; undefined: the
+   * shard holds none of its volume. Without ranges by their number.
+   */
   readonly share: (
     volume: VolumeId,
     ranges: readonly MovedRange[] | undefined,
-    chunks: number
+    chunks: number,
+    atMs: number
   ) => number | undefined
 }
 
 export interface MeasuredParts {
   readonly load: Pick<Load, 'ask' | 'subjects'>
   readonly store: Pick<ChunkStore, 'shard'>
-  readonly hottest: (volume: VolumeId, limit: number) => readonly (HotChunk & { load?: number })[]
+  /** Parts that chunks of the shard are of its load, in an hour of the day in UTC. */
+  readonly sharesIn: (volume: VolumeId, hour: number) => readonly ChunkPart[]
 }
 
-export function measuredOf({ load, store, hottest }: MeasuredParts): Measured {
+export function measuredOf({ load, store, sharesIn }: MeasuredParts): Measured {
   return {
     minutes: async (volume, from, to) => {
       if (volume !== undefined && !load.subjects.has(volume)) return Array(to - from).fill(0)
@@ -54,19 +56,21 @@ export function measuredOf({ load, store, hottest }: MeasuredParts): Measured {
       }
       return loads
     },
-    share: (volume, ranges, chunks) => {
+    share: (volume, ranges, chunks, atMs) => {
       const head = store.shard(volume)
       const held = head === undefined ? [] : heldRanges(head)
       const all = countChunks(held)
       if (all === 0) return undefined
       if (ranges === undefined) return Math.min(1, chunks / all)
-      const isMoved = (chunk: Parameters<typeof isIn>[1]) => ranges.some(one => isIn(one, chunk))
-      const hot = hottest(volume, MAX_HOT)
-      const sum = (found: readonly (HotChunk & { load?: number })[]) =>
-        found.reduce((total, one) => total + (one.load ?? one.perSecond), 0)
-      const heat = sum(hot)
-      if (heat > 0) return sum(hot.filter(({ chunk }) => isMoved(chunk))) / heat
+      const parts = sharesIn(volume, new Date(atMs).getUTCHours())
+      const heat = sumOf(parts)
+      const moved = parts.filter(({ chunk }) => ranges.some(one => isIn(one, chunk)))
+      if (heat > 0) return Math.min(1, sumOf(moved) / heat)
       return Math.min(1, countChunks(ranges) / all)
     }
   }
+}
+
+function sumOf(parts: readonly ChunkPart[]): number {
+  return parts.reduce((sum, { share }) => sum + share, 0)
 }

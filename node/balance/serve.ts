@@ -97,7 +97,7 @@ async function afterOf(
   if (to <= from || to - from > MAX_JUDGED_MINUTES) {
     throw new ShoalError({ code: 'BAD_INPUT' }, 'these are no minutes of an hour after a move')
   }
-  const share = measured.share(volume, ranges, chunks)
+  const share = measured.share(volume, ranges, chunks, ((from + to) / 2) * 60_000)
   if (share === undefined) {
     throw new ShoalError({ code: 'NOT_FOUND', what: volume }, 'what moved is not here any more')
   }
