@@ -23,6 +23,8 @@ export interface SelfDocument {
   readonly startedAt: number
   readonly addresses: readonly string[]
   readonly certificateExpiresAt: number
+  /** So many times as fast as time goes the clock of load and balancing: only in a demo, or a test. */
+  readonly loadRate?: number
 }
 
 export interface NodeDocument {
