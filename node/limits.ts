@@ -416,6 +416,8 @@ export const GATEWAY_SWEEP_MS = 500
 export const GATEWAY_CLOSE_MS = 10_000
 /** A look that comes so much later than planned: it was us who stood still, not the nodes. */
 export const GATEWAY_STALL_MS = 1_000
+/** A limit on requests lets through at once what comes in within so long, and one at least. */
+export const IOPS_BURST_MS = 100
 /** Long writes on stripe units up to this size are copied together, one request per chunk. */
 export const GATHER_UNIT_BYTES = 32 * KiB
 
