@@ -470,3 +470,17 @@ export const WARMING_TOLD_EVERY = 32
 export const MAX_IMPORT_ROWS = 200_000
 /** Minutes of all volumes of a file that wait to be sent to their shards. */
 export const MAX_IMPORT_WAITING_MINUTES = 200_000
+
+// Balancing: receipts, verdicts and the score (node/balance).
+/** Between two looks at what is due: steps of the score, verdicts, targets to tell. */
+export const JOURNAL_LOOK_MS = 60_000
+/** Steps of the score that are counted at one look: what was measured before a restart, a day of it. */
+export const MAX_SCORED_STEPS = 288
+/** After so long a target that does not answer is not asked what became of a move, nor told of it. */
+export const JUDGE_GIVES_UP_MS = 24 * 3_600_000
+/** Moves that one look judges, and tells targets of. */
+export const MAX_JUDGED_AT_ONCE = 32
+export const MAX_TOLD_AT_ONCE = 64
+export const BALANCE_CALL_TIMEOUT_MS = 10_000
+/** Receipts that `shoal moves` asks a node for beside its moves. */
+export const MAX_GATHERED_RECEIPTS = 5_000

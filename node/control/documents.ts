@@ -10,6 +10,7 @@ import type { DrainPurpose, DrainStatus, Move } from '../../protocols/moves/mess
 import type { Load } from '../../protocols/node-status/messages.ts'
 import type { ChunkRange } from '../moves/ranges.ts'
 import type { ExportPoint } from '../volumes/types.ts'
+import type { ReceiptDocument } from './balance-documents.ts'
 import type { PatternDocument } from './load-documents.ts'
 
 export interface SelfDocument {
@@ -153,10 +154,16 @@ export interface MoveDocument extends Move {
   readonly volumeName: string
   readonly fromName: string
   readonly toName: string
+  /** What it was decided on, and what became of it; absent: nobody who answered keeps one. */
+  readonly receipt?: ReceiptDocument
+  /** Its source did not answer: this is what its target keeps of it. */
+  readonly fromReceipt?: true
 }
 
 export interface MovesDocument {
   readonly moves: readonly MoveDocument[]
+  /** The time zone of the node that was asked. */
+  readonly zone: string
   /** The storage nodes that answered. */
   readonly nodes: ReadonlyArray<{
     readonly node: NodeId

@@ -15,6 +15,7 @@ import { CONTROL_CLOSE_MS, MAX_CONTROL_BODY_BYTES, MAX_SOCKET_PATH_BYTES } from 
 import type { Clock } from '../ports.ts'
 import { startReaper } from '../volumes/reaper.ts'
 import { Volumes } from '../volumes/volumes.ts'
+import { balanceRoutes } from './balance-routes.ts'
 import { calibrationRoutes } from './calibration-routes.ts'
 import type { DaemonContext } from './context.ts'
 import { answerError, errorDocument } from './errors.ts'
@@ -84,6 +85,7 @@ export function controlApp(context: DaemonContext, volumes: Volumes): Hono {
   })
   app.route('/', memberRoutes(context))
   app.route('/', moveRoutes(context))
+  app.route('/', balanceRoutes(context))
   app.route('/', loadRoutes(context))
   app.route('/', giveUpRoutes(context))
   app.route('/', calibrationRoutes(context))
