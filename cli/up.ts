@@ -12,7 +12,11 @@ import type { Common } from './options.ts'
 const STOP_LIMIT_MS = 30_000
 
 export interface RunOptions
-  extends Pick<DaemonOptions, 'listen' | 'announce' | 'ioTimeoutMs' | 'moveBound' | 'nbd'> {
+  extends Pick<
+    DaemonOptions,
+    // The load clock is that of a demo (demo-node.ts): no command sets it.
+    'listen' | 'announce' | 'ioTimeoutMs' | 'moveBound' | 'nbd' | 'loadClock'
+  > {
   readonly rebind: boolean
   readonly acceptLoss: boolean
   readonly untilStdinCloses: boolean

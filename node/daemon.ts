@@ -72,6 +72,8 @@ export interface DaemonOptions {
   /** The daemon wants to stop: someone asked over the control socket, or the node has left. */
   readonly onShutdown?: (reason: string) => void
   readonly clock?: Clock
+  /** What load and balancing go by: of the demo and of tests it may be faster (scaled-clock.ts). */
+  readonly loadClock?: Clock
   readonly random?: Random
 }
 
@@ -94,13 +96,14 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 
 async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemon> {
   const { log, clock = systemClock, random = systemRandom } = options
+  const { loadClock = clock } = options
   prepareMemory(log)
   const dir = resolve(options.dir)
   const directory = openDataDirectory(dir, { rebind: options.rebind ?? false })
   cleanups.push(() => directory.release())
   refuseIfLeft(dir)
   const identity = await loadIdentity(dir)
-  const base = { dir, identity, clock, random, log }
+  const base = { dir, identity, clock, loadClock, random, log }
 
   const { capacityBytes } = identity
   const acceptLoss = options.acceptLoss ?? false
@@ -145,6 +148,7 @@ interface Base {
   readonly dir: string
   readonly identity: Identity
   readonly clock: Clock
+  readonly loadClock: Clock
   readonly random: Random
   readonly log: Log
 }
@@ -192,7 +196,7 @@ async function openMesh(options: DaemonOptions, base: Base, cleanups: Cleanup[])
 
 function serviceParts(
   { ioTimeoutMs, moveBound, observe }: DaemonOptions,
-  { dir, identity, clock, random, log }: Base,
+  { dir, identity, clock, loadClock, random, log }: Base,
   { store }: Storage,
   { host, rpc }: Mesh
 ): ServiceParts {
@@ -208,6 +212,7 @@ function serviceParts(
     acceptsRevocation: (peer, signed) => readRevocation(signed, mesh)?.peer === peer,
     gatewayOptions: ioTimeoutMs === undefined ? {} : { ioTimeoutMs },
     clock,
+    loadClock,
     random,
     log
   }
@@ -248,13 +253,15 @@ async function openContext(
   parts: Base & Storage & Mesh & Service & Measured & { announce: (leftAt?: number) => void },
   cleanups: Cleanup[]
 ): Promise<DaemonContext> {
-  const { dir, identity, clock, random, log, store, members, knowledge, host, rpc } = parts
+  const { dir, identity, clock, loadClock, random, log } = parts
+  const { store, members, knowledge, host, rpc } = parts
   const { shards, map, gateway, moves, handoffs, load, calibration, announce } = parts
   const nbd = createNbdServer({ clock, log })
   cleanups.push(() => nbd.close())
   return {
     self: selfInfo(dir, identity, clock, host),
     clock,
+    loadClock,
     random,
     log,
     network: host,

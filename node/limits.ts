@@ -34,13 +34,17 @@ export const FROZEN_RETRY_MS = 20
 /** The longest wait of a client is that of this window and the one before. */
 export const CLIENT_LOAD_WINDOW_MS = 100
 /** Turns of the monitor that come closer together than this are one: rates need a length. */
-export const MONITOR_TURN_MIN_MS = 100
+export const MONITOR_TURN_MIN_MS = 40
+/** A load clock that runs faster than time (scaled-clock.ts) has no timer sooner than this, of time. */
+export const LOAD_TICK_MS = 80
 /** Streams of requests of one shard that may take turns and still be known as sequential; at most 32. */
 export const STREAM_ENDS = 8
 /** Chunks whose heat a node remembers, about 100 bytes each; the coldest go. */
 export const HEAT_CHUNKS = 65_536
 export const HEAT_EVICTED_FRACTION = 1 / 8
 export const HEAT_HALF_LIFE_MS = 300_000
+/** How much a request counts for is worked out this often: off by less than a quarter of a percent. */
+export const HEAT_WEIGHT_MS = 1_000
 /** Of those, the hottest have a profile of the day, about 600 bytes each; so has every shard. */
 export const HEAT_PROFILE_CHUNKS = 1_024
 /** Chunks that get one in the same minute, and by how much they must exceed whose place they take. */
@@ -412,6 +416,8 @@ export const GATEWAY_SWEEP_MS = 500
 export const GATEWAY_CLOSE_MS = 10_000
 /** A look that comes so much later than planned: it was us who stood still, not the nodes. */
 export const GATEWAY_STALL_MS = 1_000
+/** A limit on requests lets through at once what comes in within so long, and one at least. */
+export const IOPS_BURST_MS = 100
 /** Long writes on stripe units up to this size are copied together, one request per chunk. */
 export const GATHER_UNIT_BYTES = 32 * KiB
 

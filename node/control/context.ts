@@ -23,6 +23,8 @@ export type { ExportPoint, ExportService } from '../volumes/types.ts'
 export interface DaemonContext {
   readonly self: SelfInfo
   readonly clock: Clock
+  /** What load and balancing go by; the same, but in the demo and in tests. */
+  readonly loadClock: Clock
   readonly random: Random
   readonly log: Log
   readonly network: Network

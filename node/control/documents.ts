@@ -3,6 +3,8 @@
  * bytes, times in wall milliseconds since 1970, durations in milliseconds.
  */
 import type { Role } from '../../crdt/types.ts'
+import type { LinkCost } from '../../protocols/balance/links.ts'
+import type { VolumeBalance } from '../../protocols/balance/types.ts'
 import type { HandoffId, Incarnation, NodeId, Token, VolumeId } from '../../protocols/ids.ts'
 import type { DrainPurpose, DrainStatus, Move } from '../../protocols/moves/messages.ts'
 import type { Load } from '../../protocols/node-status/messages.ts'
@@ -24,6 +26,8 @@ export interface SelfDocument {
   readonly startedAt: number
   readonly addresses: readonly string[]
   readonly certificateExpiresAt: number
+  /** So many times as fast as time goes the clock of load and balancing: only in a demo, or a test. */
+  readonly loadRate?: number
 }
 
 export interface NodeDocument {
@@ -130,9 +134,20 @@ export interface VolumeDocument extends VolumeSummary {
   /** In which its days and the times of its patterns are read. */
   readonly zone: string
   readonly patterns: readonly PatternDocument[]
+  /** What people set for its balancing. */
+  readonly policy: VolumeBalance
   readonly shards: readonly ShardDocument[]
   /** Where NBD clients of this host find it. */
   readonly export?: ExportPoint & { readonly connections: number }
+}
+
+export interface LinksDocument {
+  /** Of the mesh as it is now. */
+  readonly regions: readonly string[]
+  /** Those that differ from the defaults: between two regions, and within one. */
+  readonly links: readonly LinkCost[]
+  readonly between: number
+  readonly within: number
 }
 
 export interface MoveDocument extends Move {

@@ -28,6 +28,7 @@ import { serveNodeStatus } from './node-status.ts'
 import { patternRoutes } from './pattern-routes.ts'
 import { RateMeter } from './rates.ts'
 import { describeSelf, meshStatus } from './status.ts'
+import { volumePolicyRoutes } from './volume-policy-routes.ts'
 import { streamedImportRoute, volumeRoutes } from './volume-routes.ts'
 
 export interface Control {
@@ -89,6 +90,7 @@ export function controlApp(context: DaemonContext, volumes: Volumes): Hono {
   app.route('/', giveUpRoutes(context))
   app.route('/', calibrationRoutes(context))
   app.route('/', patternRoutes(context, volumes))
+  app.route('/', volumePolicyRoutes(context, volumes))
   app.route('/', volumeRoutes(context, volumes))
   return app
 }

@@ -3,6 +3,7 @@ import type { NodeEntry } from '../../crdt/types.ts'
 import { formatSize } from '../../protocols/layout/sizes.ts'
 import { shareOfTime } from '../../protocols/load/capacity.ts'
 import type { NodeStatus } from '../../protocols/node-status/messages.ts'
+import { rateOf } from '../scaled-clock.ts'
 import { askNodes, liveNodes, type Statuses } from '../volumes/candidates.ts'
 import type { DaemonContext } from './context.ts'
 import type { NodeDocument, SelfDocument, StatusDocument, VolumeSummary } from './documents.ts'
@@ -37,6 +38,7 @@ export async function meshStatus(context: DaemonContext): Promise<StatusDocument
 export function describeSelf(context: DaemonContext): SelfDocument {
   const { self } = context
   const { role, expiresAt } = context.members.certificate()
+  const loadRate = rateOf(context.loadClock)
   return {
     id: self.id,
     name: self.name,
@@ -49,7 +51,8 @@ export function describeSelf(context: DaemonContext): SelfDocument {
     pid: process.pid,
     startedAt: self.startedAt,
     addresses: self.addresses(),
-    certificateExpiresAt: expiresAt
+    certificateExpiresAt: expiresAt,
+    ...(loadRate === 1 ? {} : { loadRate })
   }
 }
 

@@ -45,7 +45,10 @@ export interface LoadOptions {
   /** Of this node, and the number of this start of it. */
   readonly region: string
   readonly start: number
+  /** Time as it is, for waiting and for what things cost. */
   readonly clock: Clock
+  /** What load is measured, kept, foretold and told by (scaled-clock.ts). */
+  readonly loadClock: Clock
   readonly random: Random
   readonly log: Log
   readonly network: Network
@@ -89,7 +92,7 @@ export class Load {
   #isClosed = false
 
   constructor(options: LoadOptions) {
-    const { clock, store } = options
+    const { clock, loadClock, store } = options
     this.options = options
     this.#port = new KeeperPort(clock, news => this.#timed(() => this.#learn(news)))
     this.subjects = new Subjects({
@@ -106,10 +109,13 @@ export class Load {
     this.#keeper = options.runKeeper(this.#port, () => this.#timed(() => this.#begin()))
     this.gossip = createLoadGossip({
       ...options,
+      clock: loadClock,
       mesh: () => options.map.mesh(),
       ownSample: () => this.#timed(() => ownSample(this))
     })
-    this.#sampler = new Sampler(clock, second => this.#timed(() => this.#tick(second)))
+    this.#sampler = new Sampler(loadClock, (second, count) =>
+      this.#timed(() => this.#tick(second, count))
+    )
     this.#sampler.start()
     options.map.onVolume(id => this.#followVolume(id))
   }
@@ -179,8 +185,8 @@ export class Load {
     })
   }
 
-  #tick(second: number): void {
-    const tick = this.options.shards?.monitor.turn(second)
+  #tick(second: number, count: number): void {
+    const tick = this.options.shards?.monitor.turn(second, count)
     if (tick === undefined) return
     const seconds = keyed(tick.second)
     this.#recent.add(second, seconds)
@@ -188,8 +194,18 @@ export class Load {
     const { minute } = tick
     // A second that is absent of its minute was idle: an idle node does not wake its keeper for it.
     if (minute === undefined && (tick.second?.shards.length ?? 0) === 0) return
-    const told = minute && { slot: minute.minute, records: keyed(minute) }
-    this.#port.tell({ tell: 'tick', second, seconds, ...(told && { minute: told }) })
+    const told = minute && {
+      slot: minute.minute,
+      records: keyed(minute),
+      ...(minute.minutes > 1 && { count: minute.minutes })
+    }
+    this.#port.tell({
+      tell: 'tick',
+      second,
+      seconds,
+      ...(count > 1 && { count }),
+      ...(told && { minute: told })
+    })
     if (minute !== undefined) this.subjects.look()
   }
 

@@ -87,7 +87,8 @@ export class CliMesh {
     this.#states.set(name, state)
     const id = nodeId(name)
     const network = this.network.join(id)
-    const wiring = { network, clock: systemClock, random: systemRandom, log: quietLog }
+    const clocks = { clock: systemClock, loadClock: systemClock }
+    const wiring = { network, ...clocks, random: systemRandom, log: quietLog }
     const rpc = createRpc(wiring)
     const store = capacity === 'storage' ? new MemoryChunkStore(state.medium) : undefined
     const { holderTimeoutMs } = FAST
