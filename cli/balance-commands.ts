@@ -24,7 +24,8 @@ import { checkNode, examples } from './shared.ts'
 
 const MINUTE_MS = 60_000
 
-export function addBalanceCommands(program: Command, io: Io): void {
+/** The command, for those that belong to it beside these. */
+export function addBalanceCommands(program: Command, io: Io): Command {
   const balance = program
     .command('balance')
     .summary('how nodes move data before it gets slow')
@@ -38,13 +39,15 @@ export function addBalanceCommands(program: Command, io: Io): void {
         'shoal balance status',
         'shoal balance plan',
         'shoal balance pause --node eu-3',
-        'shoal balance set --threshold 70% --regions eu-west,eu-north'
+        'shoal balance set --threshold 70% --regions eu-west,eu-north',
+        'shoal balance link eu-west us-east --cost 3'
       )
     )
   addStatus(balance, io)
   addPause(balance, io)
   addPlan(balance, io)
   addSet(balance, io)
+  return balance
 }
 
 interface NodeOption {

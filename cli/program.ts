@@ -99,7 +99,6 @@ function createProgram(io: Io, usage: string[], version: string): Command {
   addDrain(program, io)
   addMoveCommands(program, io)
   addExplainCommand(program, io)
-  addBalanceCommands(program, io)
   const node = program
     .command('node')
     .summary('manage nodes of the mesh')
@@ -118,11 +117,7 @@ function createProgram(io: Io, usage: string[], version: string): Command {
       examples('shoal load export --since 7d --out load.csv', 'shoal load import load.csv')
     )
   addLoadCommands(load, io)
-  const balance = program
-    .command('balance')
-    .summary('how the mesh moves data by itself')
-    .addHelpText('after', examples('shoal balance link eu-west us-east --cost 3'))
-  addLinkCommands(balance, io)
+  addLinkCommands(addBalanceCommands(program, io), io)
   const volume = program
     .command('volume')
     .summary('create, attach and manage volumes')
