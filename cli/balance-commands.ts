@@ -7,12 +7,8 @@ import type {
 } from '../node/control/balance-documents.ts'
 import { checkName } from '../node/volumes/names.ts'
 import type { SettingsChangeMessage } from '../protocols/balance/messages.ts'
-import {
-  MAX_BALANCE_REGIONS,
-  MAX_MOVES_PER_HOUR,
-  RECEIPT_DAYS,
-  THRESHOLD_PART
-} from '../protocols/balance/receipt-limits.ts'
+import { MAX_BALANCE_REGIONS, RECEIPT_DAYS } from '../protocols/balance/receipt-limits.ts'
+import { BOUNDS } from '../protocols/balance/settings.ts'
 import { ShoalError } from '../protocols/fault.ts'
 import { parseBytes } from '../protocols/layout/sizes.ts'
 import { planText, setText, settingsText, statusText } from './balance-view.ts'
@@ -220,7 +216,7 @@ function changeOf(options: SetOptions): SettingsChangeMessage {
 /** `80%` or `80` as 0.8. */
 function parseThreshold(text: string): number {
   const part = /^[0-9]{1,3}(\.[0-9]{1,2})?%?$/.test(text) ? Number.parseFloat(text) / 100 : 0
-  const { min, max } = THRESHOLD_PART
+  const { min, max } = BOUNDS.thresholdPart
   if (part >= min && part <= max) return part
   throw badOption(
     'threshold',
@@ -229,10 +225,11 @@ function parseThreshold(text: string): number {
 }
 
 function parseMoves(text: string): number {
-  if (/^[0-9]{1,4}$/.test(text) && Number(text) <= MAX_MOVES_PER_HOUR) return Number(text)
+  const { max } = BOUNDS.movesPerHour
+  if (/^[0-9]{1,4}$/.test(text) && Number(text) <= max) return Number(text)
   throw badOption(
     'moves-per-hour',
-    `--moves-per-hour must be a whole number from 0 to ${MAX_MOVES_PER_HOUR}, for example 12`
+    `--moves-per-hour must be a whole number from 0 to ${max}, for example 12`
   )
 }
 
