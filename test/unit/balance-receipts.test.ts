@@ -46,7 +46,7 @@ beforeEach(async () => {
 })
 
 function openSource(on = disk): Promise<Receipts> {
-  return openReceipts({ self: SOURCE, disk: on, log: quiet, clock, rangesOf: () => RANGES })
+  return openReceipts({ self: SOURCE, disk: on, log: quiet, clock })
 }
 
 function decided(more: Partial<Receipt> = {}): Receipt {
@@ -75,7 +75,7 @@ function move(state: Move['state'] = 'running', more: Partial<Move> = {}): Move 
 async function moved(more: Partial<Receipt> = {}): Promise<void> {
   const receipt = decided(more)
   source.opened(receipt)
-  source.started(move('running', { id: receipt.id }), receipt.reason)
+  source.started(move('running', { id: receipt.id }), receipt.reason, RANGES)
   await clock.run(40_000)
   source.ended(move('done', { id: receipt.id }), receipt.reason)
 }
@@ -305,9 +305,11 @@ describe('the judge', () => {
     await moved({ id: 'bbbbbbbbbbbb' })
     await clock.run(90 * MINUTE_MS)
     await judge().look()
-    // 300 are left; of 600 that went the first move alone would leave 900 at the source.
+    // 300 are left, and are all that the source's series says: what left took its past along. Until
+    // the second move it had 600; without both it would have had 900.
     expect(kept(source, 'aaaaaaaaaaaa')?.outcome).toMatchObject({
       wasNeeded: true,
+      sourcePeak: 600,
       sourcePeakWithout: 900
     })
     expect(kept(source, 'bbbbbbbbbbbb')?.outcome).toMatchObject({
@@ -335,6 +337,9 @@ describe('the judge', () => {
 })
 
 describe('the score', () => {
+  const STEP_MS = 5 * MINUTE_MS
+  beforeEach(() => clock.run(STEP_MS - (clock.now() % STEP_MS)))
+
   const keeper = () =>
     new ScoreKeeper({
       clock,
@@ -348,15 +353,15 @@ describe('the score', () => {
     await keeper().look()
     expect(source.score.totals(clock.now(), 1)).toMatchObject({ measuredMinutes: 5 })
     loads = { ...loads, source: 900 }
-    await clock.run(15 * MINUTE_MS)
+    await clock.run(17 * MINUTE_MS)
     await keeper().look()
     await source.flush()
     source = await openSource(disk.crash())
     await clock.run(15 * MINUTE_MS)
     await keeper().look()
     expect(source.score.totals(clock.now(), 2)).toMatchObject({
-      measuredMinutes: 35,
-      sufferedMinutes: 30
+      measuredMinutes: 40,
+      sufferedMinutes: 35
     })
   })
 
@@ -364,7 +369,7 @@ describe('the score', () => {
     const one = keeper()
     await one.look()
     loads = { ...loads, source: 900 }
-    await clock.run(20 * MINUTE_MS)
+    await clock.run(22 * MINUTE_MS)
     await one.look()
     expect(source.score.totals(clock.now(), 1)).toMatchObject({ missed: 1, sufferedMinutes: 20 })
     loads = { ...loads, source: 100 }
@@ -375,6 +380,21 @@ describe('the score', () => {
     await clock.run(20 * MINUTE_MS)
     await one.look()
     expect(source.score.totals(clock.now(), 1)).toMatchObject({ missed: 1 })
+  })
+
+  it('counts a minute as it was, though what moved away took its past along', async () => {
+    const one = keeper()
+    await one.look()
+    loads = { ...loads, source: 900 }
+    for (let minute = 0; minute < 10; minute++) {
+      await clock.run(MINUTE_MS)
+      await one.look()
+    }
+    loads = { ...loads, source: 100 }
+    await clock.run(10 * MINUTE_MS)
+    await one.look()
+    const { sufferedMinutes } = source.score.totals(clock.now(), 1)
+    expect(sufferedMinutes).toBe(10)
   })
 
   it('forgets days that are too old', async () => {
