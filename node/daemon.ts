@@ -15,6 +15,9 @@ import { messageOf } from '../protocols/fault.ts'
 import type { ObserveStep } from '../protocols/handoff/steps.ts'
 import { loadTopics } from '../protocols/load-gossip/groups.ts'
 import { announcer, leave, refuseIfLeft } from './announcer.ts'
+import { openBalance } from './balance/open.ts'
+import { openSettings, type Settings } from './balance/settings-file.ts'
+import type { Balance } from './balance/types.ts'
 import { systemClock, systemRandom } from './clock.ts'
 import { lastSeen, memberOperations, selfInfo, whileCertified } from './context-parts.ts'
 import type { DaemonContext } from './control/context.ts'
@@ -118,6 +121,10 @@ async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemo
   )
   const measured = await measure({ ...base, ...storage, ...mesh, ...service }, cleanups)
   load = measured.load
+  const balance = await balancing(
+    { ...base, ...storage, ...mesh, ...service, ...measured },
+    cleanups
+  )
   await mesh.host.start()
   const announce = announcer(identity, mesh.host, service.map, storage.incarnation)
   followMap({
@@ -134,7 +141,7 @@ async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemo
   cleanups.push(repeat(clock, ADDRESS_CHECK_MS, announce))
   const context = await openContext(
     options,
-    { ...base, ...storage, ...mesh, ...service, ...measured, announce },
+    { ...base, ...storage, ...mesh, ...service, ...measured, balance, announce },
     cleanups
   )
   const control = await startControl(context)
@@ -222,6 +229,7 @@ interface Measured {
   readonly load: Load
   /** Absent on a node without capacity. */
   readonly calibration: Calibration | undefined
+  readonly settings: Settings
 }
 
 async function measure(
@@ -230,6 +238,7 @@ async function measure(
 ): Promise<Measured> {
   const { dir, identity, incarnation, host, store } = parts
   const { region } = identity
+  const settings = await openSettings(diskAt(dir), parts.log)
   const calibration = store && (await openCalibrationOf(parts, cleanups))
   const load = openLoad(
     {
@@ -240,17 +249,40 @@ async function measure(
       zone: hostZone(),
       capacity: () => calibration?.last()?.capacity,
       shareOf: record => calibration?.shareOf(record),
+      thresholdPart: () => settings.now.thresholdPart,
       onGroup: members => host.setPreferredPeers(members)
     },
     dir
   )
   cleanups.push(() => load.close())
-  return { load, calibration }
+  return { load, calibration, settings }
+}
+
+/** Undefined on a node without capacity: nothing can move from there, or to it. */
+async function balancing(
+  parts: Base & Storage & Mesh & Service & Measured,
+  cleanups: Cleanup[]
+): Promise<Balance | undefined> {
+  const { dir, identity, host, store, shards, moves } = parts
+  if (store === undefined || shards === undefined || moves === undefined) return undefined
+  const { id, region } = identity
+  const self = { id, region, host: identity.host }
+  const open = { store, shards, moves, network: host, disk: diskAt(dir) }
+  const balance = await openBalance({ ...parts, ...open, self })
+  cleanups.push(() => balance.close())
+  return balance
 }
 
 async function openContext(
   options: DaemonOptions,
-  parts: Base & Storage & Mesh & Service & Measured & { announce: (leftAt?: number) => void },
+  parts: Base &
+    Storage &
+    Mesh &
+    Service &
+    Measured & {
+      readonly balance: Balance | undefined
+      readonly announce: (leftAt?: number) => void
+    },
   cleanups: Cleanup[]
 ): Promise<DaemonContext> {
   const { dir, identity, clock, loadClock, random, log } = parts
@@ -271,6 +303,7 @@ async function openContext(
     store,
     load,
     moves,
+    balance: parts.balance,
     calibration,
     settlers: {
       grantAsMover: request =>
@@ -287,6 +320,7 @@ async function openContext(
         store,
         shards,
         handoffs,
+        balance: parts.balance,
         mapStats: () => map.stats(),
         mesh: () => map.mesh(),
         knownPeers: () => knowledge.peers().length,
