@@ -76,6 +76,7 @@ export class HandoffNode {
         self: { id: this.id, host: this.name },
         store: storage.store,
         dataDisk: this.mapDisk,
+        loadClock: this.mesh.loadClock,
         network,
         rpc,
         acceptsRevocation: () => true,
@@ -115,13 +116,21 @@ export class HandoffNode {
 export class HandoffMesh {
   readonly mesh = new MemoryMesh()
   readonly clock: Clock
+  /** What load is measured by. */
+  readonly loadClock: Clock
   readonly options: GatewayOptions
   readonly nodes: HandoffNode[] = []
   #seed: number
 
-  constructor(options: GatewayOptions = FAST, seed = 1, clock: Clock = systemClock) {
+  constructor(
+    options: GatewayOptions = FAST,
+    seed = 1,
+    clock: Clock = systemClock,
+    loadClock = clock
+  ) {
     this.options = options
     this.clock = clock
+    this.loadClock = loadClock
     this.#seed = seed
   }
 
