@@ -20,8 +20,8 @@ import { seededRandom } from './gateway-mesh.ts'
 import { chunkAt, HandoffMesh, type HandoffNode } from './handoff-mesh.ts'
 import { TurnedClock } from './load-clock.ts'
 import { keeperHere } from './load-keeper.ts'
-import { MemorySeriesFiles } from './series-memory-files.ts'
 import { ScriptedMonitor } from './scripted-monitor.ts'
+import { MemorySeriesFiles } from './series-memory-files.ts'
 import { quietLog as silent } from './shard-harness.ts'
 
 const show = (what: string) => (f: object, m: string) =>
@@ -122,16 +122,11 @@ export class BalanceNode {
 
   /** The process dies; a new one starts on what it kept. */
   async restart(): Promise<void> {
-    this.#running = undefined
     this.node.die('kill')
+    // Of the dead one nothing goes on, and what it writes goes to a disk that nobody has.
+    await this.close()
     await this.node.start()
     await this.begin()
-  }
-
-  /** The process dies. */
-  die(): void {
-    this.#running = undefined
-    this.node.die('kill')
   }
 
   async close(): Promise<void> {

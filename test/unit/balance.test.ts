@@ -197,7 +197,7 @@ describe('a restart', () => {
     await foretell()
     await mesh.until(() => isDown)
     await a.restart()
-    await mesh.until(() => ended(a).length > 0)
+    await untilReal(() => ended(a).length > 0)
     expect(ended(a)[0]).toMatchObject({ state: 'done' })
     await mesh.until(
       () => isOver(a) && [b, c].every(node => node.balance.status().promises.length === 0)
