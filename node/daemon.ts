@@ -234,11 +234,8 @@ interface Measured {
   readonly load: Load
   /** Absent on a node without capacity. */
   readonly calibration: Calibration | undefined
-<<<<<<< HEAD
   readonly settings: Settings
-=======
   readonly limit: NodeLimit | undefined
->>>>>>> volumes
 }
 
 async function measure(
@@ -264,21 +261,15 @@ async function measure(
       region,
       start: incarnation.number,
       zone: hostZone(),
-<<<<<<< HEAD
-      capacity: () => calibration?.last()?.capacity,
-      shareOf: record => calibration?.shareOf(record),
-      thresholdPart: () => settings.now.thresholdPart,
-=======
       capacity: () => capacityWithin(calibration?.last()?.capacity, limit?.maxLoad()),
       shareOf: record => shareWithin(calibration?.shareOf(record), record, limit?.maxLoad()),
->>>>>>> volumes
+      thresholdPart: () => settings.now.thresholdPart,
       onGroup: members => host.setPreferredPeers(members)
     },
     dir
   )
   cleanups.push(() => load.close())
-<<<<<<< HEAD
-  return { load, calibration, settings }
+  return { load, calibration, limit, settings }
 }
 
 /** Undefined on a node without capacity: nothing can move from there, or to it. */
@@ -294,9 +285,6 @@ async function balancing(
   const balance = await openBalance({ ...parts, ...open, self })
   cleanups.push(() => balance.close())
   return balance
-=======
-  return { load, calibration, limit }
->>>>>>> volumes
 }
 
 async function openContext(
@@ -311,14 +299,9 @@ async function openContext(
     },
   cleanups: Cleanup[]
 ): Promise<DaemonContext> {
-<<<<<<< HEAD
   const { dir, identity, clock, loadClock, random, log } = parts
   const { store, members, knowledge, host, rpc } = parts
-  const { shards, map, gateway, moves, handoffs, load, calibration, announce } = parts
-=======
-  const { dir, identity, clock, random, log, store, members, knowledge, host, rpc } = parts
   const { shards, map, gateway, moves, handoffs, load, calibration, limit, announce } = parts
->>>>>>> volumes
   const nbd = createNbdServer({ clock, log })
   cleanups.push(() => nbd.close())
   return {
