@@ -83,6 +83,21 @@ export function parseDurationWithin(
   throw badOption(field, `--${field} must be from ${min} to ${max}`)
 }
 
+/** `50%` as 0.5; 1% to 100%. */
+export function parsePart(text: string, field: string): number {
+  const match = /^([0-9]{1,3}(?:\.[0-9])?)%$/.exec(text)
+  const percent = Number(match?.[1])
+  if (percent >= 1 && percent <= 100) return percent / 100
+  throw badOption(field, `--${field} must be from 1% to 100%, for example 50%`)
+}
+
+/** Names with commas between; none twice. */
+export function parseList(text: string, field: string, example: string): readonly string[] {
+  const names = text.split(',').map(name => name.trim())
+  if (!names.includes('')) return [...new Set(names)]
+  throw badOption(field, `--${field} must be names with commas between, for example ${example}`)
+}
+
 /** An instant: so long ago (`7d`), or ISO 8601; a date alone is its midnight in UTC. */
 export function parseMoment(text: string, field: string, nowMs: number): number {
   if (DURATION.test(text)) return nowMs - parseDuration(text, field)

@@ -14,6 +14,7 @@ import { addInit } from './init-command.ts'
 import type { Io } from './io.ts'
 import { addJoin } from './join-command.ts'
 import { addLeave } from './leave-command.ts'
+import { addLinkCommands } from './link-command.ts'
 import { addLoadCommands } from './load-commands.ts'
 import { addMemberCommands } from './member-commands.ts'
 import { addMoveCommands } from './move-commands.ts'
@@ -112,6 +113,11 @@ function createProgram(io: Io, usage: string[], version: string): Command {
       examples('shoal load export --since 7d --out load.csv', 'shoal load import load.csv')
     )
   addLoadCommands(load, io)
+  const balance = program
+    .command('balance')
+    .summary('how the mesh moves data by itself')
+    .addHelpText('after', examples('shoal balance link eu-west us-east --cost 3'))
+  addLinkCommands(balance, io)
   const volume = program
     .command('volume')
     .summary('create, attach and manage volumes')

@@ -15,6 +15,7 @@ export interface ShapeOptions {
   readonly stripeUnit?: string
   readonly shards?: string
   readonly zone?: string
+  readonly maxIops?: string
 }
 
 /** Options that shape a new volume; import takes them too. */
@@ -24,18 +25,20 @@ export function withShapeOptions(command: Command): Command {
     .option('--near <region|node>', 'keep the data near this region or node')
     .option('--stripe-unit <size>', 'bytes on one shard before the next, for example 64K')
     .option('--shards <n>', 'nodes to spread over (default: from size and load)')
+    .option('--max-iops <n>', 'requests per second that it may have at most (default: no limit)')
     .option('--zone <zone>', 'time zone of its forecasts and patterns (default: that of this host)')
 }
 
 export function shapeOf(options: ShapeOptions): object {
-  const { iops, near, stripeUnit, shards, zone } = options
+  const { iops, near, stripeUnit, shards, zone, maxIops } = options
   if (zone !== undefined) checkZone(zone)
   return {
     ...(iops === undefined ? {} : { expectedIops: parseCount(iops, 'iops', 2000) }),
     ...(near === undefined ? {} : { near }),
     ...(stripeUnit === undefined ? {} : { stripeUnitBytes: parseBytes(stripeUnit, 'stripe-unit') }),
     ...(shards === undefined ? {} : { shards: parseCount(shards, 'shards', 4) }),
-    ...(zone === undefined ? {} : { zone })
+    ...(zone === undefined ? {} : { zone }),
+    ...(maxIops === undefined ? {} : { maxIops: parseCount(maxIops, 'max-iops', 2000) })
   }
 }
 

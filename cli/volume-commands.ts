@@ -8,9 +8,11 @@ import type { Io } from './io.ts'
 import { commonOptions } from './options.ts'
 import { dateText, loadText, plural, report, size, table } from './output.ts'
 import { patternText } from './pattern-commands.ts'
+import { limitText, policyText } from './policy-text.ts'
 import { examples, type ShapeOptions, shapeOf, volumePath, withShapeOptions } from './shared.ts'
 import { addTransferCommands } from './transfer-commands.ts'
 import { addVolumeChanges } from './volume-changes.ts'
+import { addVolumeSet } from './volume-set-command.ts'
 
 interface Created {
   readonly id: string
@@ -26,6 +28,7 @@ export function addVolumeCommands(volume: Command, io: Io): void {
   addCreate(volume, io)
   addList(volume, io)
   addShow(volume, io)
+  addVolumeSet(volume, io)
   addVolumeChanges(volume, io)
   addAttachCommands(volume, io)
   addTransferCommands(volume, io)
@@ -142,6 +145,8 @@ function showText(volume: VolumeDocument): string {
     `  created   ${dateText(volume.createdAt)}`,
     ...(volume.expectedIops === undefined ? [] : [`  expected  ${volume.expectedIops} IOPS`]),
     ...(volume.near === undefined ? [] : [`  near      ${volume.near}`]),
+    ...(volume.policy.maxIops === undefined ? [] : [`  limit     ${limitText(volume.policy)}`]),
+    `  balance   ${policyText(volume.policy)}`,
     `  zone      ${volume.zone}`,
     ...volume.patterns.map(pattern => `  pattern   ${patternText(pattern)}  (${pattern.id})`),
     ...(volume.export === undefined

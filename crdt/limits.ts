@@ -32,6 +32,15 @@ export const MAX_PATTERN_BYTES_PER_SECOND = TiB
 /** Different patterns that one volume ever had: a removal stays as a record. */
 export const MAX_PATTERN_RECORDS = 4_096
 export const MAX_ZONE_CHARS = 64
+/** What may be set for the balancing of a volume. */
+export const MAX_POLICY_REGIONS = 64
+export const MAX_POLICY_RTT_MS = 60_000
+export const MIN_HORIZON_MINUTES = 15
+export const MAX_HORIZON_MINUTES = 1440
+export const MIN_THRESHOLD_PART = 0.01
+/** Cost of moving between two regions; and different pairs for which it was ever set. */
+export const MAX_LINK_FACTOR = 1_000
+export const MAX_LINK_RECORDS = 4_096
 export const MAX_REVOCATION_BYTES = 8 * KiB
 /** 48 bits: two starts never meet under one client id (Yjs itself draws only 32). */
 export const CLIENT_ID_BYTES = 6

@@ -5,6 +5,7 @@
  *   volume/<id>         a name of the volume         (counter, node that set it)
  *                       or its tombstone             (dominates every name; the greater token wins)
  *   revocation/<peer>   signed; never pruned, none dominates another
+ *   link/<a>/<b>        cost of moving between two regions (link-records.ts)
  *
  * A deleted volume leaves its tombstone, so nothing brings its name back. A name that two live
  * volumes hold belongs to neither, until one is renamed.
@@ -25,6 +26,8 @@ import { MAX_ADDRESS_CHARS, MAX_ADDRESSES, MAX_COUNTER } from '../protocols/limi
 import type { Rules } from './claim-set.ts'
 import { ClaimSet } from './claim-set.ts'
 import { MAX_REVOCATION_BYTES, MAX_VERSION_CHARS } from './limits.ts'
+import { type LinkRecord, linkGroup, linkKind, linksOf } from './link-records.ts'
+import { compareWritten } from './pattern-records.ts'
 import { recordCodec } from './record-codec.ts'
 import type { DirectoryEntry, MeshView, NodeEntry, Role, Tombstone } from './types.ts'
 
@@ -67,7 +70,7 @@ export interface RevocationRecord {
   readonly signed: Uint8Array
 }
 
-export type MeshRecord = NodeRecord | NameRecord | TombstoneRecord | RevocationRecord
+export type MeshRecord = NodeRecord | NameRecord | TombstoneRecord | RevocationRecord | LinkRecord
 export type MeshDocument = ClaimSet<MeshRecord>
 
 const counter = z.custom<number>(isCounter)
@@ -134,7 +137,8 @@ const codec = recordCodec<MeshRecord>([
       peer: nodeId,
       signed: z.instanceof(Uint8Array).refine(bytes => bytes.length <= MAX_REVOCATION_BYTES)
     })
-  }
+  },
+  linkKind
 ])
 
 export const meshRules: Rules<MeshRecord> = {
@@ -142,12 +146,15 @@ export const meshRules: Rules<MeshRecord> = {
   group: record => {
     if (record.kind === 'node') return `node/${record.id}`
     if (record.kind === 'revocation') return `revocation/${record.peer}`
+    if (record.kind === 'link') return linkGroup(record)
     return `volume/${record.id}`
   },
   version: record => {
     if (record.kind === 'node') return `${record.number}.${record.sequence}`
     if (record.kind === 'name') return `name/${record.counter}/${record.by}`
     if (record.kind === 'tombstone') return `gone/${record.token.counter}.${record.token.attach}`
+    // Who wrote it is in the hash: with two names of regions the key would be too long.
+    if (record.kind === 'link') return `${record.counter}`
     return 'signed'
   },
   dominates: (a, b) => {
@@ -176,14 +183,17 @@ export function meshView(
   const volumes = new Map<VolumeId, DirectoryEntry>()
   const tombstones = new Map<VolumeId, Tombstone>()
   const revocations = new Map<NodeId, Uint8Array>()
+  const links: LinkRecord[] = []
   for (const { record } of document.claims()) {
     if (record.kind === 'node') starts.set(record.id, [...(starts.get(record.id) ?? []), record])
     else if (record.kind === 'name') volumes.set(record.id, directoryEntry(record))
     else if (record.kind === 'tombstone') tombstones.set(record.id, tombstone(record))
+    else if (record.kind === 'link') links.push(record)
     else if (acceptsRevocation(record.peer, record.signed)) collect(revocations, record)
   }
   const nodes = new Map([...starts].map(([id, records]) => [id, nodeEntry(records)]))
-  return { nodes, volumes, tombstones, revocations, ambiguousNames: findAmbiguous(volumes) }
+  const ambiguousNames = findAmbiguous(volumes)
+  return { nodes, volumes, tombstones, revocations, ambiguousNames, links: linksOf(links) }
 }
 
 /** The record of `entry`, or undefined if the document already says exactly that, or newer. */
@@ -227,6 +237,7 @@ function compareVersions(a: MeshRecord, b: MeshRecord): number {
   if (a.kind === 'tombstone' && b.kind === 'tombstone') {
     return compareTokens(a.token, b.token) || a.at - b.at
   }
+  if (a.kind === 'link' && b.kind === 'link') return compareWritten(a, b)
   return (a.kind === 'tombstone' ? 1 : 0) - (b.kind === 'tombstone' ? 1 : 0)
 }
 

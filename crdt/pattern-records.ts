@@ -28,6 +28,12 @@ import {
 import type { Kind } from './record-codec.ts'
 import type { DeclaredPattern, PatternEntry } from './types.ts'
 
+/** Version of what people set: the greatest counts. */
+export interface Written {
+  readonly counter: number
+  readonly by: NodeId
+}
+
 export interface PatternRecord extends PatternEntry {
   readonly kind: 'pattern'
   readonly counter: number
@@ -112,14 +118,18 @@ export function livePatterns(records: readonly PatternRecord[]): PatternEntry[] 
     .slice(0, MAX_PATTERNS)
 }
 
+/** By the greatest counter, then by who wrote it. */
+export function compareWritten(a: Written, b: Written): number {
+  if (a.counter !== b.counter) return a.counter - b.counter
+  return a.by < b.by ? -1 : a.by > b.by ? 1 : 0
+}
+
 /** Of one pattern, or of the zone; where all else is equal a removal wins. */
 export function compareDeclared(
   a: PatternRecord | ZoneRecord,
   b: PatternRecord | ZoneRecord
 ): number {
-  if (a.counter !== b.counter) return a.counter - b.counter
-  if (a.by !== b.by) return a.by < b.by ? -1 : 1
-  return Number(isRemoval(a)) - Number(isRemoval(b))
+  return compareWritten(a, b) || Number(isRemoval(a)) - Number(isRemoval(b))
 }
 
 function isRemoval(record: PatternRecord | ZoneRecord): boolean {

@@ -5,6 +5,8 @@
  * A view announces; the shards enforce (design.md rule 2). Nothing may be deleted, and no write
  * sent, because of a view alone.
  */
+import type { LinkCost } from '../protocols/balance/links.ts'
+import type { VolumeBalance } from '../protocols/balance/types.ts'
 import type {
   Incarnation,
   NodeId,
@@ -60,6 +62,8 @@ export interface MeshView {
   readonly tombstones: ReadonlyMap<VolumeId, Tombstone>
   /** Signed revocations by peer, opaque here (protocols/admission checks them). */
   readonly revocations: ReadonlyMap<NodeId, Uint8Array>
+  /** Pairs of regions whose cost differs from the default; see `linkFactor`. */
+  readonly links: readonly LinkCost[]
 }
 
 /** A column of a layout generation: node that holds it unless a claim says otherwise. */
@@ -114,4 +118,6 @@ export interface VolumeView {
   readonly zone: string | undefined
   /** In order of their ids, at most MAX_PATTERNS. */
   readonly patterns: readonly PatternEntry[]
+  /** What people set for its balancing; all as its nodes say if nobody set anything. */
+  readonly policy: VolumeBalance
 }

@@ -7,6 +7,7 @@
  *   claim/<e>.<g>.<c>.<r>   who holds a chunk replica, by epoch
  *   holder                  the last announced attach, by token; for people
  *   pattern/<id>, zone      declared load (pattern-records.ts)
+ *   policy                  what people set for its balancing (policy-records.ts)
  *
  * Layout runs may overlap; the view cuts them so that each extent is said by the greatest epoch.
  */
@@ -26,11 +27,13 @@ import { ClaimSet } from './claim-set.ts'
 import { MAX_EXTENT, MAX_IOPS, MAX_LAYOUT_GENERATION, MAX_VERSION_CHARS } from './limits.ts'
 import {
   compareDeclared,
+  compareWritten,
   livePatterns,
   type PatternRecord,
   patternKinds,
   type ZoneRecord
 } from './pattern-records.ts'
+import { type PolicyRecord, policyKind, policyOf, UNSAID_POLICY } from './policy-records.ts'
 import { recordCodec } from './record-codec.ts'
 import type { LayoutRun, PlacementClaim, VolumeView } from './types.ts'
 
@@ -70,6 +73,7 @@ export type VolumeRecord =
   | HolderRecord
   | PatternRecord
   | ZoneRecord
+  | PolicyRecord
 export type VolumeDocument = ClaimSet<VolumeRecord>
 
 const counter = z.custom<number>(isCounter)
@@ -141,7 +145,8 @@ const codec = recordCodec<VolumeRecord>([
       since: z.number().min(0).max(MAX_COUNTER)
     })
   },
-  ...patternKinds
+  ...patternKinds,
+  policyKind
 ])
 
 /** The rules of the document of volume `id`: the spec must be its own. */
@@ -177,6 +182,7 @@ export function volumeView(document: VolumeDocument): VolumeView | undefined {
   }
   const holder = document.greatest('holder')[0]?.record
   const zone = document.greatest('zone')[0]?.record
+  const policy = document.greatest('policy')[0]?.record
   return {
     spec: spec.spec,
     sizeBytes: size.sizeBytes,
@@ -190,7 +196,8 @@ export function volumeView(document: VolumeDocument): VolumeView | undefined {
     expectedIops: spec.expectedIops,
     near: spec.near,
     zone: zone?.kind === 'zone' ? zone.zone : undefined,
-    patterns: livePatterns(patterns)
+    patterns: livePatterns(patterns),
+    policy: policy?.kind === 'policy' ? policyOf(policy) : UNSAID_POLICY
   }
 }
 
@@ -221,6 +228,7 @@ function versionOf(record: VolumeRecord): string {
       return `${record.token.counter}.${record.token.attach}`
     case 'pattern':
     case 'zone':
+    case 'policy':
       return `${record.counter}.${record.by}`
     default:
       return epochText(record.epoch)
@@ -251,6 +259,7 @@ function compareVersions(a: VolumeRecord, b: VolumeRecord): number {
   if ((a.kind === 'pattern' || a.kind === 'zone') && (b.kind === 'pattern' || b.kind === 'zone')) {
     return compareDeclared(a, b)
   }
+  if (a.kind === 'policy' && b.kind === 'policy') return compareWritten(a, b)
   if (a.kind === 'size' && b.kind === 'size') {
     return compareEpochs(a.epoch, b.epoch) || a.sizeBytes - b.sizeBytes
   }

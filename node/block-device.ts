@@ -3,7 +3,8 @@
  * attachment implements it. Any byte offset and length inside the device is allowed.
  *
  * Invariants: a resolved change survives the death of any process; a resolved flush (or a change
- * with `fua`) survives loss of power; overlapping changes take effect in the order of the calls.
+ * with `fua`) survives loss of power; overlapping changes take effect in the order of the calls (of
+ * those under way at once by several users: in some order).
  * Rejections are ShoalError, with the data-path codes of protocols/fault.ts.
  */
 export interface BlockDevice {
@@ -25,6 +26,17 @@ export interface BlockDevice {
   flush: () => Promise<void>
   /** Consecutive extents from `offsetBytes`, at most `lengthBytes` in all, never empty. */
   status: (offsetBytes: number, lengthBytes: number) => Promise<DeviceExtent[]>
+}
+
+/** The device as one of several users has it: what is limited is shared fairly between them. */
+export interface DeviceUser extends BlockDevice {
+  /** The user is gone: what waits for its turn is refused, what has begun goes on. */
+  leave: () => void
+}
+
+/** A device that knows its users apart. */
+export interface SharedDevice extends BlockDevice {
+  user: () => DeviceUser
 }
 
 export interface DeviceExtent {

@@ -93,6 +93,8 @@ export const MAX_SOCKET_PATH_BYTES = 107
 export const MAX_MOVES_FILE_BYTES = 64 * MiB
 /** A start or a drain asks other nodes for their room before it answers. */
 export const MOVES_CALL_TIMEOUT_MS = 15_000
+/** How long people's moves wait for those to end that the node began by itself. */
+export const MAKE_WAY_MS = 5_000
 /** Moves that have ended which a list shows unless told. */
 export const DEFAULT_LISTED_ENDED = 20
 /** How long a drain waits before it looks again at what could not go; longer while nothing goes. */
@@ -414,6 +416,8 @@ export const GATEWAY_SWEEP_MS = 500
 export const GATEWAY_CLOSE_MS = 10_000
 /** A look that comes so much later than planned: it was us who stood still, not the nodes. */
 export const GATEWAY_STALL_MS = 1_000
+/** A limit on requests lets through at once what comes in within so long, and one at least. */
+export const IOPS_BURST_MS = 100
 /** Long writes on stripe units up to this size are copied together, one request per chunk. */
 export const GATHER_UNIT_BYTES = 32 * KiB
 
@@ -466,3 +470,17 @@ export const WARMING_TOLD_EVERY = 32
 export const MAX_IMPORT_ROWS = 200_000
 /** Minutes of all volumes of a file that wait to be sent to their shards. */
 export const MAX_IMPORT_WAITING_MINUTES = 200_000
+
+// Balancing: receipts, verdicts and the score (node/balance).
+/** Between two looks at what is due: steps of the score, verdicts, targets to tell. */
+export const JOURNAL_LOOK_MS = 60_000
+/** Steps of the score that are counted at one look: what was measured before a restart, a day of it. */
+export const MAX_SCORED_STEPS = 288
+/** After so long a target that does not answer is not asked what became of a move, nor told of it. */
+export const JUDGE_GIVES_UP_MS = 24 * 3_600_000
+/** Moves that one look judges, and tells targets of. */
+export const MAX_JUDGED_AT_ONCE = 32
+export const MAX_TOLD_AT_ONCE = 64
+export const BALANCE_CALL_TIMEOUT_MS = 10_000
+/** Receipts that `shoal moves` asks a node for beside its moves. */
+export const MAX_GATHERED_RECEIPTS = 5_000

@@ -3,11 +3,14 @@
  * bytes, times in wall milliseconds since 1970, durations in milliseconds.
  */
 import type { Role } from '../../crdt/types.ts'
+import type { LinkCost } from '../../protocols/balance/links.ts'
+import type { VolumeBalance } from '../../protocols/balance/types.ts'
 import type { HandoffId, Incarnation, NodeId, Token, VolumeId } from '../../protocols/ids.ts'
 import type { DrainPurpose, DrainStatus, Move } from '../../protocols/moves/messages.ts'
 import type { Load } from '../../protocols/node-status/messages.ts'
 import type { ChunkRange } from '../moves/ranges.ts'
 import type { ExportPoint } from '../volumes/types.ts'
+import type { ReceiptDocument } from './balance-documents.ts'
 import type { PatternDocument } from './load-documents.ts'
 
 export interface SelfDocument {
@@ -131,19 +134,36 @@ export interface VolumeDocument extends VolumeSummary {
   /** In which its days and the times of its patterns are read. */
   readonly zone: string
   readonly patterns: readonly PatternDocument[]
+  /** What people set for its balancing. */
+  readonly policy: VolumeBalance
   readonly shards: readonly ShardDocument[]
   /** Where NBD clients of this host find it. */
   readonly export?: ExportPoint & { readonly connections: number }
+}
+
+export interface LinksDocument {
+  /** Of the mesh as it is now. */
+  readonly regions: readonly string[]
+  /** Those that differ from the defaults: between two regions, and within one. */
+  readonly links: readonly LinkCost[]
+  readonly between: number
+  readonly within: number
 }
 
 export interface MoveDocument extends Move {
   readonly volumeName: string
   readonly fromName: string
   readonly toName: string
+  /** What it was decided on, and what became of it; absent: nobody who answered keeps one. */
+  readonly receipt?: ReceiptDocument
+  /** Its source did not answer: this is what its target keeps of it. */
+  readonly fromReceipt?: true
 }
 
 export interface MovesDocument {
   readonly moves: readonly MoveDocument[]
+  /** The time zone of the node that was asked. */
+  readonly zone: string
   /** The storage nodes that answered. */
   readonly nodes: ReadonlyArray<{
     readonly node: NodeId

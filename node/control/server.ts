@@ -15,6 +15,7 @@ import { CONTROL_CLOSE_MS, MAX_CONTROL_BODY_BYTES, MAX_SOCKET_PATH_BYTES } from 
 import type { Clock } from '../ports.ts'
 import { startReaper } from '../volumes/reaper.ts'
 import { Volumes } from '../volumes/volumes.ts'
+import { balanceRoutes } from './balance-routes.ts'
 import { calibrationRoutes } from './calibration-routes.ts'
 import type { DaemonContext } from './context.ts'
 import { answerError, errorDocument } from './errors.ts'
@@ -27,6 +28,7 @@ import { serveNodeStatus } from './node-status.ts'
 import { patternRoutes } from './pattern-routes.ts'
 import { RateMeter } from './rates.ts'
 import { describeSelf, meshStatus } from './status.ts'
+import { volumePolicyRoutes } from './volume-policy-routes.ts'
 import { streamedImportRoute, volumeRoutes } from './volume-routes.ts'
 
 export interface Control {
@@ -83,10 +85,12 @@ export function controlApp(context: DaemonContext, volumes: Volumes): Hono {
   })
   app.route('/', memberRoutes(context))
   app.route('/', moveRoutes(context))
+  app.route('/', balanceRoutes(context))
   app.route('/', loadRoutes(context))
   app.route('/', giveUpRoutes(context))
   app.route('/', calibrationRoutes(context))
   app.route('/', patternRoutes(context, volumes))
+  app.route('/', volumePolicyRoutes(context, volumes))
   app.route('/', volumeRoutes(context, volumes))
   return app
 }

@@ -115,6 +115,7 @@ export async function describeVolume(
     ...(view.expectedIops === undefined ? {} : { expectedIops: view.expectedIops }),
     ...(view.near === undefined ? {} : { near: view.near }),
     zone,
+    policy: view.policy,
     patterns: patterns.map(pattern => patternDocument(zone, pattern)),
     shards: replies
       .map(reply => describeShard(context, view, reply))

@@ -25,7 +25,9 @@ const wishShape = {
   near: name.max(MAX_NAME_CHARS * 2).optional(),
   stripeUnitBytes: bytes.optional(),
   shards: count.optional(),
-  zone: z.string().max(1_000).optional()
+  zone: z.string().max(1_000).optional(),
+  // Checked where it is used.
+  maxIops: z.number().optional()
 }
 // Sizes are checked where they are used: the words there say what to type instead.
 const createSchema = z.strictObject({ name, sizeBytes: z.number(), ...wishShape })

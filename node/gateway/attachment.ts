@@ -1,6 +1,7 @@
 /**
  * A volume held by this gateway: the block device, and what happens to it as a whole.
  *
+ *   users --> iops-gate.ts (only where the volume has a limit)
  *   write, trim, zero --> changes.ts --\
  *   read, status -------> reader.ts ----> links.ts --> one ShardLink per node
  *   flush --------------> the Flusher of every link that has something unflushed
@@ -18,12 +19,14 @@ import { ShoalError } from '../../protocols/fault.ts'
 import type { ApprovalAnswer, ApprovalRequest } from '../../protocols/handoff/calls.ts'
 import type { NodeId, Nonce, Token, VolumeId } from '../../protocols/ids.ts'
 import { Flag, Op } from '../../protocols/shard-io/messages.ts'
-import type { DeviceExtent } from '../block-device.ts'
+import type { DeviceExtent, DeviceUser } from '../block-device.ts'
 import { DETACH_CUTOVER_WAIT_MS } from '../limits.ts'
 import type { Timer } from '../ports.ts'
 import type { AttachmentParts } from './attachment-parts.ts'
+import { AttachmentUser } from './attachment-user.ts'
 import { Changes } from './changes.ts'
 import { Cutovers } from './cutovers.ts'
+import { IopsGate } from './iops-gate.ts'
 import type { JobOwner } from './job.ts'
 import { Layout } from './layout.ts'
 import { LayoutKeeper } from './layout-keeper.ts'
@@ -46,6 +49,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
   readonly #cutovers: Cutovers
   readonly #regain: Regain
   readonly #keeper: LayoutKeeper
+  readonly #gate: IopsGate
   #isServed = false
   #state: AttachmentState = 'serving'
   #isDetaching = false
@@ -63,6 +67,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
     const clock = new PatientClock(parts.clock, parts.sweepMs)
     this.#parts = parts
     this.#clock = clock
+    this.#gate = new IopsGate(parts.clock)
     this.volume = granted.spec.id
     this.since = clock.now()
     this.#links = new Links({
@@ -117,6 +122,15 @@ export class VolumeAttachment implements Attachment, JobOwner {
   /** From now on it is served: a mover that comes between does not end it. */
   begin(): void {
     this.#isServed = true
+  }
+
+  user(): DeviceUser {
+    return new AttachmentUser(this, this.#gate)
+  }
+
+  /** Requests per second of all users together; undefined: no limit. */
+  limit(maxIops: number | undefined): void {
+    this.#gate.limit(maxIops)
   }
 
   sizeBytes(): number {
@@ -198,6 +212,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
       ...this.#meter,
       replayBytes,
       replayEntries,
+      held: this.#gate.waiting,
       silent: this.#links.silent(this.#clock.monotonicMs())
     }
   }
@@ -267,6 +282,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
 
   async #detach(): Promise<void> {
     this.#isDetaching = true
+    this.#gate.stop(new ShoalError({ code: 'CLOSED' }, 'the volume is being detached'))
     try {
       if (this.#meter.inFlight > 0) await new Promise<void>(resolve => (this.#idle = resolve))
       await this.#regain.settled(this.#parts.options.ioTimeoutMs)
@@ -276,6 +292,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
       await this.#links.flush()
     } catch (error) {
       this.#isDetaching = false
+      this.#gate.resume()
       this.#cutovers.reopen()
       this.#detached = undefined
       throw error
@@ -351,6 +368,7 @@ export class VolumeAttachment implements Attachment, JobOwner {
     this.#reason = reason
     this.#sweeper?.cancel()
     this.#regain.stop()
+    this.#gate.stop(error)
     this.#changes.stop(error)
     this.#links.stop(error)
     this.#cutovers.stop()

@@ -52,7 +52,13 @@ export interface GatewayParts {
   readonly rpc: Rpc
   readonly map: Pick<
     ShardMap,
-    'mesh' | 'volume' | 'fetchVolume' | 'announceHolder' | 'announceSize' | 'announceLayout'
+    | 'mesh'
+    | 'volume'
+    | 'onVolume'
+    | 'fetchVolume'
+    | 'announceHolder'
+    | 'announceSize'
+    | 'announceLayout'
   >
   /** Connects to the shard server of this very node, if it has one. */
   readonly localShard?: (() => LocalConnection) | undefined
@@ -82,7 +88,7 @@ class VolumeGateway implements Gateway {
   #isClosed = false
 
   constructor(parts: GatewayParts) {
-    const { options = {}, network, rpc } = parts
+    const { options = {}, network, rpc, map } = parts
     this.#parts = parts
     this.#calls = shardCalls(rpc)
     this.#outcomes = outcomeCalls(rpc)
@@ -95,6 +101,7 @@ class VolumeGateway implements Gateway {
     rpc.serve(HANDOFF_APPROVAL_PROTOCOL, approvalRequestSchema, (from, request) =>
       this.#approval(from, request)
     )
+    map.onVolume((id, view) => this.#attachments.get(id)?.limit(view.policy.maxIops))
     network.onPeer((peer, connected) => {
       if (!connected) return
       for (const attachment of this.#attachments.values()) attachment.peerConnected(peer)
@@ -190,6 +197,7 @@ class VolumeGateway implements Gateway {
       throw new ShoalError({ code: 'CLOSED' }, 'the gateway is going down')
     }
     attachment.begin()
+    attachment.limit((map.volume(volume) ?? view).policy.maxIops)
     this.#attachments.set(volume, attachment)
     attachment.onState(state => {
       const isCurrent = this.#attachments.get(volume) === attachment

@@ -1,6 +1,6 @@
 /** The gateway as the daemon uses it. Implemented by gateway.ts and attachment.ts. */
 import type { Token, VolumeId } from '../../protocols/ids.ts'
-import type { BlockDevice } from '../block-device.ts'
+import type { SharedDevice } from '../block-device.ts'
 
 /**
  * - serving: requests are answered (they may be waiting for a silent node meanwhile)
@@ -21,6 +21,8 @@ export interface AttachmentStats {
   readonly replayBytes: number
   readonly replayEntries: number
   readonly silent: readonly SilentNode[]
+  /** Requests that wait because of the volume's limit. */
+  readonly held: number
 }
 
 /** A node that does not serve its shard at present. */
@@ -32,7 +34,8 @@ export interface SilentNode {
   readonly why?: string
 }
 
-export interface Attachment extends BlockDevice {
+/** Its own methods are not limited (`--max-iops`); those of its users are. */
+export interface Attachment extends SharedDevice {
   readonly volume: VolumeId
   /** The present one: a new one is taken if a mover came between. */
   readonly token: Token

@@ -67,6 +67,8 @@ export interface LoadOptions {
   /** What a calibration found: units per second at the reference mix, and what is used now. */
   readonly capacity: () => number | undefined
   readonly shareOf: (record: LoadRecord) => number | undefined
+  /** Part of its capacity above which the node counts as overloaded; absent: THRESHOLD_PART. */
+  readonly thresholdPart?: () => number
   /** Members to stay connected to, whenever they change: those who hear our samples. */
   readonly onGroup?: (members: readonly NodeId[]) => void
   /** Starts the keeper, and starts it anew when it fails; `onStart` each time. */
@@ -84,6 +86,7 @@ export class Load {
   readonly #keeper: { close: () => Promise<void> }
   readonly #sampler: Sampler
   readonly #carrier: Carrier
+  readonly #forecastListeners: Array<(keys: readonly string[]) => void> = []
   #state: KeeperState | undefined
   #isLooking = false
   #isClosed = false
@@ -124,6 +127,11 @@ export class Load {
 
   forecast(key: string): Published | undefined {
     return this.#forecasts.get(key)
+  }
+
+  /** Told which subjects have a newer forecast; must not throw. */
+  onForecasts(listener: (keys: readonly string[]) => void): void {
+    this.#forecastListeners.push(listener)
   }
 
   /** How far the keeper is; undefined before it said so. */
@@ -208,6 +216,8 @@ export class Load {
       for (const { key, forecast } of news.forecasts) {
         if (this.subjects.has(key)) this.#forecasts.set(key, forecast)
       }
+      const keys = news.forecasts.map(({ key }) => key)
+      for (const listener of this.#forecastListeners) listener(keys)
     }
   }
 

@@ -5,15 +5,20 @@
  * Everything that this start announced is remembered (up to a bound), to be said again should the
  * documents be discarded.
  */
-import { MAX_PATTERN_RECORDS } from '../../crdt/limits.ts'
+import { isDeepStrictEqual } from 'node:util'
+import { MAX_LINK_RECORDS, MAX_PATTERN_RECORDS } from '../../crdt/limits.ts'
+import { linkGroup } from '../../crdt/link-records.ts'
 import type { MeshRecord } from '../../crdt/mesh-document.ts'
 import { meshRules, nameRecord, nodeRecord } from '../../crdt/mesh-document.ts'
-import type { PatternRecord, ZoneRecord } from '../../crdt/pattern-records.ts'
+import type { PatternRecord, Written, ZoneRecord } from '../../crdt/pattern-records.ts'
 import { patternId } from '../../crdt/pattern-records.ts'
+import { type PolicyRecord, policyOf } from '../../crdt/policy-records.ts'
 import type { DeclaredPattern, NodeEntry, PlacementClaim, Tombstone } from '../../crdt/types.ts'
 import type { VolumeRecord } from '../../crdt/volume-document.ts'
 import { volumeRules } from '../../crdt/volume-document.ts'
 import { assert } from '../../protocols/assert.ts'
+import { type LinkFactor, linkPair } from '../../protocols/balance/links.ts'
+import type { VolumeBalance } from '../../protocols/balance/types.ts'
 import { ShoalError } from '../../protocols/fault.ts'
 import type { NodeId, PlacementEpoch, Token, VolumeId, VolumeSpec } from '../../protocols/ids.ts'
 import { isName, isVolumeId, NO_TOKEN } from '../../protocols/ids.ts'
@@ -32,6 +37,8 @@ export interface AnnouncerOptions {
 type Announced =
   | { readonly of: 'mesh'; readonly record: MeshRecord }
   | { readonly of: 'volume'; readonly id: VolumeId; readonly record: VolumeRecord }
+
+type Declared = PatternRecord | ZoneRecord | PolicyRecord
 
 type Announcements = Pick<ShardMap, Extract<keyof ShardMap, `announce${string}` | 'rename'>>
 
@@ -57,6 +64,7 @@ export class Announcer implements Announcements {
     this.#addToVolume(spec.id, { kind: 'size', sizeBytes, epoch })
     this.#addToVolume(spec.id, { kind: 'layout', ...run })
     if (volume.zone !== undefined) this.announceZone(spec.id, volume.zone)
+    if (volume.policy !== undefined) this.announcePolicy(spec.id, volume.policy)
     this.#addName(spec.id, volume.name)
   }
 
@@ -120,6 +128,26 @@ export class Announcer implements Announcements {
     this.#addToVolume(id, { kind: 'zone', zone, ...this.#versionAfter(said) })
   }
 
+  announcePolicy(id: VolumeId, policy: VolumeBalance): void {
+    const said = this.#declared(id, 'policy')
+    const old = said?.kind === 'policy' ? policyOf(said) : undefined
+    const { regions } = policy
+    const ordered = regions === undefined ? {} : { regions: [...new Set(regions)].sort() }
+    const wanted = { ...policy, ...ordered }
+    if (old !== undefined && isDeepStrictEqual(old, wanted)) return
+    this.#addToVolume(id, { kind: 'policy', ...wanted, ...this.#versionAfter(said) })
+  }
+
+  announceLink(one: string, other: string, factor: LinkFactor | undefined): void {
+    const pair = linkPair(one, other)
+    const { set } = this.#options.documents.mesh
+    const found = set.greatest(linkGroup(pair))[0]?.record
+    const said = found?.kind === 'link' ? found : undefined
+    if (said?.factor === factor) return
+    if (said === undefined) refuseMore([...set.groupNames()], 'link/', LINK_RECORDS)
+    this.#addToMesh({ kind: 'link', ...pair, ...this.#versionAfter(said), factor })
+  }
+
   announceDelete(tombstone: Tombstone): void {
     const { id, token, at } = tombstone
     this.#addToMesh({ kind: 'tombstone', id, token, at })
@@ -139,24 +167,19 @@ export class Announcer implements Announcements {
     }
   }
 
-  /** What the document of the volume says of a pattern, or of the zone. */
-  #declared(id: VolumeId, group: string): PatternRecord | ZoneRecord | undefined {
+  /** What the document of the volume says of a pattern, of the zone, or of its policy. */
+  #declared(id: VolumeId, group: string): Declared | undefined {
     const said = this.#options.documents.volume(id)?.set.greatest(group)[0]?.record
-    return said?.kind === 'pattern' || said?.kind === 'zone' ? said : undefined
+    const isDeclared = said?.kind === 'pattern' || said?.kind === 'zone' || said?.kind === 'policy'
+    return isDeclared ? said : undefined
   }
 
   #refuseMorePatterns(id: VolumeId): void {
     const groups = this.#options.documents.volume(id)?.set.groupNames() ?? []
-    const count = [...groups].filter(name => name.startsWith('pattern/')).length
-    if (count < MAX_PATTERN_RECORDS) return
-    throw new ShoalError(
-      { code: 'LIMIT', limit: 'MAX_PATTERN_RECORDS' },
-      `the volume has had ${MAX_PATTERN_RECORDS} different patterns, as many as it keeps: declare ` +
-        'one of them again'
-    )
+    refuseMore([...groups], 'pattern/', PATTERN_RECORDS)
   }
 
-  #versionAfter(said: PatternRecord | ZoneRecord | undefined): { counter: number; by: NodeId } {
+  #versionAfter(said: Written | undefined): Written {
     return { counter: (said?.counter ?? 0) + 1, by: this.#options.self }
   }
 
@@ -189,4 +212,27 @@ export class Announcer implements Announcements {
   #remember(announced: Announced): void {
     if (this.#session.length < MAX_MAP_SESSION_RECORDS) this.#session.push(announced)
   }
+}
+
+interface Bound {
+  readonly limit: string
+  readonly most: number
+  readonly words: string
+}
+
+const PATTERN_RECORDS: Bound = {
+  limit: 'MAX_PATTERN_RECORDS',
+  most: MAX_PATTERN_RECORDS,
+  words: `the volume has had ${MAX_PATTERN_RECORDS} different patterns, as many as it keeps: declare one of them again`
+}
+
+const LINK_RECORDS: Bound = {
+  limit: 'MAX_LINK_RECORDS',
+  most: MAX_LINK_RECORDS,
+  words: `the mesh has had costs for ${MAX_LINK_RECORDS} pairs of regions, as many as it keeps`
+}
+
+function refuseMore(groups: readonly string[], prefix: string, bound: Bound): void {
+  if (groups.filter(name => name.startsWith(prefix)).length < bound.most) return
+  throw new ShoalError({ code: 'LIMIT', limit: bound.limit }, bound.words)
 }

@@ -19,6 +19,8 @@ import type {
   VolumeView
 } from '../../crdt/types.ts'
 import { assert } from '../../protocols/assert.ts'
+import type { LinkFactor } from '../../protocols/balance/links.ts'
+import type { VolumeBalance } from '../../protocols/balance/types.ts'
 import { messageOf } from '../../protocols/fault.ts'
 import type { NodeId, PlacementEpoch, Token, VolumeId, VolumeSpec } from '../../protocols/ids.ts'
 import { isVolumeId } from '../../protocols/ids.ts'
@@ -216,6 +218,15 @@ class MapNode implements ShardMap {
   announceZone(id: VolumeId, zone: string): void {
     this.#asked.add(id)
     this.#announcer.announceZone(id, zone)
+  }
+
+  announcePolicy(id: VolumeId, policy: VolumeBalance): void {
+    this.#asked.add(id)
+    this.#announcer.announcePolicy(id, policy)
+  }
+
+  announceLink(one: string, other: string, factor: LinkFactor | undefined): void {
+    this.#announcer.announceLink(one, other, factor)
   }
 
   announceDelete(tombstone: Tombstone): void {

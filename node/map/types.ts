@@ -7,6 +7,8 @@ import type {
   Tombstone,
   VolumeView
 } from '../../crdt/types.ts'
+import type { LinkFactor } from '../../protocols/balance/links.ts'
+import type { VolumeBalance } from '../../protocols/balance/types.ts'
 import type { NodeId, PlacementEpoch, Token, VolumeId, VolumeSpec } from '../../protocols/ids.ts'
 
 export interface NewVolume {
@@ -20,6 +22,8 @@ export interface NewVolume {
   readonly near: string | undefined
   /** Time zone of declared patterns; absent: none is said. */
   readonly zone?: string | undefined
+  /** Absent: as its nodes say. */
+  readonly policy?: VolumeBalance | undefined
 }
 
 export interface ShardMap {
@@ -59,6 +63,10 @@ export interface ShardMap {
   /** Removes what `patternId` of a declared pattern names; nothing if it is not declared. */
   announcePatternRemoval: (id: VolumeId, pattern: string) => void
   announceZone: (id: VolumeId, zone: string) => void
+  /** Replaces all that was set for its balancing. */
+  announcePolicy: (id: VolumeId, policy: VolumeBalance) => void
+  /** Cost of moving between two regions, or within one; undefined: the default again. */
+  announceLink: (one: string, other: string, factor: LinkFactor | undefined) => void
   announceDelete: (tombstone: Tombstone) => void
   announceRevocation: (peer: NodeId, signed: Uint8Array) => void
 

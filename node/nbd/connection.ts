@@ -10,7 +10,7 @@
 import type { Socket } from 'node:net'
 import type { ExportList } from '../../protocols/nbd/negotiation.ts'
 import { REQUEST_BYTES } from '../../protocols/nbd/transmission.ts'
-import type { BlockDevice } from '../block-device.ts'
+import type { BlockDevice, DeviceUser, SharedDevice } from '../block-device.ts'
 import { NBD_HANDSHAKE_TIMEOUT_MS, NBD_LINGER_MS } from '../limits.ts'
 import type { Clock, Log, Timer } from '../ports.ts'
 import type { Budget, Share } from './budget.ts'
@@ -20,7 +20,7 @@ import { Output } from './output.ts'
 import { Transmission } from './transmission.ts'
 
 export interface ServedExport {
-  readonly device: BlockDevice
+  readonly device: BlockDevice | SharedDevice
   readonly readOnly: boolean
 }
 
@@ -62,6 +62,7 @@ export class Connection {
   #transmission: Transmission | undefined
   #output: Output | undefined
   #exportName: string | undefined
+  #user: DeviceUser | undefined
   #leaving = false
   #ending = false
   #lingering = false
@@ -171,8 +172,10 @@ export class Connection {
       this.#share.give(requests, bytes)
       if (this.#leaving || this.#closed) this.#leave()
     })
+    if ('user' in served.device) this.#user = served.device.user()
     this.#transmission = new Transmission({
       ...served,
+      device: this.#user ?? served.device,
       structured,
       allocation,
       intake,
@@ -230,6 +233,8 @@ export class Connection {
     this.#deadline.cancel()
     this.#share.leave()
     this.#parts.intake.stop()
+    // Nobody reads the answers any more.
+    this.#user?.leave()
     if (this.#transmission === undefined) this.#settle()
     else this.#transmission.leave()
   }

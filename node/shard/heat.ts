@@ -17,7 +17,7 @@ import { HEAT_CHUNKS, HEAT_EVICTED_FRACTION } from '../limits.ts'
 import { chunkNumber, numberedChunk } from './chunk-number.ts'
 import { DayProfile } from './day-profile.ts'
 import { HeatProfiles } from './heat-profiles.ts'
-import { type ChunkShare, shareOf } from './heat-share.ts'
+import { type ChunkShare, shareOf, sharesIn } from './heat-share.ts'
 import { type HeatSpans, heatSpans } from './heat-spans.ts'
 
 /** Per second. */
@@ -149,6 +149,19 @@ export class HeatMeter {
   shareOf(map: HeatMap, chunk: ChunkKey, nowMs: number): ChunkShare {
     this.#weigh(nowMs)
     return shareOf(map, chunkNumber(chunk), slot => this.#unitsOf(slot))
+  }
+
+  /** The part of each known chunk in an hour of the day, the greatest first. */
+  shares(
+    map: HeatMap,
+    spec: VolumeSpec,
+    hour: number,
+    nowMs: number
+  ): Array<{ readonly chunk: ChunkKey; readonly share: number }> {
+    this.#weigh(nowMs)
+    return [...sharesIn(map, hour, slot => this.#unitsOf(slot))]
+      .sort(([, a], [, b]) => b - a)
+      .map(([number, share]) => ({ chunk: numberedChunk(spec, number), share }))
   }
 
   /** What is known of the chunk, and from now on is not; undefined if nothing is. */

@@ -26,6 +26,7 @@ import { extentCount } from '../../protocols/stripe/map.ts'
 import { CREATE_SPREAD_TIMEOUT_MS } from '../limits.ts'
 import { askNodes, candidatesFrom, resolveNear } from './candidates.ts'
 import { checkName, checkNameFree } from './names.ts'
+import { policyOfNew } from './policy.ts'
 import { callShards, nodeName, refusal, type ShardReply } from './shards.ts'
 import { newNonce, newVolumeId, type VolumeParts } from './types.ts'
 import { checkZone, hostZone } from './zones.ts'
@@ -39,6 +40,8 @@ export interface CreateWish {
   readonly shards?: number | undefined
   /** Of its patterns and forecasts; absent: that of this host. */
   readonly zone?: string | undefined
+  /** Requests per second that it may have at most. */
+  readonly maxIops?: number | undefined
 }
 
 export interface Created {
@@ -60,6 +63,7 @@ export async function createVolume(parts: VolumeParts, wish: CreateWish): Promis
   checkVolumeSize(wish.sizeBytes)
   const { zone = hostZone() } = wish
   checkZone(zone)
+  const policy = policyOfNew(wish.maxIops)
   const near = resolveNear(mesh, parts.network.self, wish.near)
   const candidates = candidatesFrom(parts, await askNodes(parts), near)
   const room = candidates.filter(hasRoom)
@@ -83,7 +87,8 @@ export async function createVolume(parts: VolumeParts, wish: CreateWish): Promis
     epoch,
     expectedIops: wish.expectedIops,
     near: wish.near,
-    zone
+    zone,
+    policy
   })
   await parts.map.flush()
   parts.log.info({ volume: spec.id, name: wish.name, nodes }, 'volume created')

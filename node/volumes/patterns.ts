@@ -146,7 +146,7 @@ function onePattern(
 }
 
 /** Durable here; and, unless they take too long, known where the volume's shards are. */
-async function passOn({ map, network }: Parts, id: VolumeId): Promise<void> {
+export async function passOn({ map, network }: Parts, id: VolumeId): Promise<void> {
   await map.flush()
   const view = map.volume(id)
   const others = view === undefined ? [] : shardNodes(view).filter(node => node !== network.self)

@@ -119,7 +119,7 @@ export class Volumes {
       try {
         const attachment = await attachQuietly(this.#parts, id, 'detach it there first')
         try {
-          const result = await exportImage(attachment, target, options)
+          const result = await exportImage(attachment.user(), target, options)
           await target.finish(result.bytes)
           return { volume: id, ...result }
         } finally {
@@ -186,7 +186,7 @@ export class Volumes {
       if (job.wish.overwrite !== true) await this.#refuseData(id)
       const attachment = await attachQuietly(this.#parts, id, 'detach it there first')
       try {
-        return { volume: id, ...(await importImage(attachment, job.source, job.options)) }
+        return { volume: id, ...(await importImage(attachment.user(), job.source, job.options)) }
       } finally {
         await attachment.detach()
       }

@@ -114,6 +114,7 @@ export class GatewayMesh {
   /** What the map says of nodes; nothing unless a test puts it here. */
   readonly entries = new Map<NodeId, NodeEntry>()
   readonly clock: Clock
+  readonly #listeners: Array<(id: VolumeId, view: VolumeView) => void> = []
 
   constructor(nodes: number, clock: Clock = systemClock) {
     this.clock = clock
@@ -165,7 +166,8 @@ export class GatewayMesh {
       expectedIops: undefined,
       near: undefined,
       zone: undefined,
-      patterns: []
+      patterns: [],
+      policy: { isOn: true }
     })
     return id
   }
@@ -195,6 +197,14 @@ export class GatewayMesh {
     return Object.assign(gateway, { id })
   }
 
+  /** The map comes to say it of the volume. */
+  setPolicy(id: VolumeId, policy: VolumeView['policy']): void {
+    const view = this.views.get(id)
+    if (view === undefined) throw new Error('no such volume')
+    this.views.set(id, { ...view, policy })
+    for (const listener of this.#listeners) listener(id, { ...view, policy })
+  }
+
   #map(): Parameters<typeof createGateway>[0]['map'] {
     const change = (id: VolumeId, part: Partial<VolumeView>): void => {
       const view = this.views.get(id)
@@ -207,9 +217,11 @@ export class GatewayMesh {
         volumes: new Map(),
         ambiguousNames: new Map(),
         tombstones: new Map(),
-        revocations: this.revocations
+        revocations: this.revocations,
+        links: []
       }),
       volume: id => this.views.get(id),
+      onVolume: listener => void this.#listeners.push(listener),
       fetchVolume: async id => {
         const view = this.views.get(id)
         if (view === undefined) throw new Error('no such volume')

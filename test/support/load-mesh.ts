@@ -39,7 +39,8 @@ export function meshOf(nodes: readonly NodeEntry[]): MeshView {
     volumes: new Map(),
     ambiguousNames: new Map(),
     tombstones: new Map(),
-    revocations: new Map()
+    revocations: new Map(),
+    links: []
   }
 }
 

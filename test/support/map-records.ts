@@ -87,6 +87,17 @@ export function patternOf(
   return { kind: 'pattern', id, ...version, removed, ...declared }
 }
 
+/** The n-th of four policies. */
+export function policyOf(n: number, version: { counter: number; by: NodeId }): VolumeRecord {
+  const settings = [
+    { isOn: true },
+    { isOn: false, maxIops: 500 },
+    { isOn: true, regions: ['east', 'west'], maxRttMs: 12.5 },
+    { isOn: true, horizonMinutes: 120, thresholdPart: 0.5 }
+  ]
+  return { kind: 'policy', ...version, isOn: true, ...settings[n % settings.length] }
+}
+
 export function layoutOf(
   from: number,
   to: number,

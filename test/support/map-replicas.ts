@@ -26,7 +26,17 @@ export function pull<R>(to: ClaimSet<R>, from: ClaimSet<R>): Verdict<R> {
 
 export function randomMeshRecord(random: SeededRandom): MeshRecord {
   const volume = random.below(4)
-  switch (random.below(8)) {
+  switch (random.below(9)) {
+    case 8: {
+      const [a, b] = random.pick([
+        ['east', 'west'],
+        ['east', 'north'],
+        ['west', 'west']
+      ])
+      const version = { counter: random.below(5), by: records.nodeIdOf(random.below(3)) }
+      const factor = random.pick([0, 2.5, 'never' as const, undefined])
+      return { kind: 'link', a, b, ...version, factor }
+    }
     case 0:
       return records.tombstoneOf(random.below(12), random.below(3))
     case 1:
@@ -46,7 +56,9 @@ export function randomMeshRecord(random: SeededRandom): MeshRecord {
 export function randomVolumeRecord(random: SeededRandom): VolumeRecord {
   const epoch = records.epochOf(random.below(6), random.below(3), random.below(3))
   const version = { counter: random.below(4), by: records.nodeIdOf(random.below(3)) }
-  switch (random.below(7)) {
+  switch (random.below(8)) {
+    case 7:
+      return records.policyOf(random.below(4), version)
     case 5:
       return records.patternOf(random.below(3), version, random.below(2) === 0)
     case 6:

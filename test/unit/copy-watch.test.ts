@@ -15,7 +15,8 @@ function viewWith(incarnation: Incarnation | undefined): MeshView {
     volumes: new Map(),
     ambiguousNames: new Map(),
     tombstones: new Map(),
-    revocations: new Map()
+    revocations: new Map(),
+    links: []
   }
 }
 

@@ -36,7 +36,8 @@ function view(claims: readonly PlacementClaim[]): VolumeView {
     expectedIops: undefined,
     near: undefined,
     zone: undefined,
-    patterns: []
+    patterns: [],
+    policy: { isOn: true }
   }
 }
 

@@ -1,0 +1,56 @@
+/** The journal of a daemon, wired: what it reads of the load here, and what moves tell it. */
+import type { MovedRange } from '../../protocols/balance/receipt-file.ts'
+import type { Move } from '../../protocols/moves/messages.ts'
+import type { Load } from '../load/load.ts'
+import type { Moves } from '../moves/types.ts'
+import type { Clock, Disk, Log, Network } from '../ports.ts'
+import type { ShardServer } from '../shard/types.ts'
+import type { ChunkStore } from '../storage/types.ts'
+import type { BalanceAsker } from './ask.ts'
+import { type Journal, openJournal } from './journal.ts'
+import { type Measured, measuredOf } from './measured.ts'
+
+export interface NodeJournalParts extends BalanceAsker {
+  readonly network: Pick<Network, 'self'>
+  /** The data directory. */
+  readonly disk: Disk
+  readonly log: Log
+  /** The load clock. */
+  readonly clock: Clock
+  readonly load: Load
+  readonly store: ChunkStore
+  readonly shards: ShardServer
+  readonly moves: Moves
+  /** Of this node, above which it counts as overloaded; undefined: none is known. */
+  readonly threshold: () => number | undefined
+}
+
+/** Follows the moves of this node from now on. Never rejects. */
+export async function openNodeJournal(
+  parts: NodeJournalParts
+): Promise<{ readonly journal: Journal; readonly measured: Measured }> {
+  const { moves, shards, network } = parts
+  const measured = measuredOf({
+    ...parts,
+    sharesIn: (volume, hour) => shards.replicas.sharesIn(volume, hour)
+  })
+  const journal = await openJournal({
+    ...parts,
+    self: network.self,
+    measured,
+    rangesOf: move => rangesOf(moves, move)
+  })
+  const { receipts } = journal
+  const open = moves.list(0).moves.map(move => move.id)
+  receipts.reconcile(new Set(open))
+  moves.watch(receipts)
+  return { journal, measured }
+}
+
+/** Of a move that people asked for only if it is the one of its volume. */
+function rangesOf(moves: Moves, move: Move): readonly MovedRange[] | undefined {
+  const ordered = moves.ordered().find(({ id }) => id === move.id)
+  if (ordered !== undefined) return ordered.ranges
+  const ofVolume = moves.list(0).moves.filter(({ volume }) => volume === move.volume)
+  return ofVolume.length === 1 ? moves.busy(move.volume) : undefined
+}

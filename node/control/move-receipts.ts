@@ -1,0 +1,121 @@
+/**
+ * Moves together with their receipts: the list, and all that is known of one. A move lives on its
+ * source; its receipt is on both ends, so what moved is known while one of the two answers.
+ */
+
+import type { Receipt } from '../../protocols/balance/receipt.ts'
+import { ShoalError } from '../../protocols/fault.ts'
+import { MAX_LISTED_ENDED } from '../../protocols/moves/limits.ts'
+import type { Move } from '../../protocols/moves/messages.ts'
+import { MAX_GATHERED_RECEIPTS } from '../limits.ts'
+import { listMoves } from '../moves/ask.ts'
+import { volumeName } from '../volumes/names.ts'
+import { nodeName } from '../volumes/shards.ts'
+import type { MoveDetailDocument } from './balance-documents.ts'
+import { gatherReceipts, receiptDocument, zoneOf } from './balance-views.ts'
+import type { DaemonContext } from './context.ts'
+import type { MoveDocument, MovesDocument } from './documents.ts'
+
+const MOVE_PREFIX = /^[0-9a-f]{4,12}$/
+/** Of each node, beside as many as ended moves are listed: those that are open. */
+const OPEN_RECEIPTS = 100
+/** Of the moves that begin with the same digits: more than one is an error that names them. */
+const FEW = 20
+
+export function isMovePrefix(text: string): boolean {
+  return MOVE_PREFIX.test(text)
+}
+
+/** The list with what each was decided on, and what only the targets of silent nodes know. */
+export async function withReceipts(
+  context: DaemonContext,
+  list: MovesDocument,
+  ended: number
+): Promise<MovesDocument> {
+  const limit = Math.min(MAX_GATHERED_RECEIPTS, 2 * ended + OPEN_RECEIPTS)
+  const { receipts, silent } = await gatherReceipts(context, {}, limit)
+  const byId = new Map(receipts.map(receipt => [receipt.id, receipt]))
+  const moves = list.moves.map(move => {
+    const receipt = byId.get(move.id)
+    return receipt === undefined ? move : { ...move, receipt: receiptDocument(context, receipt) }
+  })
+  const answered = new Set(list.nodes.map(({ node }) => node))
+  const orphans = receipts
+    .filter(({ source }) => !answered.has(source))
+    .slice(0, ended)
+    .map(receipt => ofReceipt(context, receipt))
+  const allSilent = [...new Set([...list.silent, ...silent])].sort()
+  return { ...list, moves: [...moves, ...orphans], silent: allSilent }
+}
+
+/** Throws NOT_FOUND or NAME_AMBIGUOUS. */
+export async function moveDetail(
+  context: DaemonContext,
+  prefix: string
+): Promise<MoveDetailDocument> {
+  const { receipts, keptBy, silent } = await gatherReceipts(context, { id: prefix }, FEW)
+  const nodes = await listMoves(context, MAX_LISTED_ENDED)
+  const moves = nodes
+    .flatMap(({ list }) => list?.moves ?? [])
+    .filter(move => move.id.startsWith(prefix))
+  const ids = [...new Set([...receipts, ...moves].map(one => one.id))]
+  const [id] = ids
+  if (id === undefined) throw noSuchMove(prefix, silent)
+  if (ids.length > 1) {
+    throw new ShoalError(
+      { code: 'NAME_AMBIGUOUS', name: prefix, ids },
+      `${ids.length} moves begin with ${prefix}: type more of the id`
+    )
+  }
+  const [receipt] = receipts
+  const [move] = moves
+  return {
+    kind: 'move',
+    id,
+    zone: zoneOf(context, receipt?.volume ?? move?.volume),
+    at: context.clock.now(),
+    ...(receipt === undefined ? {} : { receipt: receiptDocument(context, receipt) }),
+    keptBy: keptBy.get(id) ?? [],
+    ...(move === undefined ? {} : { move: moveDocument(context, move) }),
+    silent
+  }
+}
+
+export function moveDocument(context: DaemonContext, move: Move): MoveDocument {
+  const mesh = context.map.mesh()
+  return {
+    ...move,
+    volumeName: volumeName(mesh, move.volume),
+    fromName: nodeName(mesh, move.from),
+    toName: nodeName(mesh, move.to)
+  }
+}
+
+export function noSuchMove(id: string, silent: readonly string[]): ShoalError {
+  const perhaps = silent.length === 0 ? '' : `; ${silent.join(', ')} did not answer`
+  return new ShoalError({ code: 'NOT_FOUND', what: id }, `there is no move ${id}${perhaps}`)
+}
+
+/** A move as its target's receipt tells of it. */
+function ofReceipt(context: DaemonContext, receipt: Receipt): MoveDocument {
+  const { id, volume, source, target, state, why, chunks, bytes, decidedAt } = receipt
+  const { endedAt, movedChunks, longestPauseMs = 0, trouble } = receipt
+  const isDone = state === 'done'
+  const move: Move = {
+    id,
+    volume,
+    from: source,
+    to: target,
+    state: state === 'open' ? 'running' : state,
+    why,
+    chunks: { total: chunks, done: movedChunks ?? (isDone ? chunks : 0) },
+    bytes: { total: bytes, done: endedAt === undefined ? 0 : bytes },
+    bytesPerSecond: 0,
+    since: decidedAt,
+    ...(endedAt === undefined ? {} : { endedAt }),
+    longestPauseMs,
+    ...(trouble === undefined ? {} : { trouble })
+  }
+  const document = moveDocument(context, move)
+  return { ...document, receipt: receiptDocument(context, receipt), fromReceipt: true }
+}
