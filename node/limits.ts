@@ -375,6 +375,39 @@ export const LOAD_CALL_TIMEOUT_MS = 2_000
 /** Calls that a keeper has to work for. */
 export const LOAD_WORK_TIMEOUT_MS = 30_000
 
+// Balancing (node/balance). Milliseconds of load time, unless told.
+/** What the standing forecasts reach. */
+export const STANDING_MINUTES = 60
+/** A subject is asked for more than that once in so long; so many are kept, and asked at a time. */
+export const LONG_OUTLOOK_MS = 3_600_000
+export const MAX_LONG_OUTLOOKS = 512
+export const MAX_LONG_OUTLOOKS_ASKED = 2
+/** The load of now: how often it is looked at, and over how long it is a mean. */
+export const BALANCE_SAMPLE_MS = 5_000
+export const BALANCE_PRESSURE_MS = 60_000
+/** After new forecasts a plan is made within this, not by all nodes at once. */
+export const BALANCE_JITTER_MS = 20_000
+/** While the node is over its threshold now, a plan is made this often. */
+export const BALANCE_REACTIVE_MS = 30_000
+/** Shards that one look sees: those with the greatest loads to come. */
+export const MAX_LOOKED_SHARDS = 64
+/** Negotiations that have not led to a move yet, at a time. */
+export const MAX_NEGOTIATIONS = 3
+/** What a peer said through gossip is believed for so long. */
+export const PEER_HEARD_MS = 600_000
+/** What moved is in no forecast any more once one comes so long after its end. */
+export const MOVED_SETTLES_MS = CARRY_AFTER_MS + 15_000
+/** Later than that it is taken for settled, whatever comes. */
+export const MOVED_FORGOTTEN_MS = 900_000
+/** How fast moves copy until one was measured; bytes per second of time. */
+export const COPY_BYTES_PER_SECOND = 32 * MiB
+/** A move that is smaller says nothing of how fast copying is. */
+export const MEASURED_COPY_BYTES = 4 * MiB
+/** balance.json, and balance-moves.json: what is remembered of moves. */
+export const MAX_BALANCE_FILE_BYTES = MiB
+export const MAX_BALANCE_MOVES_BYTES = 32 * MiB
+export const MAX_PAST_MOVES = 16_384
+
 // Map (node/map).
 /** One record of the map log: a whole document at most. */
 export const MAX_MAP_RECORD_BYTES = 40 * MiB

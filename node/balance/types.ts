@@ -5,22 +5,12 @@
  * Invariant: nothing here moves anything but `set`, which says whether and how the loop may.
  */
 import type { Alternative, Receipt } from '../../protocols/balance/receipt.ts'
+import type { NodeSettings } from '../../protocols/balance/settings.ts'
 import type { Excess, Want } from '../../protocols/balance/types.ts'
 import type { NodeId, VolumeId } from '../../protocols/ids.ts'
 import type { Move } from '../../protocols/moves/messages.ts'
 
-/** What people set for a node. */
-export interface NodeSettings {
-  readonly isPaused: boolean
-  /** Part of its capacity above which it counts as overloaded. */
-  readonly thresholdPart: number
-  readonly horizonMinutes: number
-  readonly movesPerHour: number
-  /** Absent: no bound. */
-  readonly bytesPerHour?: number
-  /** Regions of its targets; absent: all. */
-  readonly regions?: readonly string[]
-}
+export type { NodeSettings } from '../../protocols/balance/settings.ts'
 
 /** What is absent stays; null takes a bound away. */
 export interface NodeSettingsChange {

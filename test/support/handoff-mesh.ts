@@ -33,6 +33,8 @@ export class HandoffNode {
   mapDisk = new MemoryDisk()
   /** Called at every step of a handoff here. */
   observe: (step: HandoffStep) => void = () => {}
+  /** Called for every chunk that left. */
+  passed: (chunk: ChunkKey, to: NodeId) => void = () => {}
   #parts: (Service & Storage & { readonly rpc: RpcNode }) | undefined
   #cleanups: Cleanup[] = []
 
@@ -71,8 +73,8 @@ export class HandoffNode {
         rpc,
         acceptsRevocation: () => true,
         gatewayOptions: options,
-
-        observe: step => this.observe(step)
+        observe: step => this.observe(step),
+        passed: (chunk, to) => this.passed(chunk, to)
       },
       this.#cleanups
     )
