@@ -11,7 +11,7 @@ import { Random } from '../protocols/forecast/random.ts'
 import { MiB } from '../protocols/limits.ts'
 import { CHUNK_PARTS, READ_PART, REQUEST_BYTES, UNITS_PER_REQUEST } from './day-pattern.ts'
 
-/** Of each chunk, what is used. */
+/** Of each chunk but the first, which is left to others, what is used. */
 const REGION_BYTES = 2 * MiB
 const BLOCKS = REGION_BYTES / REQUEST_BYTES
 const FILL_BYTES = MiB / 4
@@ -70,11 +70,19 @@ export class DayClient {
       for (let at = 0; at < REGION_BYTES; at += FILL_BYTES) {
         const first = chunk * BLOCKS + at / REQUEST_BYTES
         const blocks = Array.from({ length: FILL_BYTES / REQUEST_BYTES }, (_, i) => first + i)
-        await nbd.write(this.#offsetOf(first), Buffer.concat(blocks.map(block => content(block, 1))))
+        await nbd.write(
+          this.#offsetOf(first),
+          Buffer.concat(blocks.map(block => content(block, 1)))
+        )
         for (const block of blocks) this.#written.set(block, 1)
       }
     }
     await nbd.flush()
+  }
+
+  /** Instead of filling: all of it was filled before, and never written since. */
+  isFilled(): void {
+    for (let block = 0; block < CHUNK_PARTS.length * BLOCKS; block++) this.#written.set(block, 1)
   }
 
   start(): void {
@@ -180,14 +188,13 @@ export class DayClient {
 
   #offsetOf(block: number): number {
     const { chunkBytes } = this.#options
-    return Math.floor(block / BLOCKS) * chunkBytes + (block % BLOCKS) * REQUEST_BYTES
+    return (1 + Math.floor(block / BLOCKS)) * chunkBytes + (block % BLOCKS) * REQUEST_BYTES
   }
 }
 
 /** Of a block when it was written for the `version`th time. */
 function content(block: number, version: number): Buffer {
-  const bytes = Buffer.alloc(REQUEST_BYTES, `block ${block} version ${version}. `)
-  return bytes
+  return Buffer.alloc(REQUEST_BYTES, `block ${block} version ${version}. `)
 }
 
 /** In milliseconds; 0 if there are none. */

@@ -20,6 +20,7 @@ const { values } = parseArgs({
     rate: { type: 'string' },
     from: { type: 'string' },
     start: { type: 'string' },
+    'max-load': { type: 'string' },
     listen: { type: 'string', multiple: true },
     'until-stdin-closes': { type: 'boolean', default: false }
   }
