@@ -54,7 +54,7 @@ export async function balanceDocument(
   const found = heard.flatMap(({ node, said }) =>
     said === undefined ? [] : [nodeBalance(context, node, said.status, said.score.totals)]
   )
-  const now = Math.max(context.clock.now(), ...found.map(({ at }) => at))
+  const now = Math.max(context.loadClock.now(), ...found.map(({ at }) => at))
   return {
     nodes: found,
     score: {

@@ -162,7 +162,8 @@ export interface MoveDocument extends Move {
 
 export interface MovesDocument {
   readonly moves: readonly MoveDocument[]
-  /** The time zone of the node that was asked. */
+  /** Of the node that was asked: wall ms of its load time, and its time zone. */
+  readonly at: number
   readonly zone: string
   /** The storage nodes that answered. */
   readonly nodes: ReadonlyArray<{

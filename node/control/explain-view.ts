@@ -86,7 +86,7 @@ async function explainVolume(
     volume,
     volumeName: volumeName(mesh, volume),
     zone: zoneOf(context, volume),
-    at: context.clock.now(),
+    at: context.loadClock.now(),
     createdAt: described.createdAt,
     ...(described.near === undefined ? {} : { near: described.near }),
     ...(holder === undefined ? {} : { holder: named(context, holder) }),

@@ -73,7 +73,7 @@ export async function moveDetail(
     kind: 'move',
     id,
     zone: zoneOf(context, receipt?.volume ?? move?.volume),
-    at: context.clock.now(),
+    at: context.loadClock.now(),
     ...(receipt === undefined ? {} : { receipt: receiptDocument(context, receipt) }),
     keptBy: keptBy.get(id) ?? [],
     ...(move === undefined ? {} : { move: moveDocument(context, move) }),

@@ -171,6 +171,7 @@ function movesDocument(
       const { bound, rate, drain } = list
       return [{ node: node.id, name: node.name, bound, rate, drain }]
     }),
+    at: context.loadClock.now(),
     zone: context.load.options.zone,
     silent: silentNames(nodes)
   }

@@ -11,7 +11,6 @@ import { MAX_NAME_CHARS } from '../limits.ts'
 import { moveIdSchema, nodeIdSchema, REFUSALS, volumeIdSchema } from '../moves/messages.ts'
 import { rangesSchema } from './receipt-file.ts'
 import {
-  BALANCE_HORIZON_MINUTES,
   MAX_ALTERNATIVES,
   MAX_BALANCE_PROBLEMS,
   MAX_BALANCE_REGIONS,
@@ -19,14 +18,12 @@ import {
   MAX_JUDGED_MINUTES,
   MAX_LEFT,
   MAX_LISTED_RECEIPTS,
-  MAX_MOVES_PER_HOUR,
   MAX_PLAN_STEPS,
   MAX_PLANNED,
   MAX_PLANNED_CHUNKS,
   MAX_PROMISES,
   MAX_UNDER_WAY,
-  RECEIPT_DAYS,
-  THRESHOLD_PART
+  RECEIPT_DAYS
 } from './receipt-limits.ts'
 import {
   alternativeSchema,
@@ -38,6 +35,7 @@ import {
   wordsSchema
 } from './receipt-schema.ts'
 import { scoreDaySchema, scoreTotalsSchema } from './score.ts'
+import { BOUNDS } from './settings.ts'
 
 export const BALANCE_PROTOCOL = '/shoal/balance/1'
 
@@ -46,13 +44,11 @@ const reason = z.enum(['predicted', 'reactive', 'home'])
 
 // -- settings
 
-const thresholdPart = z.number().min(THRESHOLD_PART.min).max(THRESHOLD_PART.max)
-const horizonMinutes = z
-  .number()
-  .int()
-  .min(BALANCE_HORIZON_MINUTES.min)
-  .max(BALANCE_HORIZON_MINUTES.max)
-const movesPerHour = z.number().int().min(0).max(MAX_MOVES_PER_HOUR)
+const within = (name: 'thresholdPart' | 'horizonMinutes' | 'movesPerHour') =>
+  z.number().min(BOUNDS[name].min).max(BOUNDS[name].max)
+const thresholdPart = within('thresholdPart')
+const horizonMinutes = within('horizonMinutes').int()
+const movesPerHour = within('movesPerHour').int()
 const bytesPerHour = countSchema
 const regions = z.array(z.string().min(1).max(MAX_NAME_CHARS)).min(1).max(MAX_BALANCE_REGIONS)
 

@@ -26,10 +26,6 @@ export const JUDGED_MS = 3_600_000
 export const JUDGED_STEP_MINUTES = 5
 export const MAX_JUDGED_MINUTES = 120
 
-// The settings of a node: what people may ask for.
-export const THRESHOLD_PART = { min: 0.1, max: 1 } as const
-export const BALANCE_HORIZON_MINUTES = { min: 15, max: 1_440 } as const
-export const MAX_MOVES_PER_HOUR = 1_000
 export const MAX_BALANCE_REGIONS = 64
 
 // What a node says of its balancing.
