@@ -10,6 +10,7 @@ import type { NodeId, VolumeId } from '../../protocols/ids.ts'
 import type { Gateway } from '../gateway/types.ts'
 import type { Calibration } from '../load/calibrate.ts'
 import type { Load } from '../load/load.ts'
+import type { NodeLimit } from '../load/node-limit.ts'
 import type { ShardMap } from '../map/types.ts'
 import type { GiveUpSettlers } from '../moves/give-up.ts'
 import type { Moves } from '../moves/types.ts'
@@ -39,6 +40,8 @@ export interface DaemonContext {
   readonly moves?: Moves | undefined
   /** Absent on a node without capacity: there is nothing to measure. */
   readonly calibration?: Calibration | undefined
+  /** What is served at most; absent on a node without capacity. */
+  readonly limit?: NodeLimit | undefined
   /** What settles open handoffs of a node that is given up, where no gateway can. */
   readonly settlers?: GiveUpSettlers | undefined
   readonly members: MemberOperations

@@ -56,7 +56,9 @@ export interface NodeDocument {
   readonly draining?: DrainPurpose
   readonly uptimeMs?: number
   readonly load?: Load
-  /** Units per second that it can do, and the part of it that the load takes; once calibrated. */
+  /** What it serves at most, if that is bounded; units per second. */
+  readonly maxLoad?: number
+  /** Units per second that it can do within that, and the part of it that the load takes; once known. */
   readonly capacity?: number
   readonly share?: number
 }
@@ -139,6 +141,13 @@ export interface VolumeDocument extends VolumeSummary {
   readonly shards: readonly ShardDocument[]
   /** Where NBD clients of this host find it. */
   readonly export?: ExportPoint & { readonly connections: number }
+}
+
+/** Units per second; null: no limit. */
+export interface NodeLimitDocument {
+  readonly maxLoad: number | null
+  /** From the next start on. */
+  readonly kept: number | null
 }
 
 export interface LinksDocument {

@@ -53,7 +53,8 @@ export class TurnedClock implements Clock {
 
   #first(): Pending | undefined {
     let first: Pending | undefined
-    for (const timer of this.#timers) if (first === undefined || timer.atMs < first.atMs) first = timer
+    for (const timer of this.#timers)
+      if (first === undefined || timer.atMs < first.atMs) first = timer
     return first
   }
 }
