@@ -6,9 +6,11 @@
  * (no coordinated omission); no two requests of one block are open at a time; what was acknowledged is
  * remembered, and `check` finds a block that is not as it was written last.
  */
+import { setTimeout as pause } from 'node:timers/promises'
 import type { NbdClient } from '../node/nbd/client.ts'
 import { Random } from '../protocols/forecast/random.ts'
 import { MiB } from '../protocols/limits.ts'
+import { BYTES_PER_UNIT } from '../protocols/load/record.ts'
 import { CHUNK_PARTS, READ_PART, REQUEST_BYTES, UNITS_PER_REQUEST } from './day-pattern.ts'
 
 /** Of each chunk but the first, which is left to others, what is used. */
@@ -63,9 +65,13 @@ export class DayClient {
     this.#random = new Random(options.seed)
   }
 
-  /** Writes all that will be used, so that no read meets a hole. */
-  async fill(): Promise<void> {
+  /**
+   * Writes all that will be used, so that no read meets a hole; at most so many units per second, or
+   * as fast as it goes.
+   */
+  async fill(unitsPerSecond = Number.POSITIVE_INFINITY): Promise<void> {
     const { nbd } = this.#options
+    const pauseMs = (1000 * (1 + FILL_BYTES / BYTES_PER_UNIT)) / unitsPerSecond
     for (let chunk = 0; chunk < CHUNK_PARTS.length; chunk++) {
       for (let at = 0; at < REGION_BYTES; at += FILL_BYTES) {
         const first = chunk * BLOCKS + at / REQUEST_BYTES
@@ -75,6 +81,7 @@ export class DayClient {
           Buffer.concat(blocks.map(block => content(block, 1)))
         )
         for (const block of blocks) this.#written.set(block, 1)
+        if (pauseMs > 0) await pause(pauseMs)
       }
     }
     await nbd.flush()

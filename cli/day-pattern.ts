@@ -19,7 +19,7 @@ import { BYTES_PER_UNIT } from '../protocols/load/record.ts'
 export const DAY_MS = 86_400_000
 const HOUR_MS = 3_600_000
 const STEP_MS = 300_000
-const NIGHT_PART = 0.2
+export const NIGHT_PART = 0.2
 const MORNING = { part: 0.2, atHour: 10, widthHours: 1.2 } as const
 const AFTERNOON = { part: 0.8, atHour: 15, widthHours: 1.9 } as const
 /** Of a day: its height, and when it comes; of five minutes: their height. */
@@ -35,20 +35,27 @@ export const CHUNK_PARTS = [0.21, 0.18, 0.15, 0.12, 0.1, 0.09, 0.08, 0.07] as co
 export class DayPattern {
   readonly #seed: number
   readonly #peak: number
+  readonly #midnightMs: number
 
-  /** `peak`: units per second at the height of a mean day. */
-  constructor(seed: number, peak: number) {
+  /** `peak`: units per second at the height of a mean day. `midnightMs`: one, if not that of UTC. */
+  constructor(seed: number, peak: number, midnightMs = 0) {
     this.#seed = seed
     this.#peak = peak
+    this.#midnightMs = midnightMs
+  }
+
+  /** Counted from the midnight that was given, or since 1970. */
+  dayOf(timeMs: number): number {
+    return Math.floor((timeMs - this.#midnightMs) / DAY_MS)
   }
 
   /** Units per second at `timeMs`, of the day that is `day`; by default, the day of that time. */
-  loadAt(timeMs: number, day = Math.floor(timeMs / DAY_MS)): number {
-    const intoMs = timeMs - Math.floor(timeMs / DAY_MS) * DAY_MS
-    const random = new Random(this.#seed + day)
+  loadAt(timeMs: number, day = this.dayOf(timeMs)): number {
+    const intoMs = timeMs - this.#midnightMs - this.dayOf(timeMs) * DAY_MS
+    const random = new Random(this.#seed + 7919 * day)
     const height = 1 + DAY_NOISE * (2 * random.unit() - 1)
     const shiftMs = SHIFT_MS * (2 * random.unit() - 1)
-    const step = new Random(this.#seed + 997 * day + Math.floor(intoMs / STEP_MS))
+    const step = new Random(this.#seed + 7919 * day + 1 + Math.floor(intoMs / STEP_MS))
     const noise = 1 + STEP_NOISE * (2 * step.unit() - 1)
     return this.#peak * height * noise * shapeAt((intoMs - shiftMs) / HOUR_MS)
   }

@@ -17,6 +17,8 @@ const LOOK_MS = 150
 export interface DayWish {
   /** Midnight of the load clock. */
   readonly startMs: number
+  /** When to stop; by default at the next midnight. */
+  readonly endMs?: number
   readonly client: DayClient
   readonly watch: DayWatch
   readonly clock: Clock
@@ -63,7 +65,7 @@ export function peakOf(startMs: number, threshold: number, loadAt: DayWish['load
   return { fromMs, toMs }
 }
 
-/** Until midnight. The client goes on at the end as it was at the beginning. */
+/** The client goes on at the end as it was at the beginning. */
 export async function runDay(wish: DayWish): Promise<DayResult> {
   const { startMs, client, watch, clock, loadAt, threshold, onHalf } = wish
   const all: Answered[] = []
@@ -72,7 +74,7 @@ export async function runDay(wish: DayWish): Promise<DayResult> {
   let overMs = 0
   let lookedMs = clock.now()
   client.take()
-  while (clock.now() < startMs + DAY_MS) {
+  while (clock.now() < (wish.endMs ?? startMs + DAY_MS)) {
     await pause(LOOK_MS)
     const nodes = await watch.look()
     const nowMs = clock.now()

@@ -25,9 +25,11 @@ export type DayEvent =
     }
   | { readonly is: 'eased'; readonly atMs: number; readonly node: string }
   /** Its load is above its threshold; it is so no more. */
-  | { readonly is: 'over' | 'under'; readonly atMs: number; readonly node: string }
+  | { readonly is: 'over'; readonly atMs: number; readonly node: string }
+  | { readonly is: 'under'; readonly atMs: number; readonly node: string }
   | { readonly is: 'offered'; readonly atMs: number; readonly node: string; readonly id: string }
-  | { readonly is: 'awarded' | 'ended'; readonly atMs: number; readonly receipt: ReceiptDocument }
+  | { readonly is: 'awarded'; readonly atMs: number; readonly receipt: ReceiptDocument }
+  | { readonly is: 'ended'; readonly atMs: number; readonly receipt: ReceiptDocument }
 
 export interface NodeSeen {
   readonly name: string

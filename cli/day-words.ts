@@ -142,7 +142,7 @@ need ${peak} units a second in the afternoon: more than its ${maxLoad}. From ${t
   }
 }
 
-function awardText({ receipt }: Extract<DayEvent, { is: 'awarded' | 'ended' }>): string {
+function awardText({ receipt }: Extract<DayEvent, { is: 'awarded' }>): string {
   const { alternatives, sourceName, targetName, chunks, bytes, reason } = receipt
   const bids = alternatives.flatMap(({ name, bid, why }) =>
     bid === undefined

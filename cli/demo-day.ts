@@ -56,11 +56,9 @@ export async function showDay(day: DemoDay, demoExport: DemoExport): Promise<voi
   const client = new Client(mesh.gateway.place.dir)
   const [home] = [...(await homesOf(client, day.volume)).keys()]
   if (home === undefined) throw new Error(`nobody holds ${day.volume}`)
-  await importPast(day, mesh, pattern, clock)
   const again = await attachVolume(mesh, day.volume, day.sizeBytes)
   await withNbd(again, async nbd => {
-    const days = { day, nbd, client, clock, pattern, home, words, firstMs: midnightMs }
-    await twoDays(days, mesh)
+    await twoDays({ day, nbd, client, clock, pattern, home, words, firstMs: midnightMs }, mesh)
   })
 }
 
@@ -77,13 +75,14 @@ interface Days {
 
 async function twoDays(days: Days, mesh: DemoMesh): Promise<void> {
   const { day, nbd, client, clock, pattern, home, words, firstMs } = days
-  const first = Math.floor(firstMs / DAY_MS)
+  const first = pattern.dayOf(firstMs)
   // The second day is the first one again.
   const loadAt = (timeMs: number) => pattern.loadAt(timeMs, timeMs < firstMs ? first - 1 : first)
   const vm = new DayClient(clientOf(nbd, clock, loadAt))
   vm.isFilled()
   vm.start()
   try {
+    await importPast(day, mesh, pattern, clock)
     await reached(clock, firstMs)
     words.beginDay('the day, with balancing on (the default)')
     const on = await oneDay(days, vm, firstMs, loadAt)
