@@ -16,6 +16,9 @@ import type { ObserveStep } from '../protocols/handoff/steps.ts'
 import { capacityWithin, shareWithin } from '../protocols/load/limit.ts'
 import { loadTopics } from '../protocols/load-gossip/groups.ts'
 import { announcer, leave, refuseIfLeft } from './announcer.ts'
+import { openBalance } from './balance/open.ts'
+import { openSettings, type Settings } from './balance/settings-file.ts'
+import type { Balance } from './balance/types.ts'
 import { systemClock, systemRandom } from './clock.ts'
 import { lastSeen, memberOperations, selfInfo, whileCertified } from './context-parts.ts'
 import type { DaemonContext } from './control/context.ts'
@@ -123,6 +126,10 @@ async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemo
   const { maxLoad } = options
   const measured = await measure({ maxLoad, ...base, ...storage, ...mesh, ...service }, cleanups)
   load = measured.load
+  const balance = await balancing(
+    { ...base, ...storage, ...mesh, ...service, ...measured },
+    cleanups
+  )
   await mesh.host.start()
   const announce = announcer(identity, mesh.host, service.map, storage.incarnation)
   followMap({
@@ -139,7 +146,7 @@ async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemo
   cleanups.push(repeat(clock, ADDRESS_CHECK_MS, announce))
   const context = await openContext(
     options,
-    { ...base, ...storage, ...mesh, ...service, ...measured, announce },
+    { ...base, ...storage, ...mesh, ...service, ...measured, balance, announce },
     cleanups
   )
   const control = await startControl(context)
@@ -228,6 +235,7 @@ interface Measured {
   /** Absent on a node without capacity. */
   readonly calibration: Calibration | undefined
   readonly limit: NodeLimit | undefined
+  readonly settings: Settings
 }
 
 async function measure(
@@ -236,6 +244,7 @@ async function measure(
 ): Promise<Measured> {
   const { dir, identity, incarnation, host, store, shards, log } = parts
   const { region } = identity
+  const settings = await openSettings(diskAt(dir), parts.log)
   const calibration = store && (await openCalibrationOf(parts, cleanups))
   const limit =
     shards &&
@@ -254,17 +263,40 @@ async function measure(
       zone: hostZone(),
       capacity: () => capacityWithin(calibration?.last()?.capacity, limit?.maxLoad()),
       shareOf: record => shareWithin(calibration?.shareOf(record), record, limit?.maxLoad()),
+      thresholdPart: () => settings.now.thresholdPart,
       onGroup: members => host.setPreferredPeers(members)
     },
     dir
   )
   cleanups.push(() => load.close())
-  return { load, calibration, limit }
+  return { load, calibration, limit, settings }
+}
+
+/** Undefined on a node without capacity: nothing can move from there, or to it. */
+async function balancing(
+  parts: Base & Storage & Mesh & Service & Measured,
+  cleanups: Cleanup[]
+): Promise<Balance | undefined> {
+  const { dir, identity, host, store, shards, moves } = parts
+  if (store === undefined || shards === undefined || moves === undefined) return undefined
+  const { id, region } = identity
+  const self = { id, region, host: identity.host }
+  const open = { store, shards, moves, network: host, disk: diskAt(dir) }
+  const balance = await openBalance({ ...parts, ...open, self })
+  cleanups.push(() => balance.close())
+  return balance
 }
 
 async function openContext(
   options: DaemonOptions,
-  parts: Base & Storage & Mesh & Service & Measured & { announce: (leftAt?: number) => void },
+  parts: Base &
+    Storage &
+    Mesh &
+    Service &
+    Measured & {
+      readonly balance: Balance | undefined
+      readonly announce: (leftAt?: number) => void
+    },
   cleanups: Cleanup[]
 ): Promise<DaemonContext> {
   const { dir, identity, clock, loadClock, random, log } = parts
@@ -285,6 +317,7 @@ async function openContext(
     store,
     load,
     moves,
+    balance: parts.balance,
     calibration,
     limit,
     settlers: {
@@ -302,6 +335,7 @@ async function openContext(
         store,
         shards,
         handoffs,
+        balance: parts.balance,
         mapStats: () => map.stats(),
         mesh: () => map.mesh(),
         knownPeers: () => knowledge.peers().length,

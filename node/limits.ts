@@ -380,6 +380,8 @@ export const LOAD_WORK_TIMEOUT_MS = 30_000
 export const STANDING_MINUTES = 60
 /** A subject is asked for more than that once in so long; so many are kept, and asked at a time. */
 export const LONG_OUTLOOK_MS = 3_600_000
+/** ... and so much time apart, however fast the load clock runs. */
+export const LONG_OUTLOOK_LEAST_MS = 30_000
 export const MAX_LONG_OUTLOOKS = 512
 export const MAX_LONG_OUTLOOKS_ASKED = 2
 /** The load of now: how often it is looked at, and over how long it is a mean. */
@@ -393,6 +395,8 @@ export const BALANCE_REACTIVE_MS = 30_000
 export const MAX_LOOKED_SHARDS = 64
 /** Negotiations that have not led to a move yet, at a time. */
 export const MAX_NEGOTIATIONS = 3
+/** Chunks of one offer: as many as a plan looks at. */
+export const MAX_OFFERED_CHUNKS = 1_024
 /** What a peer said through gossip is believed for so long. */
 export const PEER_HEARD_MS = 600_000
 /** What moved is in no forecast any more once one comes so long after its end. */

@@ -8,6 +8,7 @@
 import type { LoadPath } from '../../protocols/balance/types.ts'
 import { messageOf } from '../../protocols/fault.ts'
 import {
+  LONG_OUTLOOK_LEAST_MS,
   LONG_OUTLOOK_MS,
   MAX_LONG_OUTLOOKS,
   MAX_LONG_OUTLOOKS_ASKED,
@@ -15,6 +16,7 @@ import {
 } from '../limits.ts'
 import type { Load } from '../load/load.ts'
 import type { Clock, Log } from '../ports.ts'
+import { rateOf } from '../scaled-clock.ts'
 
 interface Kept {
   readonly askedMs: number
@@ -27,12 +29,15 @@ export class LongOutlooks {
   readonly #clock: Clock
   readonly #log: Log
   readonly #kept = new Map<string, Kept>()
+  /** Whatever the clock: the keeper works in time. */
+  readonly #everyMs: number
   #asked = 0
 
   constructor(load: Pick<Load, 'ask'>, clock: Clock, log: Log) {
     this.#load = load
     this.#clock = clock
     this.#log = log
+    this.#everyMs = Math.max(LONG_OUTLOOK_MS, LONG_OUTLOOK_LEAST_MS * rateOf(clock))
   }
 
   /** The newest path of the subject that reaches so far, if there is one; asks for it if need be. */
@@ -40,7 +45,7 @@ export class LongOutlooks {
     if (minutes <= STANDING_MINUTES) return undefined
     const nowMs = this.#clock.monotonicMs()
     const kept = this.#kept.get(key)
-    const isDue = kept === undefined || nowMs - kept.askedMs >= LONG_OUTLOOK_MS
+    const isDue = kept === undefined || nowMs - kept.askedMs >= this.#everyMs
     if (isDue || kept.minutes < minutes) this.#ask(key, minutes, kept?.path, nowMs)
     return this.#kept.get(key)?.path
   }

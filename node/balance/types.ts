@@ -91,6 +91,16 @@ export interface BalanceStatus {
   readonly problems: readonly string[]
 }
 
+/** In short. */
+export interface BalanceState {
+  readonly isPaused: boolean
+  readonly idle?: Idle
+  /** How many. */
+  readonly underWay: number
+  readonly promises: number
+  readonly movesLeft: number
+}
+
 /** One want of a plan, and who would be asked. */
 export interface PlannedWant {
   readonly want: Want

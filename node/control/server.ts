@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { createAdaptorServer } from '@hono/node-server'
 import { Hono, type MiddlewareHandler } from 'hono'
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
+import { stateOf } from '../balance/views.ts'
 import { CONTROL_CLOSE_MS, MAX_CONTROL_BODY_BYTES, MAX_SOCKET_PATH_BYTES } from '../limits.ts'
 import type { Clock } from '../ports.ts'
 import { startReaper } from '../volumes/reaper.ts'
@@ -78,7 +79,11 @@ export function controlApp(context: DaemonContext, volumes: Volumes): Hono {
   app.route('/', streamedImportRoute(context, volumes))
   app.route('/', loadImportRoute(context))
   app.use(boundBody)
-  app.get('/v1/self', c => c.json({ ...describeSelf(context), load: loadKeepingDocument(context) }))
+  app.get('/v1/self', c => {
+    const { balance } = context
+    const state = balance && { balance: stateOf(balance) }
+    return c.json({ ...describeSelf(context), load: loadKeepingDocument(context), ...state })
+  })
   app.get('/v1/status', async c => c.json(await meshStatus(context)))
   app.post('/v1/shutdown', c => {
     context.shutdown('asked for over the control socket')

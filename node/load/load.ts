@@ -94,7 +94,7 @@ export class Load {
   constructor(options: LoadOptions) {
     const { clock, loadClock, store } = options
     this.options = options
-    this.#port = new KeeperPort(clock, news => this.#timed(() => this.#learn(news)))
+    this.#port = new KeeperPort(clock, news => this.timed(() => this.#learn(news)))
     this.subjects = new Subjects({
       ...options,
       shards: () => store?.shards() ?? [],
@@ -106,15 +106,15 @@ export class Load {
       }
     })
     this.#carrier = this.#createCarrier()
-    this.#keeper = options.runKeeper(this.#port, () => this.#timed(() => this.#begin()))
+    this.#keeper = options.runKeeper(this.#port, () => this.timed(() => this.#begin()))
     this.gossip = createLoadGossip({
       ...options,
       clock: loadClock,
       mesh: () => options.map.mesh(),
-      ownSample: () => this.#timed(() => ownSample(this))
+      ownSample: () => this.timed(() => ownSample(this))
     })
     this.#sampler = new Sampler(loadClock, (second, count) =>
-      this.#timed(() => this.#tick(second, count))
+      this.timed(() => this.#tick(second, count))
     )
     this.#sampler.start()
     options.map.onVolume(id => this.#followVolume(id))
@@ -151,7 +151,7 @@ export class Load {
   /** A chunk is held by another node now, and its release here is confirmed. Never throws. */
   passed(chunk: ChunkKey, to: NodeId): void {
     try {
-      this.#timed(() => this.#carrier.passed(chunk, to))
+      this.timed(() => this.#carrier.passed(chunk, to))
     } catch (error) {
       // A handoff that is done does not fail because of what is remembered of its load.
       this.options.log.error({ chunk, error: messageOf(error) }, 'history stays behind its chunk')
@@ -181,7 +181,7 @@ export class Load {
     this.#isLooking = true
     this.options.clock.soon(() => {
       this.#isLooking = false
-      if (!this.#isClosed) this.#timed(() => this.subjects.look())
+      if (!this.#isClosed) this.timed(() => this.subjects.look())
     })
   }
 
@@ -248,7 +248,8 @@ export class Load {
     return isKnown || head === undefined ? 0 : 1 / (countChunks(heldRanges(head)) + 1)
   }
 
-  #timed<T>(piece: () => T): T {
+  /** A synchronous piece of work in the daemon's own thread, counted in `pieceTimes`. */
+  timed<T>(piece: () => T): T {
     const startedMs = this.options.clock.monotonicMs()
     try {
       return piece()

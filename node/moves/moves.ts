@@ -193,7 +193,7 @@ class NodeMoves implements Moves {
       this.#queue.cancel(move.id)
       throw notWritten(error)
     }
-    for (const { started } of this.#watchers) started(move, reasonOf(wanted))
+    for (const { started } of this.#watchers) started(move, reasonOf(wanted), wanted.ranges)
     this.#queue.pump()
     return move
   }
@@ -232,7 +232,7 @@ class NodeMoves implements Moves {
     for (const wanted of movesOfPlan(plan)) {
       if (this.#queue.isFull || this.#queue.rangeCount >= MAX_OPEN_RANGES) break
       const move = this.#add({ ...wanted, id: this.#newId(), why, isDrain: true })
-      for (const { started } of this.#watchers) started(move, 'drain')
+      for (const { started } of this.#watchers) started(move, 'drain', wanted.ranges)
     }
     this.#queue.pump()
   }
@@ -250,7 +250,7 @@ class NodeMoves implements Moves {
     const { id, volume, to, state, chunks, bytes, trouble } = move
     this.#parts.log.info({ move: id, volume, to, state, chunks, bytes, trouble }, 'a move ended')
     this.#file.saveSoon()
-    for (const watcher of this.#watchers) watcher.ended(move, reasonOf(saved))
+    for (const { ended } of this.#watchers) ended(move, reasonOf(saved), saved.ranges)
   }
 
   #record(): MovesRecord {

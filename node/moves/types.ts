@@ -70,8 +70,8 @@ export interface MoveOrder {
 /** Told of every move of this node; must not throw. */
 export interface MovesWatcher {
   /** Durably queued. */
-  readonly started: (move: Move, reason: MoveReason) => void
-  readonly ended: (move: Move, reason: MoveReason) => void
+  readonly started: (move: Move, reason: MoveReason, ranges: readonly ChunkRange[]) => void
+  readonly ended: (move: Move, reason: MoveReason, ranges: readonly ChunkRange[]) => void
 }
 
 export type MovesList = Omit<Extract<MovesAnswer, { is: 'moves' }>, 'is'>
