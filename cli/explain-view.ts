@@ -66,9 +66,7 @@ function decision(receipt: ReceiptDocument, time: Time): string[] {
   const { subject, threshold, highAtMs, expectedAtMs, overMs, horizonMs } = predicted
   const what = subject === 'node' ? sourceName : `${volumeName} on ${sourceName}`
   const likely =
-    expectedAtMs === undefined
-      ? 'if the load went high (q90)'
-      : `and expected to be from ${time(expectedAtMs)} on`
+    expectedAtMs === undefined ? 'not as expected' : `from ${time(expectedAtMs)} on as expected`
   const told = reason === 'predicted' ? [] : [`${at} ${REASONS[reason]}.`]
   const over =
     overMs > 0
@@ -76,12 +74,12 @@ function decision(receipt: ReceiptDocument, time: Time): string[] {
       : ''
   return [
     ...told,
-    `${at} ${what} expected ${bandText(predicted)} units/s, above its threshold of ` +
-      `${figure(threshold)} from ${time(highAtMs)} on, ${likely}${over}.`,
-    `What moves would have been up to ${bandText({
+    `${at} ${what} expected to come to ${bandText(predicted)} units/s: above its threshold of ` +
+      `${figure(threshold)} from ${time(highAtMs)} on if it went high (q90), ${likely}${over}.`,
+    `Of that, ${bandText({
       expectedPeak: predicted.movedExpectedPeak,
       highPeak: predicted.movedHighPeak
-    })} units/s of it.`
+    })} units/s would have been of what moves.`
   ]
 }
 

@@ -135,7 +135,7 @@ function decisionFacts(receipt: ReceiptDocument, time: (ms: number) => string): 
             ? ' if it goes high'
             : `, expected from ${time(predicted.expectedAtMs)} on`)
     ],
-    ['what moves', predicted && `up to ${bandOfMoved(predicted)} units/s of it`],
+    ['what moves', predicted && `${bandOfMoved(predicted)} units/s of it`],
     ...alternatives.map(one => [one.is, alternativeText(one)] as const),
     [
       'worth',

@@ -8,10 +8,8 @@
  * Invariant: one look at a time; what fails at one look is tried at the next.
  */
 import type { Receipt } from '../../protocols/balance/receipt.ts'
-import type { MovedRange } from '../../protocols/balance/receipt-file.ts'
 import { messageOf } from '../../protocols/fault.ts'
 import type { NodeId } from '../../protocols/ids.ts'
-import type { Move } from '../../protocols/moves/messages.ts'
 import { JOURNAL_LOOK_MS } from '../limits.ts'
 import type { Clock, Disk, Log, Timer } from '../ports.ts'
 import { askAfter, type BalanceAsker, tellReceipt } from './ask.ts'
@@ -31,8 +29,6 @@ export interface JournalParts extends BalanceAsker {
   readonly measured: Measured
   /** Of this node, above which it counts as overloaded; undefined: none is known. */
   readonly threshold: () => number | undefined
-  /** What of its volume an open move has; undefined: not known. */
-  readonly rangesOf?: (move: Move) => readonly MovedRange[] | undefined
 }
 
 export interface Journal {

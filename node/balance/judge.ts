@@ -108,7 +108,11 @@ export class Judge {
   }
 
   /** What left the same subject within the hour, from the minute on in which it had left. */
-  async #later(judged: Receipt, from: number, to: number): Promise<number[][]> {
+  async #later(
+    judged: Receipt,
+    from: number,
+    to: number
+  ): Promise<Array<Aftermath['movedLater'][number]>> {
     const { endedAt = 0, predicted } = judged
     const others = this.#parts.receipts.book.all().filter(({ receipt }) => {
       const ended = receipt.endedAt ?? 0
@@ -118,11 +122,11 @@ export class Judge {
       const isLater = ended > endedAt || (ended === endedAt && receipt.id > judged.id)
       return isOther && isOfSubject && isLater && ended < to * MINUTE_MS && hasMoved(receipt)
     })
-    const found: number[][] = []
+    const found: Array<Aftermath['movedLater'][number]> = []
     for (const kept of others.slice(0, MAX_JUDGED_AT_ONCE)) {
-      const left = Math.ceil((kept.receipt.endedAt ?? 0) / MINUTE_MS)
+      const gone = Math.ceil((kept.receipt.endedAt ?? 0) / MINUTE_MS)
       const { moved } = await this.#ask(kept, from, to)
-      found.push(known(moved).map((load, i) => (from + i < left ? 0 : load)))
+      found.push({ loads: known(moved), goneFrom: gone - from })
     }
     return found
   }

@@ -1,6 +1,4 @@
 /** The journal of a daemon, wired: what it reads of the load here, and what moves tell it. */
-import type { MovedRange } from '../../protocols/balance/receipt-file.ts'
-import type { Move } from '../../protocols/moves/messages.ts'
 import type { Load } from '../load/load.ts'
 import type { Moves } from '../moves/types.ts'
 import type { Clock, Disk, Log, Network } from '../ports.ts'
@@ -34,23 +32,10 @@ export async function openNodeJournal(
     ...parts,
     sharesIn: (volume, hour) => shards.replicas.sharesIn(volume, hour)
   })
-  const journal = await openJournal({
-    ...parts,
-    self: network.self,
-    measured,
-    rangesOf: move => rangesOf(moves, move)
-  })
+  const journal = await openJournal({ ...parts, self: network.self, measured })
   const { receipts } = journal
   const open = moves.list(0).moves.map(move => move.id)
   receipts.reconcile(new Set(open))
   moves.watch(receipts)
   return { journal, measured }
-}
-
-/** Of a move that people asked for only if it is the one of its volume. */
-function rangesOf(moves: Moves, move: Move): readonly MovedRange[] | undefined {
-  const ordered = moves.ordered().find(({ id }) => id === move.id)
-  if (ordered !== undefined) return ordered.ranges
-  const ofVolume = moves.list(0).moves.filter(({ volume }) => volume === move.volume)
-  return ofVolume.length === 1 ? moves.busy(move.volume) : undefined
 }

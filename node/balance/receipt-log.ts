@@ -199,6 +199,8 @@ async function read({ disk, log }: ReceiptLogOptions, file: DiskFile): Promise<F
       'days of the score, are lost'
     return { entries, endBytes, mustReplace: true, problem }
   }
+  // A start that died may have renamed this file and not synced the name.
+  await disk.syncDirectory('.')
   if (tornBytes > 0) {
     log.warn({ tornBytes }, `cut the unfinished end of ${RECEIPTS_FILE}`)
     await file.truncate(endBytes)

@@ -33,8 +33,6 @@ export interface ReceiptsParts {
   readonly log: Log
   /** The load clock. */
   readonly clock: Pick<Clock, 'now'>
-  /** What of its volume an open move has; undefined: not known. */
-  readonly rangesOf?: (move: Move) => readonly MovedRange[] | undefined
   /** Something is there to tell the other end, or to judge. */
   readonly onChange?: () => void
 }
@@ -74,14 +72,13 @@ export class Receipts implements ReceiptDesk {
       // Said twice, or after the move had begun: what is known of its course stays.
       const { reason, why, alternatives } = receipt
       const known = before && { ...before.receipt, reason, why, alternatives }
-      this.#put({ ...before, receipt: { ...receipt, ...known }, isTold: true })
+      this.#put({ ...before, receipt: { ...receipt, ...known } })
     })
   }
 
-  readonly started = (move: Move, reason?: MoveReason): void => {
+  readonly started = (move: Move, reason?: MoveReason, ranges?: readonly MovedRange[]): void => {
     this.#safely(move.id, () => {
-      const { receipt, ...rest } = this.#ofMove(move, reason)
-      const ranges = this.#parts.rangesOf?.(move) ?? rest.ranges
+      const { receipt } = this.#ofMove(move, reason)
       const isFew = ranges !== undefined && ranges.length <= MAX_RECEIPT_RANGES
       const startedAt = receipt.startedAt ?? this.#now()
       const chunks = move.chunks.total

@@ -6,8 +6,10 @@
  *
  * The source is looked at as if of all its moves none had taken place from this one's end on: what
  * moved later within the hour is put back too, so that each of several moves against one overload
- * has its part in it. Pure. Invariant: minutes in which something is not known count for nothing;
- * without half of the hour there is no verdict.
+ * has its part in it. History follows data: by the time of the verdict the source's minutes are
+ * without what left later, also those in which it was still there; so as it was it had that too.
+ * Pure. Invariant: minutes in which something is not known count for nothing; without half of the
+ * hour there is no verdict.
  */
 import { assert } from '../assert.ts'
 import type { Outcome } from './receipt.ts'
@@ -22,8 +24,8 @@ export interface Aftermath {
   readonly sourceThreshold: number
   /** What this move took away. */
   readonly moved: Minutes
-  /** What later moves took away within the hour: zero in the minutes before their end. */
-  readonly movedLater: readonly Minutes[]
+  /** What later moves took away within the hour, all its minutes, and the first without it here. */
+  readonly movedLater: ReadonlyArray<{ readonly loads: Minutes; readonly goneFrom: number }>
   readonly target: Minutes
   readonly targetThreshold: number
   readonly longestPauseMs?: number | undefined
@@ -34,17 +36,23 @@ const LEAST_STEPS = JUDGED_STEPS / 2
 
 /** Undefined: too little was measured. */
 export function outcomeOf(after: Aftermath): Outcome | undefined {
-  const { source, moved, movedLater, target, sourceThreshold, targetThreshold } = after
+  const { moved, target, sourceThreshold, targetThreshold } = after
+  const asItWas = sourceMinutes(after)
   const steps = Array.from({ length: JUDGED_STEPS }, (_, step) => ({
-    source: meanOf(source, step),
-    // What is not known of a later move is not put back; of this one it is what is asked about.
-    back: movedLater.reduce((sum, one) => sum + (meanOf(one, step) || 0), meanOf(moved, step)),
+    source: meanOf(
+      asItWas.map(one => one.source),
+      step
+    ),
+    without: meanOf(
+      asItWas.map((one, i) => one.source + one.later + (moved[i] ?? Number.NaN)),
+      step
+    ),
     target: meanOf(target, step)
   }))
-  const known = steps.filter(step => !Number.isNaN(step.source + step.back + step.target))
+  const known = steps.filter(step => !Number.isNaN(step.source + step.without + step.target))
   if (known.length < LEAST_STEPS) return undefined
   const isOver = (load: number) => load > sourceThreshold
-  const would = known.filter(step => isOver(step.source + step.back))
+  const would = known.filter(step => isOver(step.without))
   const avoided = would.filter(step => !isOver(step.source))
   const suffered = known.filter(step => isOver(step.source) || step.target > targetThreshold)
   const { longestPauseMs } = after
@@ -52,7 +60,7 @@ export function outcomeOf(after: Aftermath): Outcome | undefined {
     judgedAt: after.judgedAt,
     wasNeeded: would.length > 0,
     sourcePeak: peakOf(known.map(step => step.source)),
-    sourcePeakWithout: peakOf(known.map(step => step.source + step.back)),
+    sourcePeakWithout: peakOf(known.map(step => step.without)),
     sourceThreshold,
     targetPeak: peakOf(known.map(step => step.target)),
     targetThreshold,
@@ -61,8 +69,26 @@ export function outcomeOf(after: Aftermath): Outcome | undefined {
     sufferedMinutes: suffered.length * JUDGED_STEP_MINUTES,
     ...(longestPauseMs === undefined ? {} : { longestPauseMs })
   }
-  assert(outcome.sourcePeakWithout >= outcome.sourcePeak, 'what is put back is not negative')
   return outcome
+}
+
+/** By the minute: the load of the source as it was, and what left it later and is put back. */
+function sourceMinutes({
+  source,
+  movedLater
+}: Aftermath): Array<{ source: number; later: number }> {
+  return Array.from({ length: JUDGED_STEPS * JUDGED_STEP_MINUTES }, (_, i) => {
+    let here = source[i] ?? Number.NaN
+    let later = 0
+    for (const { loads, goneFrom } of movedLater) {
+      // What is not known of a later move is not put back; of this one it is what is asked about.
+      const load = loads[i] || 0
+      assert(load >= 0, 'what is put back is not negative')
+      if (i < goneFrom) here += load
+      else later += load
+    }
+    return { source: here, later }
+  })
 }
 
 /** Of a step of 5 minutes, over its minutes that are known; NaN if none is. */
