@@ -37,6 +37,8 @@ export interface DaemonContext {
   readonly store: ChunkStore | undefined
   /** What is measured and foretold here, and known of others. */
   readonly load: Load
+  /** How long a node may take to foretell its next day for a new volume. */
+  readonly outlookTimeoutMs?: number | undefined
   /** Absent on a node without capacity: nothing can move from there. */
   readonly moves?: Moves | undefined
   /** Absent on a node without capacity: nothing of its own accord either. */

@@ -6,6 +6,7 @@ import type { Role } from '../../crdt/types.ts'
 import type { LinkCost } from '../../protocols/balance/links.ts'
 import type { VolumeBalance } from '../../protocols/balance/types.ts'
 import type { HandoffId, Incarnation, NodeId, Token, VolumeId } from '../../protocols/ids.ts'
+import type { Quiet } from '../../protocols/layout/quiet.ts'
 import type { DrainPurpose, DrainStatus, Move } from '../../protocols/moves/messages.ts'
 import type { Load } from '../../protocols/node-status/messages.ts'
 import type { ChunkRange } from '../moves/ranges.ts'
@@ -124,6 +125,31 @@ export interface ShardDocument {
   readonly incarnation?: Incarnation
   readonly holderHost?: string
   readonly holderSilentMs?: number
+}
+
+/** A node that was considered for a new volume. */
+export interface PlaceDocument {
+  readonly id: NodeId
+  readonly name: string
+  readonly region: string
+  /** To where the volume is wanted, if it was measured. */
+  readonly distanceMs?: number
+  readonly availableBytes: number
+  /** Of the node when the volume is busy, within the next day; absent: nothing is known. */
+  readonly forecast?: Quiet
+}
+
+export interface CreatedDocument {
+  readonly id: VolumeId
+  readonly name: string
+  readonly sizeBytes: number
+  readonly columns: number
+  readonly stripeUnitBytes: number
+  /** In order of columns. */
+  readonly nodes: readonly PlaceDocument[]
+  /** Who would have been chosen but for their forecasts. */
+  readonly passedOver: readonly PlaceDocument[]
+  readonly warnings: readonly string[]
 }
 
 export interface VolumeDocument extends VolumeSummary {

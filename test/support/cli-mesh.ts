@@ -155,6 +155,7 @@ export class CliMesh {
       gateway,
       store,
       load,
+      outlookTimeoutMs: 60_000,
       limit,
       moves,
       self: {
