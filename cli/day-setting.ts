@@ -2,11 +2,7 @@
  * The setting of a made-up day: how fast its clock goes, what a node can do, what the application
  * wants; and how a node is started in it.
  */
-import { fileURLToPath } from 'node:url'
 import type { ClockScale } from '../node/ports.ts'
-
-/** How a daemon is started with a load clock: never by `shoal up`. */
-export const DEMO_NODE = fileURLToPath(new URL('./demo-node.js', import.meta.url))
 
 export interface DaySetting {
   /** So many times as fast as time goes the clock of load. */

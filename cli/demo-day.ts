@@ -9,6 +9,7 @@
  */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { systemClock } from '../node/clock.ts'
 import type { TopDocument } from '../node/control/load-documents.ts'
 import { connectNbd, type NbdClient } from '../node/nbd/client.ts'
@@ -19,7 +20,7 @@ import { DayClient } from './day-client.ts'
 import { bringHome, homesOf } from './day-home.ts'
 import { DAY_MS, DayPattern } from './day-pattern.ts'
 import { type DayHalf, type DayResult, reached, runDay } from './day-run.ts'
-import { DEMO_DAY, DEMO_NODE, demoNodeWords, PAST_DAYS, THRESHOLD_PART } from './day-setting.ts'
+import { DEMO_DAY, demoNodeWords, PAST_DAYS, THRESHOLD_PART } from './day-setting.ts'
 import { DayWatch } from './day-watch.ts'
 import { DaySay } from './day-words.ts'
 import { attachVolume, type DemoExport, type DemoMesh, type Say } from './demo-mesh.ts'
@@ -39,6 +40,8 @@ export interface DemoDay {
   readonly started: (node: Running) => void
 }
 
+/** How a daemon is started with a load clock: never by `shoal up`. */
+const DEMO_NODE = fileURLToPath(new URL('./demo-node.js', import.meta.url))
 const { rate, maxLoad, peak, seed } = DEMO_DAY
 const THRESHOLD = THRESHOLD_PART * maxLoad
 

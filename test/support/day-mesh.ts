@@ -8,16 +8,18 @@ import { Client } from '../../cli/client.ts'
 import { DayClient } from '../../cli/day-client.ts'
 import { homesOf } from '../../cli/day-home.ts'
 import { DAY_MS, DayPattern, NIGHT_PART } from '../../cli/day-pattern.ts'
-import { type DaySetting, DEMO_NODE, demoNodeWords } from '../../cli/day-setting.ts'
+import { type DaySetting, demoNodeWords } from '../../cli/day-setting.ts'
 import { systemClock } from '../../node/clock.ts'
 import { connectNbd } from '../../node/nbd/client.ts'
 import type { Clock } from '../../node/ports.ts'
 import { scaledClock } from '../../node/scaled-clock.ts'
 import { MiB } from '../../protocols/limits.ts'
+import { REPOSITORY } from './process-cli.ts'
 import { type NodePlan, ProcessMesh, type ProcessNode, THREE_AND_GATEWAY } from './process-mesh.ts'
 import { freePort } from './process-spawn.ts'
 
 export const VOLUME = 'day'
+const DEMO_NODE = join(REPOSITORY, 'dist/cli/demo-node.js')
 const CHUNK_BYTES = 64 * MiB
 const STEP_MS = 300_000
 
