@@ -40,7 +40,7 @@ export function shardText(document: ShardExplainDocument): string {
 function attached({ holder, near, volumeName }: ShardExplainDocument): string[] {
   const wish = near === undefined ? [] : [`It was to be near ${near} when it was created.`]
   return holder === undefined
-    ? [...wish, `${volumeName} is attached nowhere, as far as who answers knows.`]
+    ? [...wish, `${volumeName} is attached nowhere, as far as those who answer know.`]
     : [...wish, `It is attached at ${holder.name} (${holder.region}).`]
 }
 
@@ -56,7 +56,7 @@ function whyHere(
   const head = `${volumeName}@${name} (${region}${distance}): ${plural(chunks, 'chunk')}${busy}.`
   const came = receipts.find(one => one.target === place.node && (one.movedChunks ?? 0) > 0)
   if (came === undefined) {
-    const made = createdAt === 0 ? '' : ` on ${timeText(createdAt, at, clock)}`
+    const made = createdAt === 0 ? '' : ` (${timeText(createdAt, at, clock)})`
     return [
       head,
       `It was placed there when ${volumeName} was created${made}: no move there is known.`

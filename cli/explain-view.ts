@@ -115,7 +115,7 @@ function worth({ cost }: ReceiptDocument): string[] {
 function course(receipt: ReceiptDocument, move: MoveDocument | undefined, time: Time): string[] {
   const { state, startedAt, endedAt, chunks, movedChunks = 0, bytes, trouble } = receipt
   if (state === 'open') {
-    if (move === undefined) return ['It has not ended, as far as who answers knows.']
+    if (move === undefined) return ['It has not ended, as far as those who answer know.']
     const { done, total } = move.bytes
     const left = move.leftMs === undefined ? '' : `, ${durationText(move.leftMs)} left`
     return [`It is ${move.state}: ${size(done)} of ${size(total)}${left}.`]

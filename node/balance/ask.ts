@@ -136,8 +136,11 @@ export async function askOne<T>(
   }
 }
 
+/** By name. */
 export function storageNodes(map: Pick<ShardMap, 'mesh'>): NodeEntry[] {
-  return liveNodes(map.mesh()).filter(node => node.capacityBytes > 0)
+  return liveNodes(map.mesh())
+    .filter(node => node.capacityBytes > 0)
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
 type AnswerOf<Is extends BalanceAnswer['is']> = Extract<BalanceAnswer, { is: Is }>

@@ -20,10 +20,14 @@ import type { Want } from '../../protocols/balance/types.ts'
 import type { BalanceStatus, IncurableView, PlanView } from './types.ts'
 
 export function fitStatus(status: BalanceStatus): StatusMessage {
-  const { settings, capacity, threshold, excess, bytesLeft } = status
+  const { at, settings, idle, capacity, threshold, thresholdFrom, plannedAt } = status
+  const { excess, bytesLeft } = status
   const { regions, ...rest } = settings
   return {
-    ...status,
+    at,
+    ...(idle === undefined ? {} : { idle }),
+    ...(thresholdFrom === undefined ? {} : { thresholdFrom }),
+    ...(plannedAt === undefined ? {} : { plannedAt }),
     settings: { ...rest, ...(regions === undefined ? {} : { regions: [...regions] }) },
     load: amount(status.load),
     ...optional('capacity', capacity, amount),
@@ -44,7 +48,8 @@ export function fitStatus(status: BalanceStatus): StatusMessage {
 
 export function fitPlan(plan: PlanView): PlanMessage {
   return {
-    ...plan,
+    at: plan.at,
+    ...(plan.idle === undefined ? {} : { idle: plan.idle }),
     ...optional('excess', plan.excess, fitExcess),
     wants: plan.wants.slice(0, MAX_PLANNED).map(({ want, why, candidates }) => ({
       want: fitWant(want),

@@ -79,7 +79,8 @@ export async function openBalance(parts: BalanceParts): Promise<Balance> {
   const bound = () => moves.list(0).bound
   const loop = { clock, random: parts.random, log, sources, deals, bidder, offering }
   const balancer: Balancer = new Balancer({ ...loop, isDraining, bound })
-  const problems = () => problemsOf(parts, balancer, [settings.problem, past.problem])
+  const problems = () =>
+    problemsOf(parts, balancer, [settings.problem, past.problem, ...journal.problems()])
   const balance = balanceOf(
     { sources, balancer, deals, bidder, offering, problems },
     { settings, close: () => journal.close() }

@@ -79,16 +79,16 @@ export class Receipts implements ReceiptDesk {
   readonly started = (move: Move, reason?: MoveReason, ranges?: readonly MovedRange[]): void => {
     this.#safely(move.id, () => {
       const { receipt } = this.#ofMove(move, reason)
-      const isFew = ranges !== undefined && ranges.length <= MAX_RECEIPT_RANGES
+      const few = fewOf(ranges)
       const startedAt = receipt.startedAt ?? this.#now()
       const chunks = move.chunks.total
-      this.#put({ receipt: { ...receipt, startedAt, chunks }, ...(isFew && { ranges }) })
+      this.#put({ receipt: { ...receipt, startedAt, chunks }, ...(few && { ranges: few }) })
     })
   }
 
-  readonly ended = (move: Move, reason?: MoveReason): void => {
+  readonly ended = (move: Move, reason?: MoveReason, moved?: readonly MovedRange[]): void => {
     this.#safely(move.id, () => {
-      const { receipt, ranges } = this.#ofMove(move, reason)
+      const { receipt, ranges = fewOf(moved) } = this.#ofMove(move, reason)
       if (receipt.endedAt !== undefined) return
       const ended: Receipt = {
         ...receipt,
@@ -252,6 +252,11 @@ export class Receipts implements ReceiptDesk {
   #now(): number {
     return this.#parts.clock.now()
   }
+}
+
+/** In more pieces than are remembered: by their number. */
+function fewOf(ranges: readonly MovedRange[] | undefined): readonly MovedRange[] | undefined {
+  return ranges !== undefined && ranges.length <= MAX_RECEIPT_RANGES ? ranges : undefined
 }
 
 /** 0 open, 1 ended, 2 judged. */

@@ -175,8 +175,10 @@ export async function gatherReceipts(
     for (const receipt of said) {
       // What a node says of moves that are not its own is not believed.
       if (receipt[receipt.keptBy] !== node.id) continue
-      keptBy.set(receipt.id, [...(keptBy.get(receipt.id) ?? []), node.name])
-      if (receipt.keptBy === 'source' || !found.has(receipt.id)) found.set(receipt.id, receipt)
+      const others = keptBy.get(receipt.id) ?? []
+      const isSource = receipt.keptBy === 'source'
+      keptBy.set(receipt.id, isSource ? [node.name, ...others] : [...others, node.name])
+      if (isSource || !found.has(receipt.id)) found.set(receipt.id, receipt)
     }
   }
   const receipts = [...found.values()].sort((a, b) => b.decidedAt - a.decidedAt)

@@ -155,9 +155,7 @@ describe('shoal balance status', () => {
 
 describe('shoal balance pause and resume', () => {
   it('are for all nodes, or for one', async () => {
-    expect((await shoal('balance pause')).out).toMatch(
-      /^balancing is paused on (west|north|east), \w+, \w+\n$/
-    )
+    expect((await shoal('balance pause')).out).toBe('balancing is paused on east, north, west\n')
     expect([west, north, east].map(one => one.balance.settings.isPaused)).toEqual([
       true,
       true,
@@ -328,7 +326,7 @@ describe('shoal moves', () => {
     expect(out).toMatch(/^declined +east \(us-east\) \(score 7\): it has promised too much$/m)
     expect(out).toMatch(/^outcome +needed, target well, judged /m)
     expect(out).toMatch(/^source +peak 640 units\/s, without the move 1,100, threshold 800$/m)
-    expect(out).toMatch(/^receipt +kept by (west, north|north, west)$/m)
+    expect(out).toMatch(/^receipt +kept by west, north$/m)
     const json = JSON.parse((await shoal('moves show 3fa9 --json')).out)
     expect(json).toMatchObject({ id: ID, zone: 'UTC', receipt: { keptBy: 'source' } })
   })
@@ -347,12 +345,12 @@ describe('shoal explain', () => {
     keep({ outcome: outcomeMade() })
     const move = await shoal(`explain ${ID}`)
     expect(move.out).toMatch(/^Move 3fa9c2d01b7e: 3 chunks of web, from west to north, done\./)
-    expect(move.out).toMatch(/The receipt is kept by (west and north|north and west)\.\n$/)
+    expect(move.out).toMatch(/The receipt is kept by west and north\.\n$/)
     west.balance.said = { threshold: 800, load: 400 }
     const shard = await shoal('explain web@west')
     expect(shard.out).toMatch(/^web is on west\. Times are those of UTC\.$/m)
     expect(shard.out).toMatch(/^web@west \(eu-west.*\): 16 chunks/m)
-    expect(shard.out).toMatch(/^It was placed there when web was created on .*/m)
+    expect(shard.out).toMatch(/^It was placed there when web was created \(.*\): no/m)
     expect(shard.out).toMatch(
       /^west expects to stay within its threshold of 800 units\/s for the next 60 min\./m
     )

@@ -152,7 +152,7 @@ describe('other moves', () => {
     )
     const { endedAt: _e, movedChunks: _m, ...open } = receiptMade({ state: 'open' })
     const told = await lines(open, { silent: ['host-a'] })
-    expect(told).toContain('It has not ended, as far as who answers knows.')
+    expect(told).toContain('It has not ended, as far as those who answer know.')
     expect(told.at(-1)).toBe('No answer from host-a.')
   })
 
@@ -231,7 +231,7 @@ describe('a shard', () => {
     const paused = { ...place, balance: { ...place.balance, idle: 'paused' as const } }
     const still = await told({ receipts: [], places: [paused] })
     expect(still).toContain(
-      'It was placed there when web was created on 2026-01-10 14:05: no move there is known.'
+      'It was placed there when web was created (2026-01-10 14:05): no move there is known.'
     )
     expect(still).toContain('host-b begins nothing by itself now: paused.')
     expect(still.at(-1)).toBe('No move to or from here is remembered.')
