@@ -60,7 +60,7 @@ function addCreate(volume: Command, io: Io): void {
         return [
           `created ${created.name}: ${size(created.sizeBytes)}, ${shards} on ${nodes}, ` +
             `stripe unit ${size(created.stripeUnitBytes)}`,
-          ...placementLines(created),
+          ...placementLines(created, options.iops !== undefined || options.pattern !== undefined),
           ...created.warnings.map(warning => `note: ${warning}`),
           `next: shoal volume attach ${created.name}`
         ].join('\n')

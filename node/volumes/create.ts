@@ -21,13 +21,14 @@ import type {
   VolumeId,
   VolumeSpec
 } from '../../protocols/ids.ts'
-import { layoutFor } from '../../protocols/layout/layout.ts'
+import { type Layout, layoutFor } from '../../protocols/layout/layout.ts'
 import {
   choosePlacement,
   hasRoom,
   type Reason,
   reasonsFor
 } from '../../protocols/layout/placement.ts'
+import type { Demand } from '../../protocols/layout/quiet.ts'
 import { checkVolumeSize, formatSize } from '../../protocols/layout/sizes.ts'
 import { extentCount } from '../../protocols/stripe/map.ts'
 import { CREATE_SPREAD_TIMEOUT_MS } from '../limits.ts'
@@ -79,21 +80,11 @@ export async function createVolume(parts: VolumeParts, wish: CreateWish): Promis
   checkZone(zone)
   const policy = policyOfNew(wish.maxIops)
   const patterns = (wish.patterns ?? []).map(checkPattern)
-  const near = resolveNear(mesh, parts.network.self, wish.near)
-  const statuses = await askNodes(parts)
-  const candidates = candidatesFrom(parts, statuses, near)
-  const room = candidates.filter(hasRoom)
-  const layout = layoutFor({
-    sizeBytes: wish.sizeBytes,
-    expectedIops: wish.expectedIops,
-    nodesAvailable: room.length,
-    shards: wish.shards,
-    stripeUnitBytes: wish.stripeUnitBytes
+  const { layout, nodes, freeBytes, reasons } = await chooseNodes(parts, wish, {
+    expectedIops: expectedOf(wish),
+    patterns: patterns.map(patternOf),
+    zone
   })
-  const place = { columns: layout.columns, nearRegion: near.region }
-  const demand = { expectedIops: wish.expectedIops, patterns: patterns.map(patternOf), zone }
-  const known = await foretell(parts, statuses, room, { ...place, demand })
-  const nodes = choosePlacement(known, place)
   const spec = { id: newVolumeId(parts.random), ...layout, copies: 1, generation: 0 }
   const token = { counter: 1, attach: newNonce(parts.random) }
   const epoch = { token, counter: 0 }
@@ -113,9 +104,6 @@ export async function createVolume(parts: VolumeParts, wish: CreateWish): Promis
   await parts.map.flush()
   parts.log.info({ volume: spec.id, name: wish.name, nodes }, 'volume created')
   const isSpread = await isKnownBeyondUs(parts, spec.id, nodes)
-  const freeBytes = room
-    .filter(candidate => nodes.includes(candidate.node))
-    .reduce((sum, candidate) => sum + candidate.availableBytes, 0)
   return {
     id: spec.id,
     name: wish.name,
@@ -123,12 +111,44 @@ export async function createVolume(parts: VolumeParts, wish: CreateWish): Promis
     columns: layout.columns,
     stripeUnitBytes: layout.stripeUnitBytes,
     nodes,
-    ...reasonsFor(known, nodes, place),
+    ...reasons,
     warnings: [
       ...(freeBytes >= wish.sizeBytes ? [] : [thinWarning(wish.sizeBytes, freeBytes)]),
       ...(isSpread ? [] : [SPREAD_WARNING])
     ]
   }
+}
+
+/** No more than it may have. */
+function expectedOf({ expectedIops, maxIops }: CreateWish): number | undefined {
+  return expectedIops === undefined || maxIops === undefined
+    ? expectedIops
+    : Math.min(expectedIops, maxIops)
+}
+
+interface Chosen {
+  readonly layout: Layout
+  /** One for each column. */
+  readonly nodes: readonly NodeId[]
+  /** Of them together. */
+  readonly freeBytes: number
+  readonly reasons: Pick<Created, 'chosen' | 'passedOver'>
+}
+
+async function chooseNodes(parts: VolumeParts, wish: CreateWish, demand: Demand): Promise<Chosen> {
+  const near = resolveNear(parts.map.mesh(), parts.network.self, wish.near)
+  const statuses = await askNodes(parts)
+  const room = candidatesFrom(parts, statuses, near).filter(hasRoom)
+  const { sizeBytes, expectedIops, shards, stripeUnitBytes } = wish
+  const nodesAvailable = room.length
+  const layout = layoutFor({ sizeBytes, expectedIops, nodesAvailable, shards, stripeUnitBytes })
+  const place = { columns: layout.columns, nearRegion: near.region }
+  const known = await foretell(parts, statuses, room, { ...place, demand })
+  const nodes = choosePlacement(known, place)
+  const freeBytes = room
+    .filter(candidate => nodes.includes(candidate.node))
+    .reduce((sum, candidate) => sum + candidate.availableBytes, 0)
+  return { layout, nodes, freeBytes, reasons: reasonsFor(known, nodes, place) }
 }
 
 const SPREAD_WARNING =
