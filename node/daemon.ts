@@ -234,8 +234,8 @@ interface Measured {
   readonly load: Load
   /** Absent on a node without capacity. */
   readonly calibration: Calibration | undefined
-  readonly settings: Settings
   readonly limit: NodeLimit | undefined
+  readonly settings: Settings
 }
 
 async function measure(

@@ -120,11 +120,15 @@ export class BalanceNode {
     parts.map.announceNode(this.#entry())
   }
 
-  /** The process dies; a new one starts on what it kept. */
-  async restart(): Promise<void> {
+  /** The process dies. Nothing of it goes on, and what it writes goes to a disk that nobody has. */
+  die(): void {
     this.node.die('kill')
-    // Of the dead one nothing goes on, and what it writes goes to a disk that nobody has.
-    await this.close()
+    void this.close()
+  }
+
+  /** A new one starts on what it kept. */
+  async restart(): Promise<void> {
+    if (this.node.isUp) this.die()
     await this.node.start()
     await this.begin()
   }
