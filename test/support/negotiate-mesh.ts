@@ -36,7 +36,8 @@ export interface Weather {
 export type Answerer = (from: NodeId, request: NegotiateRequest) => NegotiateAnswer | undefined
 
 export class NegotiateWire {
-  sent = 0
+  /** By who asked. */
+  readonly sent = new Map<NodeId, number>()
   readonly #nodes = new Map<NodeId, Answerer>()
   readonly clock: EventClock
   readonly #random: SeededRandom
@@ -61,7 +62,7 @@ export class NegotiateWire {
     request: NegotiateRequest,
     heard: (answer: NegotiateAnswer | undefined) => void
   ): void {
-    this.sent++
+    this.sent.set(from, (this.sent.get(from) ?? 0) + 1)
     this.clock.after(CALL_MS, () => heard(undefined))
     const asked = this.#isCoded ? coded(negotiateRequestSchema, request) : request
     this.#pass(() => {
@@ -88,16 +89,21 @@ function coded<T>(schema: { parse: (value: unknown) => T }, message: T): T {
 export interface NegotiatorOptions {
   readonly self: NodeId
   readonly wire: NegotiateWire
-  readonly rank: Rank
   readonly started: (effect: OfferEffect & { type: 'start' }) => void
   readonly ended: (id: string, end: OfferEnd) => void
   readonly noted: (effect: OfferEffect & { type: 'note' }) => void
 }
 
+interface Talking {
+  state: OfferState
+  readonly rank: Rank
+  wake: HeapEvent | undefined
+}
+
 /** Drives the machines of one source, as node/balance does. */
 export class Negotiator {
   readonly #options: NegotiatorOptions
-  readonly #talks = new Map<string, { state: OfferState; wake: HeapEvent | undefined }>()
+  readonly #talks = new Map<string, Talking>()
 
   constructor(options: NegotiatorOptions) {
     this.#options = options
@@ -107,9 +113,9 @@ export class Negotiator {
     return this.#talks.size
   }
 
-  begin(offer: Offer, candidates: readonly NodeId[]): void {
+  begin(offer: Offer, candidates: readonly NodeId[], rank: Rank): void {
     const first = begin(offer, candidates, this.#options.wire.clock.nowMs)
-    this.#talks.set(offer.id, { state: first.state, wake: undefined })
+    this.#talks.set(offer.id, { state: first.state, rank, wake: undefined })
     this.#take(offer.id, first)
   }
 
@@ -120,8 +126,8 @@ export class Negotiator {
   tell(id: string, event: OfferEvent): void {
     const talk = this.#talks.get(id)
     if (talk === undefined) return
-    const { wire, rank } = this.#options
-    this.#take(id, step(talk.state, event, { nowMs: wire.clock.nowMs, rank }))
+    const { nowMs } = this.#options.wire.clock
+    this.#take(id, step(talk.state, event, { nowMs, rank: talk.rank }))
   }
 
   moved(id: string, outcome: Outcome): void {

@@ -81,7 +81,10 @@ export class Bidder {
         const known = new Set(promised.map(one => one.offer.id))
         const come = [...this.came.values()]
         const freeBytes =
-          CAPACITY_BYTES - promisedBytes(promised) - come.reduce((sum, { bytes }) => sum + bytes, 0)
+          CAPACITY_BYTES -
+          promisedBytes(promised) -
+          offer.bytes -
+          come.reduce((sum, { bytes }) => sum + bytes, 0)
         const settled = come.filter(({ id }) => !known.has(id))
         const loads = [...promised.map(one => one.offer), ...settled, offer]
         const load = loads.reduce((sum, { path }) => sum + peak(path), this.base)
@@ -100,6 +103,7 @@ interface Source {
   readonly open: OpenOffers
   readonly negotiator: Negotiator
   readonly trust: Trust
+  readonly rank: Rank
 }
 
 interface Moving {
@@ -182,10 +186,10 @@ export class NegotiateWorld {
       held: new Set(Array.from({ length: this.#options.chunks }, (_, extent) => extent)),
       open: new OpenOffers(),
       trust,
+      rank,
       negotiator: new Negotiator({
         self: id,
         wire: this.#wire,
-        rank,
         started: ({ to, promise }) => this.#start(source, to, promise.id),
         ended: (move, end) => this.#end(source, move, end),
         noted: ({ node, is }) => trust.note(node, is, this.clock.nowMs)
@@ -213,7 +217,7 @@ export class NegotiateWorld {
     assert(source.open.open(offer.id, offer), 'what is not open can be opened')
     this.#offers.set(offer.id, { offer, extent })
     const candidates = this.#someBidders()
-    source.negotiator.begin(offer, candidates)
+    source.negotiator.begin(offer, candidates, source.rank)
     if (this.#random.fraction() < 0.1) {
       this.clock.after(this.#random.fraction() * 8_000, () =>
         source.negotiator.tell(offer.id, { type: 'cancel', why: 'not wanted any more' })

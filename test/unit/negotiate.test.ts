@@ -52,8 +52,8 @@ function offerOf(number: number, change: Partial<Offer> = {}): Offer {
   }
 }
 
-const bySpace: Appraise = (_, __, promised) => {
-  const freeBytes = FREE - promisedBytes(promised)
+const bySpace: Appraise = (offer, __, promised) => {
+  const freeBytes = FREE - promisedBytes(promised) - offer.bytes
   return { is: 'fit', figures: { headroom: 1, addedExcess: 0, freeBytes } }
 }
 
@@ -81,8 +81,8 @@ const settledOf = ({ id }: Offer) => ({ call: 'settle', id, outcome: 'done' }) a
 describe('the ledger of a bidder', () => {
   it('bids with what is left after all that it has promised, and refuses the rest', () => {
     const { ask } = bidder()
-    expect(ask(A, offerOf(1))).toMatchObject({ is: 'bid', figures: { freeBytes: 100 } })
-    expect(ask(B, offerOf(2))).toMatchObject({ is: 'bid', figures: { freeBytes: 60 } })
+    expect(ask(A, offerOf(1))).toMatchObject({ is: 'bid', figures: { freeBytes: 60 } })
+    expect(ask(B, offerOf(2))).toMatchObject({ is: 'bid', figures: { freeBytes: 20 } })
     expect(ask(C, offerOf(3))).toMatchObject({ is: 'refused', code: 'no-space' })
     ask(A, withdrawalOf(offerOf(1)))
     expect(ask(C, offerOf(4))).toMatchObject({ is: 'bid' })
