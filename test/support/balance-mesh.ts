@@ -154,7 +154,8 @@ export class BalanceNode {
   }
 
   /** Of what it holds of each volume its part. */
-  #loads(second: number): Map<VolumeId, number> {
+  #loads(second: number): Map<VolumeId, number> | undefined {
+    if (!this.mesh.isMeasured) return undefined
     const loads = new Map<VolumeId, number>()
     for (const [volume, load] of this.mesh.loads) {
       const held = this.holds(volume)
@@ -185,6 +186,8 @@ export class BalanceMesh {
   readonly nodes: BalanceNode[] = []
   /** Of each volume, by the minute of the day. */
   readonly loads = new Map<VolumeId, (minuteOfDay: number) => number>()
+  /** From `settle` on. */
+  isMeasured = false
 
   static async start(names: readonly string[]): Promise<BalanceMesh> {
     const mesh = new BalanceMesh()
@@ -219,6 +222,7 @@ export class BalanceMesh {
 
   /** Everybody foretells something, and has heard of the load of everybody. */
   async settle(): Promise<void> {
+    this.isMeasured = true
     const all = this.nodes.filter(({ node }) => node.isUp)
     const isForetold = () => all.every(({ load }) => load.forecast(NODE_KEY) !== undefined)
     const isHeard = () =>

@@ -3,8 +3,8 @@ import type { LoadMonitor, MonitorTick } from '../../node/shard/monitor.ts'
 import type { VolumeId } from '../../protocols/ids.ts'
 import { IDLE, together } from '../../protocols/load/record.ts'
 
-/** Units per second of each shard in this second (since 1970). */
-export type Script = (second: number) => ReadonlyMap<VolumeId, number>
+/** Units per second of each shard in this second (since 1970); undefined: nothing is measured. */
+export type Script = (second: number) => ReadonlyMap<VolumeId, number> | undefined
 
 export class ScriptedMonitor implements LoadMonitor {
   readonly #script: Script
@@ -16,12 +16,13 @@ export class ScriptedMonitor implements LoadMonitor {
 
   turn(second: number): MonitorTick {
     const now = this.#loads(second)
+    if (now === undefined) return { second: undefined, minute: undefined }
     const minute = Math.floor(second / 60)
     const over = this.#minute
     this.#minute = minute
     if (over === undefined || over === minute) return { second: now, minute: undefined }
-    const ended = { minute: over, minutes: 1, lengthMs: 60_000, ...this.#loads(over * 60) }
-    return { second: now, minute: ended }
+    const load = this.#loads(over * 60) ?? now
+    return { second: now, minute: { minute: over, minutes: 1, lengthMs: 60_000, ...load } }
   }
 
   details(): undefined {
@@ -29,7 +30,9 @@ export class ScriptedMonitor implements LoadMonitor {
   }
 
   #loads(second: number) {
-    const shards = [...this.#script(second)].map(([volume, load]) => ({
+    const loads = this.#script(second)
+    if (loads === undefined) return undefined
+    const shards = [...loads].map(([volume, load]) => ({
       volume,
       record: { ...IDLE, reads: load }
     }))
