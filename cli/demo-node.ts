@@ -1,6 +1,6 @@
 /**
- * `node dist/cli/demo-node.js --dir DIR --rate N --from MS --start MS [--listen ADDRESS]`: the daemon
- * as `shoal up` runs it, but with a load clock that runs faster than time (node/scaled-clock.ts). The
+ * `node dist/cli/demo-node.js --dir DIR --rate N --from MS --start MS [--max-load N] [--listen ADDRESS]`:
+ * the daemon as `shoal up` runs it, but with a load clock that runs faster than time (node/scaled-clock.ts). The
  * demo and the tests start it, nobody else; no option of `shoal up` leads here.
  *
  * It says what `shoal up --json` says, and ends when its stdin does, like a node of the demo.
@@ -20,11 +20,12 @@ const { values } = parseArgs({
     rate: { type: 'string' },
     from: { type: 'string' },
     start: { type: 'string' },
+    'max-load': { type: 'string' },
     listen: { type: 'string', multiple: true },
     'until-stdin-closes': { type: 'boolean', default: false }
   }
 })
-const { listen, rate, from, start } = values
+const { listen, rate, from, start, 'max-load': maxLoad } = values
 const dir = resolve(values.dir ?? '')
 const scale: ClockScale = { rate: Number(rate), fromMs: Number(from), startMs: Number(start) }
 const isWhole = Object.values(scale).every(number => Number.isSafeInteger(number) && number >= 1)
@@ -35,6 +36,7 @@ await runDaemon(
   { json: true, dir, client: new Client(dir) },
   {
     ...(listen === undefined ? {} : { listen }),
+    ...(maxLoad === undefined ? {} : { maxLoad: Number(maxLoad) }),
     loadClock: scaledClock(scale, systemClock),
     rebind: false,
     acceptLoss: false,

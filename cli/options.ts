@@ -55,6 +55,12 @@ export function parseRate(text: string, field: string): number | null {
   return text === 'unlimited' ? null : parseBytes(text.replace(/\/s$/, ''), field)
 }
 
+/** Units per second, `2000`; null for `none`. The bounds are the node's. */
+export function parseMaxLoad(text: string): number | null {
+  if (text === 'none') return null
+  return parseCount(text, 'max-load', 2000)
+}
+
 const DURATION = /^([0-9]{1,9})(ms|s|m|h|d)$/
 const UNIT_MS: Readonly<Record<string, number>> = {
   ms: 1,

@@ -8,20 +8,12 @@ import type {
 import { printable } from '../node/volumes/names.ts'
 import { checkPattern } from '../node/volumes/patterns.ts'
 import { checkZone } from '../node/volumes/zones.ts'
-import { parseBytes } from '../protocols/layout/sizes.ts'
 import { segment } from './client.ts'
 import type { Io } from './io.ts'
-import { badOption, commonOptions, parseDuration } from './options.ts'
+import { badOption, commonOptions } from './options.ts'
 import { plural, report, size, table } from './output.ts'
+import { amountsOf, type PatternAmounts, patternText } from './pattern-text.ts'
 import { examples, volumePath } from './shared.ts'
-
-interface AddOptions {
-  readonly for: string
-  readonly iops?: string
-  readonly throughput?: string
-}
-
-const MINUTE_MS = 60_000
 
 export function addPatternCommands(program: Command, io: Io): void {
   const pattern = program
@@ -58,36 +50,13 @@ function addAdd(pattern: Command, io: Io): void {
         'shoal pattern add db "daily 23:30" --for 2h --throughput +100M'
       )
     )
-    .action(async (volume: string, when: string, options: AddOptions, command: Command) => {
+    .action(async (volume: string, when: string, options: PatternAmounts, command: Command) => {
       const { json, client } = commonOptions(command, io)
       const path = `${volumePath(volume)}/patterns`
       const { id: _id, ...wish } = checkPattern({ when, ...amountsOf(options) })
       const added = await client.post<PatternDocument>(path, wish)
       report(io, json, added, () => `declared ${added.id}: ${patternText(added)} (${added.zone})`)
     })
-}
-
-function amountsOf(options: AddOptions): {
-  minutes: number
-  iops: number
-  bytesPerSecond: number
-} {
-  const { iops, throughput } = options
-  return {
-    minutes: parseDuration(options.for, 'for') / MINUTE_MS,
-    iops: iops === undefined ? 0 : parseIops(iops),
-    bytesPerSecond: throughput === undefined ? 0 : parseThroughput(throughput)
-  }
-}
-
-function parseIops(text: string): number {
-  const match = /^\+?([0-9]{1,10})$/.exec(text)
-  if (match !== null && Number(match[1]) > 0) return Number(match[1])
-  throw badOption('iops', `--iops ${printable(text)} must be a whole number, for example +3000`)
-}
-
-function parseThroughput(text: string): number {
-  return parseBytes(text.replace(/^\+/, '').replace(/\/s$/, ''), 'throughput')
 }
 
 function addList(pattern: Command, io: Io): void {
@@ -158,21 +127,6 @@ function addZone(pattern: Command, io: Io): void {
         report(io, json, is, () => is.zone)
       }
     )
-}
-
-// -- words
-
-/** `mon-fri 02:00 for 40 min, +3000/s`. */
-export function patternText(pattern: PatternDocument): string {
-  return `${pattern.when} for ${pattern.minutes} min, ${amountText(pattern)}`
-}
-
-function amountText({ iops, bytesPerSecond }: PatternDocument): string {
-  const parts = [
-    ...(iops === 0 ? [] : [`+${iops}/s`]),
-    ...(bytesPerSecond === 0 ? [] : [`+${size(bytesPerSecond)}/s`])
-  ]
-  return parts.join(' ')
 }
 
 function patternTable(patterns: readonly PatternDocument[]): string {

@@ -18,6 +18,7 @@ import { addJoin } from './join-command.ts'
 import { addLeave } from './leave-command.ts'
 import { addLinkCommands } from './link-command.ts'
 import { addLoadCommands } from './load-commands.ts'
+import { addMaxLoad } from './max-load-command.ts'
 import { addMemberCommands } from './member-commands.ts'
 import { addMoveCommands } from './move-commands.ts'
 import { clean, errorObject, reportError } from './output.ts'
@@ -102,8 +103,9 @@ function createProgram(io: Io, usage: string[], version: string): Command {
   const node = program
     .command('node')
     .summary('manage nodes of the mesh')
-    .addHelpText('after', examples('shoal node give-up eu-3'))
+    .addHelpText('after', examples('shoal node give-up eu-3', 'shoal node max-load 2000'))
   addGiveUp(node, io)
+  addMaxLoad(node, io)
   addPatternCommands(program, io)
   addCalibrate(program, io)
   addStatusCommand(program, io)

@@ -7,7 +7,8 @@ import { isName, isNodeId, isVolumeId } from '../protocols/ids.ts'
 import { parseBytes } from '../protocols/layout/sizes.ts'
 import { segment } from './client.ts'
 import { confirm, type Io } from './io.ts'
-import { badOption, parseCount } from './options.ts'
+import { badOption, collect, parseCount } from './options.ts'
+import { parsePattern } from './pattern-text.ts'
 
 export interface ShapeOptions {
   readonly iops?: string
@@ -16,6 +17,7 @@ export interface ShapeOptions {
   readonly shards?: string
   readonly zone?: string
   readonly maxIops?: string
+  readonly pattern?: readonly string[]
 }
 
 /** Options that shape a new volume; import takes them too. */
@@ -26,11 +28,16 @@ export function withShapeOptions(command: Command): Command {
     .option('--stripe-unit <size>', 'bytes on one shard before the next, for example 64K')
     .option('--shards <n>', 'nodes to spread over (default: from size and load)')
     .option('--max-iops <n>', 'requests per second that it may have at most (default: no limit)')
+    .option(
+      '--pattern <pattern>',
+      'load known in advance, for example "mon-fri 02:00 for 40m +3000" (repeatable)',
+      collect
+    )
     .option('--zone <zone>', 'time zone of its forecasts and patterns (default: that of this host)')
 }
 
 export function shapeOf(options: ShapeOptions): object {
-  const { iops, near, stripeUnit, shards, zone, maxIops } = options
+  const { iops, near, stripeUnit, shards, zone, maxIops, pattern } = options
   if (zone !== undefined) checkZone(zone)
   return {
     ...(iops === undefined ? {} : { expectedIops: parseCount(iops, 'iops', 2000) }),
@@ -38,6 +45,7 @@ export function shapeOf(options: ShapeOptions): object {
     ...(stripeUnit === undefined ? {} : { stripeUnitBytes: parseBytes(stripeUnit, 'stripe-unit') }),
     ...(shards === undefined ? {} : { shards: parseCount(shards, 'shards', 4) }),
     ...(zone === undefined ? {} : { zone }),
+    ...(pattern === undefined ? {} : { patterns: pattern.map(parsePattern) }),
     ...(maxIops === undefined ? {} : { maxIops: parseCount(maxIops, 'max-iops', 2000) })
   }
 }

@@ -65,10 +65,11 @@ function nodeTable(nodes: readonly NodeDocument[]): string {
   return table(head, rows)
 }
 
-/** `1200/s 30 MiB/s, 12 %`: of what the node can do, if that was measured. */
-function nodeLoadText({ load, share }: NodeDocument): string {
+/** `1200/s 30 MiB/s, 12 %, max 5000`: of what the node can or may do, if that is known. */
+function nodeLoadText({ load, share, maxLoad }: NodeDocument): string {
+  const most = maxLoad === undefined ? '' : `, max ${maxLoad}`
   const isIdle = load === undefined || share === undefined || share === 0
-  return isIdle ? loadText(load) : `${loadText(load)}, ${Math.round(share * 100)} %`
+  return `${loadText(load)}${isIdle ? '' : `, ${Math.round(share * 100)} %`}${most}`
 }
 
 function healthText(node: NodeDocument): string {

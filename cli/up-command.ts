@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander'
 import type { Io } from './io.ts'
 import { nbdOptions } from './nbd-options.ts'
-import { collect, commonOptions, parseDuration, parseRate } from './options.ts'
+import { collect, commonOptions, parseDuration, parseMaxLoad, parseRate } from './options.ts'
 import { examples } from './shared.ts'
 
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
@@ -14,6 +14,7 @@ interface UpOptions {
   readonly nbdListen?: string
   readonly nbdTls?: string
   readonly moveRate?: string
+  readonly maxLoad?: string
   readonly rebind?: boolean
   readonly acceptLoss?: boolean
   readonly logLevel: (typeof LOG_LEVELS)[number]
@@ -40,6 +41,11 @@ export function addUp(program: Command, io: Io): void {
       '--move-rate <rate>',
       'bound on copying for moves, per second, for example 50M, or unlimited, this time only'
     )
+    .option(
+      '--max-load <units>',
+      'units per second to serve at most (1 per request, 1 per 32 KiB), or none, this time only; ' +
+        'see shoal node max-load'
+    )
     .option('--rebind', 'the data directory was moved here, and its old copy is gone for good')
     .option('--accept-loss', 'start although the journal is damaged and acknowledged data is lost')
     .addOption(
@@ -54,18 +60,20 @@ export function addUp(program: Command, io: Io): void {
         'shoal up',
         'shoal up --dir /srv/shoal --listen /ip4/10.0.0.5/tcp/7462',
         'shoal up --move-rate 50M',
+        'shoal up --max-load 2000',
         'shoal up --nbd-listen 10.0.0.5:10809 --nbd-tls /etc/pki/qemu'
       )
     )
     .action(async (options: UpOptions, command: Command) => {
       const common = commonOptions(command, io)
-      const { ioTimeout, moveRate } = options
+      const { ioTimeout, moveRate, maxLoad } = options
       const { runDaemon } = await import('./up.ts')
       await runDaemon(io, common, {
         ...(options.listen === undefined ? {} : { listen: options.listen }),
         ...(options.announce === undefined ? {} : { announce: options.announce }),
         ...(ioTimeout === undefined ? {} : { ioTimeoutMs: parseDuration(ioTimeout, 'io-timeout') }),
         ...(moveRate === undefined ? {} : { moveBound: parseRate(moveRate, 'move-rate') }),
+        ...(maxLoad === undefined ? {} : { maxLoad: parseMaxLoad(maxLoad) }),
         ...nbdOptions(options),
         rebind: options.rebind === true,
         acceptLoss: options.acceptLoss === true,

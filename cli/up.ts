@@ -15,7 +15,7 @@ export interface RunOptions
   extends Pick<
     DaemonOptions,
     // The load clock is that of a demo (demo-node.ts): no command sets it.
-    'listen' | 'announce' | 'ioTimeoutMs' | 'moveBound' | 'nbd' | 'loadClock'
+    'listen' | 'announce' | 'ioTimeoutMs' | 'moveBound' | 'maxLoad' | 'nbd' | 'loadClock'
   > {
   readonly rebind: boolean
   readonly acceptLoss: boolean

@@ -1,28 +1,24 @@
 /** `shoal volume create`, `list` and `show`; the other commands of the group are beside it. */
 import type { Command } from 'commander'
-import type { ShardDocument, VolumeDocument, VolumeSummary } from '../node/control/documents.ts'
+import type {
+  CreatedDocument,
+  ShardDocument,
+  VolumeDocument,
+  VolumeSummary
+} from '../node/control/documents.ts'
 import { checkName } from '../node/volumes/names.ts'
 import { parseVolumeSize } from '../protocols/layout/sizes.ts'
 import { addAttachCommands } from './attach-commands.ts'
 import type { Io } from './io.ts'
 import { commonOptions } from './options.ts'
 import { dateText, loadText, plural, report, size, table } from './output.ts'
-import { patternText } from './pattern-commands.ts'
+import { patternText } from './pattern-text.ts'
+import { placementLines } from './placement-text.ts'
 import { limitText, policyText } from './policy-text.ts'
 import { examples, type ShapeOptions, shapeOf, volumePath, withShapeOptions } from './shared.ts'
 import { addTransferCommands } from './transfer-commands.ts'
 import { addVolumeChanges } from './volume-changes.ts'
 import { addVolumeSet } from './volume-set-command.ts'
-
-interface Created {
-  readonly id: string
-  readonly name: string
-  readonly sizeBytes: number
-  readonly columns: number
-  readonly stripeUnitBytes: number
-  readonly nodes: ReadonlyArray<{ readonly name: string }>
-  readonly warnings: readonly string[]
-}
 
 export function addVolumeCommands(volume: Command, io: Io): void {
   addCreate(volume, io)
@@ -48,7 +44,8 @@ function addCreate(volume: Command, io: Io): void {
       examples(
         'shoal volume create web --size 20G',
         'shoal volume create db --size 200G --iops 8000 --near eu-west',
-        'shoal volume create scratch --size 1T --stripe-unit 256K --shards 4'
+        'shoal volume create scratch --size 1T --stripe-unit 256K --shards 4',
+        'shoal volume create shop --size 50G --pattern "mon-fri 09:00 for 8h +3000"'
       )
     )
     .action(async (name: string, options: ShapeOptions & { size: string }, command: Command) => {
@@ -56,13 +53,14 @@ function addCreate(volume: Command, io: Io): void {
       checkName('volume', name)
       const sizeBytes = parseVolumeSize(options.size)
       const body = { name, sizeBytes, ...shapeOf(options) }
-      const created = await client.post<Created>('/v1/volumes', body)
+      const created = await client.post<CreatedDocument>('/v1/volumes', body)
       report(io, json, created, () => {
         const nodes = created.nodes.map(node => node.name).join(', ')
         const shards = plural(created.columns, 'shard')
         return [
           `created ${created.name}: ${size(created.sizeBytes)}, ${shards} on ${nodes}, ` +
             `stripe unit ${size(created.stripeUnitBytes)}`,
+          ...placementLines(created, options.iops !== undefined || options.pattern !== undefined),
           ...created.warnings.map(warning => `note: ${warning}`),
           `next: shoal volume attach ${created.name}`
         ].join('\n')

@@ -13,6 +13,7 @@ import { join, resolve } from 'node:path'
 import { readRevocation } from '../protocols/admission/revocation.ts'
 import { messageOf } from '../protocols/fault.ts'
 import type { ObserveStep } from '../protocols/handoff/steps.ts'
+import { capacityWithin, shareWithin } from '../protocols/load/limit.ts'
 import { loadTopics } from '../protocols/load-gossip/groups.ts'
 import { announcer, leave, refuseIfLeft } from './announcer.ts'
 import { openBalance } from './balance/open.ts'
@@ -30,6 +31,7 @@ import { createHost, type Host } from './host/host.ts'
 import { ADDRESS_CHECK_MS } from './limits.ts'
 import { type Calibration, openCalibration } from './load/calibrate.ts'
 import type { Load } from './load/load.ts'
+import { type NodeLimit, openNodeLimit } from './load/node-limit.ts'
 import { openLoad } from './load/open.ts'
 import { scratchIn } from './load/scratch.ts'
 import { type Identity, loadIdentity, loadPeers } from './members/identity.ts'
@@ -64,6 +66,8 @@ export interface DaemonOptions {
   readonly ioTimeoutMs?: number
   /** Bytes per second of background copying; null: no bound; absent: as it was set last. */
   readonly moveBound?: number | null | undefined
+  /** Units of load per second to serve at most; null: no limit; absent: as it was set last. */
+  readonly maxLoad?: number | null | undefined
   /** Told of every step of a handoff in which this node takes part. */
   readonly observe?: ObserveStep
   /** NBD over TCP, besides the unix socket. */
@@ -119,7 +123,8 @@ async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemo
     { ...parts, passed: (chunk, to) => load?.passed(chunk, to) },
     cleanups
   )
-  const measured = await measure({ ...base, ...storage, ...mesh, ...service }, cleanups)
+  const { maxLoad } = options
+  const measured = await measure({ maxLoad, ...base, ...storage, ...mesh, ...service }, cleanups)
   load = measured.load
   const balance = await balancing(
     { ...base, ...storage, ...mesh, ...service, ...measured },
@@ -229,17 +234,26 @@ interface Measured {
   readonly load: Load
   /** Absent on a node without capacity. */
   readonly calibration: Calibration | undefined
+  readonly limit: NodeLimit | undefined
   readonly settings: Settings
 }
 
 async function measure(
-  parts: Base & Storage & Mesh & Service,
+  parts: Base & Storage & Mesh & Service & Pick<DaemonOptions, 'maxLoad'>,
   cleanups: Cleanup[]
 ): Promise<Measured> {
-  const { dir, identity, incarnation, host, store } = parts
+  const { dir, identity, incarnation, host, store, shards, log } = parts
   const { region } = identity
   const settings = await openSettings(diskAt(dir), parts.log)
   const calibration = store && (await openCalibrationOf(parts, cleanups))
+  const limit =
+    shards &&
+    (await openNodeLimit({
+      disk: diskAt(dir),
+      log,
+      thisTime: parts.maxLoad,
+      apply: maxLoad => shards.limitLoad(maxLoad)
+    }))
   const load = openLoad(
     {
       ...parts,
@@ -247,15 +261,15 @@ async function measure(
       region,
       start: incarnation.number,
       zone: hostZone(),
-      capacity: () => calibration?.last()?.capacity,
-      shareOf: record => calibration?.shareOf(record),
+      capacity: () => capacityWithin(calibration?.last()?.capacity, limit?.maxLoad()),
+      shareOf: record => shareWithin(calibration?.shareOf(record), record, limit?.maxLoad()),
       thresholdPart: () => settings.now.thresholdPart,
       onGroup: members => host.setPreferredPeers(members)
     },
     dir
   )
   cleanups.push(() => load.close())
-  return { load, calibration, settings }
+  return { load, calibration, limit, settings }
 }
 
 /** Undefined on a node without capacity: nothing can move from there, or to it. */
@@ -287,7 +301,7 @@ async function openContext(
 ): Promise<DaemonContext> {
   const { dir, identity, clock, loadClock, random, log } = parts
   const { store, members, knowledge, host, rpc } = parts
-  const { shards, map, gateway, moves, handoffs, load, calibration, announce } = parts
+  const { shards, map, gateway, moves, handoffs, load, calibration, limit, announce } = parts
   const nbd = createNbdServer({ clock, log })
   cleanups.push(() => nbd.close())
   return {
@@ -305,6 +319,7 @@ async function openContext(
     moves,
     balance: parts.balance,
     calibration,
+    limit,
     settlers: {
       grantAsMover: request =>
         grantAsMover({ ...parts, self: { id: identity.id, host: identity.host } }, request)

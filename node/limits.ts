@@ -458,6 +458,16 @@ export const IOPS_BURST_MS = 100
 /** Long writes on stripe units up to this size are copied together, one request per chunk. */
 export const GATHER_UNIT_BYTES = 32 * KiB
 
+// New volumes (node/volumes).
+/** Nodes that are asked how their next day will be, and for how long. */
+export const PLACEMENT_OUTLOOKS = 12
+export const PLACEMENT_OUTLOOK_TIMEOUT_MS = 3_000
+
+// What a node serves at most (node/shard/scheduler.ts, node/load/node-limit.ts).
+/** A bounded node begins at once what comes in within so long. */
+export const MAX_LOAD_BURST_MS = 100
+export const MAX_LIMITS_FILE_BYTES = 4 * KiB
+
 // Calibration (node/load/calibrate.ts and beside it).
 /** What is written and read: this much, or half or a quarter of it where less is free. */
 export const CALIBRATION_DATA_BYTES = 256 * MiB

@@ -11,6 +11,7 @@ import type { Balance } from '../balance/types.ts'
 import type { Gateway } from '../gateway/types.ts'
 import type { Calibration } from '../load/calibrate.ts'
 import type { Load } from '../load/load.ts'
+import type { NodeLimit } from '../load/node-limit.ts'
 import type { ShardMap } from '../map/types.ts'
 import type { GiveUpSettlers } from '../moves/give-up.ts'
 import type { Moves } from '../moves/types.ts'
@@ -36,12 +37,16 @@ export interface DaemonContext {
   readonly store: ChunkStore | undefined
   /** What is measured and foretold here, and known of others. */
   readonly load: Load
+  /** How long a node may take to foretell its next day for a new volume. */
+  readonly outlookTimeoutMs?: number | undefined
   /** Absent on a node without capacity: nothing can move from there. */
   readonly moves?: Moves | undefined
   /** Absent on a node without capacity: nothing of its own accord either. */
   readonly balance?: Balance | undefined
   /** Absent on a node without capacity: there is nothing to measure. */
   readonly calibration?: Calibration | undefined
+  /** What is served at most; absent on a node without capacity. */
+  readonly limit?: NodeLimit | undefined
   /** What settles open handoffs of a node that is given up, where no gateway can. */
   readonly settlers?: GiveUpSettlers | undefined
   readonly members: MemberOperations

@@ -6,6 +6,7 @@ import type { Role } from '../../crdt/types.ts'
 import type { LinkCost } from '../../protocols/balance/links.ts'
 import type { VolumeBalance } from '../../protocols/balance/types.ts'
 import type { HandoffId, Incarnation, NodeId, Token, VolumeId } from '../../protocols/ids.ts'
+import type { Quiet } from '../../protocols/layout/quiet.ts'
 import type { DrainPurpose, DrainStatus, Move } from '../../protocols/moves/messages.ts'
 import type { Load } from '../../protocols/node-status/messages.ts'
 import type { ChunkRange } from '../moves/ranges.ts'
@@ -56,7 +57,9 @@ export interface NodeDocument {
   readonly draining?: DrainPurpose
   readonly uptimeMs?: number
   readonly load?: Load
-  /** Units per second that it can do, and the part of it that the load takes; once calibrated. */
+  /** What it serves at most, if that is bounded; units per second. */
+  readonly maxLoad?: number
+  /** Units per second that it can do within that, and the part of it that the load takes; once known. */
   readonly capacity?: number
   readonly share?: number
 }
@@ -124,6 +127,31 @@ export interface ShardDocument {
   readonly holderSilentMs?: number
 }
 
+/** A node that was considered for a new volume. */
+export interface PlaceDocument {
+  readonly id: NodeId
+  readonly name: string
+  readonly region: string
+  /** To where the volume is wanted, if it was measured. */
+  readonly distanceMs?: number
+  readonly availableBytes: number
+  /** Of the node when the volume is busy, within the next day; absent: nothing is known. */
+  readonly forecast?: Quiet
+}
+
+export interface CreatedDocument {
+  readonly id: VolumeId
+  readonly name: string
+  readonly sizeBytes: number
+  readonly columns: number
+  readonly stripeUnitBytes: number
+  /** In order of columns. */
+  readonly nodes: readonly PlaceDocument[]
+  /** Who would have been chosen but for their forecasts. */
+  readonly passedOver: readonly PlaceDocument[]
+  readonly warnings: readonly string[]
+}
+
 export interface VolumeDocument extends VolumeSummary {
   readonly createdAt: number
   readonly extentBytes: number
@@ -139,6 +167,13 @@ export interface VolumeDocument extends VolumeSummary {
   readonly shards: readonly ShardDocument[]
   /** Where NBD clients of this host find it. */
   readonly export?: ExportPoint & { readonly connections: number }
+}
+
+/** Units per second; null: no limit. */
+export interface NodeLimitDocument {
+  readonly maxLoad: number | null
+  /** From the next start on. */
+  readonly kept: number | null
 }
 
 export interface LinksDocument {

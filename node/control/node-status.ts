@@ -38,11 +38,13 @@ export function ownStatus(
   const { self, store, clock } = context
   const shards = store?.shards().filter(shard => !isVacant(shard)) ?? []
   const draining = context.moves?.draining()
+  const maxLoad = context.limit?.maxLoad()
   const problems = [
     ...context.problems(),
     ...attachmentProblems(context),
     ...(context.moves?.problems() ?? []),
     ...(context.calibration?.problems() ?? []),
+    ...(context.limit?.problems() ?? []),
     ...moreProblems()
   ]
   return {
@@ -52,6 +54,7 @@ export function ownStatus(
     ...(store === undefined ? {} : { store: storeStatus(store) }),
     ...(draining === undefined ? {} : { draining }),
     ...calibrationStatus(context),
+    ...(maxLoad === undefined ? {} : { maxLoad }),
     load: addLoads(shards.map(({ spec }) => rates.load(spec.id))),
     shardCount: shards.filter(shard => shard.runs.length > 0).length,
     shards: shards.slice(0, MAX_STATUS_SHARDS).map(shard => ({

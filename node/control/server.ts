@@ -25,6 +25,7 @@ import { loadImportRoute, loadRoutes } from './load-routes.ts'
 import { loadKeepingDocument } from './load-views.ts'
 import { memberRoutes } from './member-routes.ts'
 import { moveRoutes } from './move-routes.ts'
+import { nodeLimitRoutes } from './node-limit-routes.ts'
 import { serveNodeStatus } from './node-status.ts'
 import { patternRoutes } from './pattern-routes.ts'
 import { RateMeter } from './rates.ts'
@@ -94,6 +95,7 @@ export function controlApp(context: DaemonContext, volumes: Volumes): Hono {
   app.route('/', loadRoutes(context))
   app.route('/', giveUpRoutes(context))
   app.route('/', calibrationRoutes(context))
+  app.route('/', nodeLimitRoutes(context))
   app.route('/', patternRoutes(context, volumes))
   app.route('/', volumePolicyRoutes(context, volumes))
   app.route('/', volumeRoutes(context, volumes))

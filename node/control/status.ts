@@ -2,6 +2,7 @@
 import type { NodeEntry } from '../../crdt/types.ts'
 import { formatSize } from '../../protocols/layout/sizes.ts'
 import { shareOfTime } from '../../protocols/load/capacity.ts'
+import { capacityWithin, shareWithin } from '../../protocols/load/limit.ts'
 import type { NodeStatus } from '../../protocols/node-status/messages.ts'
 import { rateOf } from '../scaled-clock.ts'
 import { askNodes, liveNodes, type Statuses } from '../volumes/candidates.ts'
@@ -98,15 +99,22 @@ function describeNode(context: DaemonContext, statuses: Statuses, node: NodeEntr
 }
 
 /** What the node can do, and what part of its time the present load takes. */
-function capacityOf({ calibration, load }: NodeStatus): Pick<NodeDocument, 'capacity' | 'share'> {
-  if (calibration === undefined) return {}
-  const share = shareOfTime(calibration.costs, {
+function capacityOf({
+  calibration,
+  maxLoad,
+  load
+}: NodeStatus): Pick<NodeDocument, 'capacity' | 'share' | 'maxLoad'> {
+  const capacity = capacityWithin(calibration?.capacity, maxLoad)
+  const rates = {
     reads: load.readIops,
     writes: load.writeIops,
     readBytes: load.readBytesPerSecond,
     writtenBytes: load.writtenBytesPerSecond
-  })
-  return { capacity: calibration.capacity, share }
+  }
+  const ofTime = calibration && shareOfTime(calibration.costs, rates)
+  const share = shareWithin(ofTime, rates, maxLoad)
+  if (capacity === undefined || share === undefined) return {}
+  return { capacity, share, ...(maxLoad === undefined ? {} : { maxLoad }) }
 }
 
 interface Seen {

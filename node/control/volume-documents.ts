@@ -1,19 +1,46 @@
 /** Volumes as status, list and show present them: the map's view, and what nodes and shards say. */
-import type { VolumeView } from '../../crdt/types.ts'
+import type { MeshView, VolumeView } from '../../crdt/types.ts'
 import { isFault, messageOf } from '../../protocols/fault.ts'
 import type { NodeId, VolumeId } from '../../protocols/ids.ts'
+import type { Reason } from '../../protocols/layout/placement.ts'
 import type { Load } from '../../protocols/node-status/messages.ts'
 import { MAX_PARALLEL_CALLS, NODE_STATUS_TIMEOUT_MS } from '../limits.ts'
 import { heldRanges } from '../moves/held.ts'
 import { countChunks } from '../moves/ranges.ts'
 import type { Statuses } from '../volumes/candidates.ts'
 import { mapConcurrently } from '../volumes/concurrency.ts'
+import type { Created } from '../volumes/create.ts'
 import { declaredIn } from '../volumes/patterns.ts'
 import { callShards, nodeName, type ShardReply, shardNodes } from '../volumes/shards.ts'
 import type { DaemonContext } from './context.ts'
-import type { ShardDocument, VolumeDocument, VolumeSummary } from './documents.ts'
+import type {
+  CreatedDocument,
+  PlaceDocument,
+  ShardDocument,
+  VolumeDocument,
+  VolumeSummary
+} from './documents.ts'
 import { patternDocument } from './pattern-routes.ts'
 import { addLoads } from './rates.ts'
+
+export function createdDocument(mesh: MeshView, created: Created): CreatedDocument {
+  const { id, name, sizeBytes, columns, stripeUnitBytes, warnings } = created
+  const places = (reasons: readonly Reason[]) => reasons.map(reason => placeOf(mesh, reason))
+  const [nodes, passedOver] = [places(created.chosen), places(created.passedOver)]
+  return { id, name, sizeBytes, columns, stripeUnitBytes, nodes, passedOver, warnings }
+}
+
+function placeOf(mesh: MeshView, reason: Reason): PlaceDocument {
+  const { node, distanceMs, availableBytes, quiet } = reason
+  return {
+    id: node,
+    name: nodeName(mesh, node),
+    region: mesh.nodes.get(node)?.region ?? '',
+    ...(distanceMs === undefined ? {} : { distanceMs }),
+    availableBytes,
+    ...(quiet === undefined ? {} : { forecast: quiet })
+  }
+}
 
 export async function summarizeVolumes(
   context: DaemonContext,

@@ -3,6 +3,7 @@ import { type Context, Hono } from 'hono'
 import { stream } from 'hono/streaming'
 import { z } from 'zod'
 import { messageOf } from '../../protocols/fault.ts'
+import { MAX_PATTERNS } from '../../protocols/forecast/limits.ts'
 import { MAX_NAME_CHARS, MAX_VOLUME_BYTES } from '../../protocols/limits.ts'
 import { PROGRESS_INTERVAL_MS } from '../limits.ts'
 import { askNodes } from '../volumes/candidates.ts'
@@ -13,13 +14,19 @@ import type { ImportWish, Volumes } from '../volumes/volumes.ts'
 import type { DaemonContext } from './context.ts'
 import { check, errorDocument, readBody } from './errors.ts'
 import { readable } from './streams.ts'
-import { describeVolume, summarizeVolumes } from './volume-documents.ts'
+import { createdDocument, describeVolume, summarizeVolumes } from './volume-documents.ts'
 
 const MAX_PATH_CHARS = 4096
 const bytes = z.number().int().min(1).max(MAX_VOLUME_BYTES)
 const count = z.number().int().min(1)
 const name = z.string().max(10_000)
 
+const patternSchema = z.strictObject({
+  when: z.string().max(1_000),
+  minutes: z.number(),
+  iops: z.number(),
+  bytesPerSecond: z.number()
+})
 const wishShape = {
   expectedIops: count.optional(),
   near: name.max(MAX_NAME_CHARS * 2).optional(),
@@ -27,7 +34,8 @@ const wishShape = {
   shards: count.optional(),
   zone: z.string().max(1_000).optional(),
   // Checked where it is used.
-  maxIops: z.number().optional()
+  maxIops: z.number().optional(),
+  patterns: z.array(patternSchema).max(MAX_PATTERNS).optional()
 }
 // Sizes are checked where they are used: the words there say what to type instead.
 const createSchema = z.strictObject({ name, sizeBytes: z.number(), ...wishShape })
@@ -57,8 +65,7 @@ export function volumeRoutes(context: DaemonContext, volumes: Volumes): Hono {
   })
   routes.post('/v1/volumes', async c => {
     const created = await volumes.create(await readBody(c, createSchema))
-    const nodes = created.nodes.map(id => ({ id, name: nodeName(context.map.mesh(), id) }))
-    return c.json({ ...created, nodes }, 201)
+    return c.json(createdDocument(context.map.mesh(), created), 201)
   })
   routes.get('/v1/volumes/:volume', async c => {
     const id = idOf(c)

@@ -11,9 +11,9 @@
  */
 import { ShoalError } from '../../protocols/fault.ts'
 import { KiB, MAX_IO_BYTES } from '../../protocols/limits.ts'
+import { TokenBucket } from '../../protocols/token-bucket.ts'
 import { IOPS_BURST_MS } from '../limits.ts'
 import type { Clock, Timer } from '../ports.ts'
-import { TokenBucket } from '../token-bucket.ts'
 import { Queue } from './queue.ts'
 
 /** A read or write counts once for each so many bytes; a trim or zero, which carries none, by its shard requests. */

@@ -30,9 +30,11 @@ export async function askOutlook(
   rpc: Rpc,
   node: NodeId,
   volume: VolumeId | undefined,
-  horizonMinutes: number
+  horizonMinutes: number,
+  timeoutMs = LOAD_WORK_TIMEOUT_MS
 ): Promise<Outlook> {
-  const answer = await call(rpc, node, { call: 'outlook', ...subject(volume), horizonMinutes })
+  const question = { call: 'outlook', ...subject(volume), horizonMinutes } as const
+  const answer = await call(rpc, node, question, timeoutMs)
   if (answer.is !== 'outlook') throw notKnown(answer)
   return answer.outlook
 }

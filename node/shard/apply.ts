@@ -60,7 +60,11 @@ export class Applier {
     this.#options = options
   }
 
-  apply(connection: Connection, request: Request, arrivedAtMs: number): void {
+  /**
+   * Until `heldUntilMs` it waited for the limit on this node's load: not the store's doing, nor that
+   * of any copying, and so not told to the pace of copying. What is measured of shards has it.
+   */
+  apply(connection: Connection, request: Request, arrivedAtMs: number, heldUntilMs: number): void {
     const { volume } = connection
     assert(volume !== undefined, 'an open connection has a volume')
     const era = volume.begins(connection.number)
@@ -92,11 +96,11 @@ export class Applier {
       // Neither throws: this promise has nobody behind it.
       started.then(
         outcome => {
-          this.#measure(volume, request, arrivedAtMs)
+          this.#measure(volume, request, arrivedAtMs, heldUntilMs)
           settle(this.#succeed(volume, request, outcome))
         },
         (error: unknown) => {
-          this.#measure(volume, request, arrivedAtMs)
+          this.#measure(volume, request, arrivedAtMs, heldUntilMs)
           settle(this.#fail(volume, request, error))
         }
       )
@@ -144,8 +148,8 @@ export class Applier {
   }
 
   /** The store is done with the request. */
-  #measure(volume: ShardVolume, request: Request, arrivedAtMs: number): void {
-    const nowMs = this.#options.load.answered(arrivedAtMs, bytesOf(request))
+  #measure(volume: ShardVolume, request: Request, arrivedAtMs: number, heldUntilMs: number): void {
+    const nowMs = this.#options.load.answered(heldUntilMs, bytesOf(request))
     if (isMetered(request.op)) volume.meter?.answered(arrivedAtMs, nowMs)
   }
 

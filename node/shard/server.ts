@@ -89,9 +89,9 @@ class Server implements ShardServer {
       violation: (connection, what) => this.#reception.violation(connection, what),
       failed: (connection, error) => this.#reception.failed(connection, error)
     })
-    this.#scheduler = new Scheduler((connection, request, arrivedAtMs) => {
+    this.#scheduler = new Scheduler(clock, (connection, request, arrivedAtMs, heldUntilMs) => {
       try {
-        applier.apply(connection, request, arrivedAtMs)
+        applier.apply(connection, request, arrivedAtMs, heldUntilMs)
       } catch (error) {
         this.#reception.failed(connection, error)
       }
@@ -143,6 +143,10 @@ class Server implements ShardServer {
     this.#stop(`quarantined: ${why}`)
   }
 
+  limitLoad(unitsPerSecond: number | undefined): void {
+    this.#scheduler.limit(unitsPerSecond)
+  }
+
   volumes(): VolumeId[] {
     return this.#live().map(volume => volume.id)
   }
@@ -164,6 +168,7 @@ class Server implements ShardServer {
 
   async close(): Promise<void> {
     this.#stop('the node is going down')
+    this.#scheduler.limit(undefined)
     await Promise.all(this.#volumes.all().map(volume => volume.idle()))
   }
 

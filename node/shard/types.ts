@@ -20,6 +20,8 @@ export interface ShardServer {
   control: (request: ControlRequest, from?: NodeId) => Promise<ControlAnswer>
   /** Answers nothing but refusals from now on: the store is a copy, or was restored. */
   quarantine: (why: string) => void
+  /** Units per second (protocols/load/record.ts) that are begun at most; undefined: no limit. */
+  limitLoad: (unitsPerSecond: number | undefined) => void
   volumes: () => VolumeId[]
   /** For what moves chunks from and to this node. */
   readonly replicas: ReplicaDesk

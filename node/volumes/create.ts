@@ -9,6 +9,8 @@
  * its node is back; the answer waits, within a bound, until another node of the volume has its
  * document: this one may be gone a moment later.
  */
+import { patternOf } from '../../crdt/pattern-records.ts'
+import type { DeclaredPattern } from '../../crdt/types.ts'
 import { assert } from '../../protocols/assert.ts'
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
 import type {
@@ -19,13 +21,21 @@ import type {
   VolumeId,
   VolumeSpec
 } from '../../protocols/ids.ts'
-import { layoutFor } from '../../protocols/layout/layout.ts'
-import { choosePlacement, hasRoom } from '../../protocols/layout/placement.ts'
+import { type Layout, layoutFor } from '../../protocols/layout/layout.ts'
+import {
+  choosePlacement,
+  hasRoom,
+  type Reason,
+  reasonsFor
+} from '../../protocols/layout/placement.ts'
+import type { Demand } from '../../protocols/layout/quiet.ts'
 import { checkVolumeSize, formatSize } from '../../protocols/layout/sizes.ts'
 import { extentCount } from '../../protocols/stripe/map.ts'
 import { CREATE_SPREAD_TIMEOUT_MS } from '../limits.ts'
+import { foretell } from './ahead.ts'
 import { askNodes, candidatesFrom, resolveNear } from './candidates.ts'
 import { checkName, checkNameFree } from './names.ts'
+import { checkPattern } from './patterns.ts'
 import { policyOfNew } from './policy.ts'
 import { callShards, nodeName, refusal, type ShardReply } from './shards.ts'
 import { newNonce, newVolumeId, type VolumeParts } from './types.ts'
@@ -42,6 +52,8 @@ export interface CreateWish {
   readonly zone?: string | undefined
   /** Requests per second that it may have at most. */
   readonly maxIops?: number | undefined
+  /** Load that is known in advance; declared once the volume is there. */
+  readonly patterns?: readonly DeclaredPattern[] | undefined
 }
 
 export interface Created {
@@ -51,6 +63,9 @@ export interface Created {
   readonly columns: number
   readonly stripeUnitBytes: number
   readonly nodes: readonly NodeId[]
+  /** Of each node, in their order; and of those that its forecast spoke against. */
+  readonly chosen: readonly Reason[]
+  readonly passedOver: readonly Reason[]
   /** What the operator should know, in words. */
   readonly warnings: readonly string[]
 }
@@ -64,17 +79,12 @@ export async function createVolume(parts: VolumeParts, wish: CreateWish): Promis
   const { zone = hostZone() } = wish
   checkZone(zone)
   const policy = policyOfNew(wish.maxIops)
-  const near = resolveNear(mesh, parts.network.self, wish.near)
-  const candidates = candidatesFrom(parts, await askNodes(parts), near)
-  const room = candidates.filter(hasRoom)
-  const layout = layoutFor({
-    sizeBytes: wish.sizeBytes,
-    expectedIops: wish.expectedIops,
-    nodesAvailable: room.length,
-    shards: wish.shards,
-    stripeUnitBytes: wish.stripeUnitBytes
+  const patterns = (wish.patterns ?? []).map(checkPattern)
+  const { layout, nodes, freeBytes, reasons } = await chooseNodes(parts, wish, {
+    expectedIops: expectedOf(wish),
+    patterns: patterns.map(patternOf),
+    zone
   })
-  const nodes = choosePlacement(room, { columns: layout.columns, nearRegion: near.region })
   const spec = { id: newVolumeId(parts.random), ...layout, copies: 1, generation: 0 }
   const token = { counter: 1, attach: newNonce(parts.random) }
   const epoch = { token, counter: 0 }
@@ -90,12 +100,10 @@ export async function createVolume(parts: VolumeParts, wish: CreateWish): Promis
     zone,
     policy
   })
+  for (const pattern of patterns) parts.map.announcePattern(spec.id, pattern)
   await parts.map.flush()
   parts.log.info({ volume: spec.id, name: wish.name, nodes }, 'volume created')
   const isSpread = await isKnownBeyondUs(parts, spec.id, nodes)
-  const freeBytes = room
-    .filter(candidate => nodes.includes(candidate.node))
-    .reduce((sum, candidate) => sum + candidate.availableBytes, 0)
   return {
     id: spec.id,
     name: wish.name,
@@ -103,11 +111,44 @@ export async function createVolume(parts: VolumeParts, wish: CreateWish): Promis
     columns: layout.columns,
     stripeUnitBytes: layout.stripeUnitBytes,
     nodes,
+    ...reasons,
     warnings: [
       ...(freeBytes >= wish.sizeBytes ? [] : [thinWarning(wish.sizeBytes, freeBytes)]),
       ...(isSpread ? [] : [SPREAD_WARNING])
     ]
   }
+}
+
+/** No more than it may have. */
+function expectedOf({ expectedIops, maxIops }: CreateWish): number | undefined {
+  return expectedIops === undefined || maxIops === undefined
+    ? expectedIops
+    : Math.min(expectedIops, maxIops)
+}
+
+interface Chosen {
+  readonly layout: Layout
+  /** One for each column. */
+  readonly nodes: readonly NodeId[]
+  /** Of them together. */
+  readonly freeBytes: number
+  readonly reasons: Pick<Created, 'chosen' | 'passedOver'>
+}
+
+async function chooseNodes(parts: VolumeParts, wish: CreateWish, demand: Demand): Promise<Chosen> {
+  const near = resolveNear(parts.map.mesh(), parts.network.self, wish.near)
+  const statuses = await askNodes(parts)
+  const room = candidatesFrom(parts, statuses, near).filter(hasRoom)
+  const { sizeBytes, expectedIops, shards, stripeUnitBytes } = wish
+  const nodesAvailable = room.length
+  const layout = layoutFor({ sizeBytes, expectedIops, nodesAvailable, shards, stripeUnitBytes })
+  const place = { columns: layout.columns, nearRegion: near.region }
+  const known = await foretell(parts, statuses, room, { ...place, demand })
+  const nodes = choosePlacement(known, place)
+  const freeBytes = room
+    .filter(candidate => nodes.includes(candidate.node))
+    .reduce((sum, candidate) => sum + candidate.availableBytes, 0)
+  return { layout, nodes, freeBytes, reasons: reasonsFor(known, nodes, place) }
 }
 
 const SPREAD_WARNING =

@@ -1,6 +1,7 @@
 /** What the volume operations are made of, and what they answer. Plain types; see volumes.ts. */
 import type { Nonce, Token, VolumeId } from '../../protocols/ids.ts'
 import type { Attachment, Gateway } from '../gateway/types.ts'
+import type { Load } from '../load/load.ts'
 import type { ShardMap } from '../map/types.ts'
 import type { Clock, Log, Network, Random } from '../ports.ts'
 import type { Rpc } from '../rpc/types.ts'
@@ -15,6 +16,10 @@ export interface VolumeParts {
   readonly map: ShardMap
   readonly gateway: Gateway
   readonly exports: ExportService
+  /** What is known of the load of nodes; absent: new volumes are placed without it. */
+  readonly load?: Load | undefined
+  /** Instead of PLACEMENT_OUTLOOK_TIMEOUT_MS: tests run on machines of any speed. */
+  readonly outlookTimeoutMs?: number | undefined
   /** Where this gateway keeps what it has attached; absent in tests that never restart. */
   readonly savedAttachments?: AttachmentList | undefined
 }

@@ -8,14 +8,16 @@
  *   distance   measured round trip to the gateway (or to the region that was asked for)
  *   load       1 ms per 1,000 IOPS that the node serves already
  *   fullness   up to 20 ms, with the square of the used share
+ *   quiet      up to 45 ms: by what the node foretells, when the volume will be busy (quiet.ts)
  *   region     10 ms for every node already taken in the same region; 1 ms if a region is asked for
  *   host       20 ms for every node already taken on the same host
  *
- * Invariants: no node twice; only nodes with room; exactly as many as asked for.
+ * Invariants: what is foretold never puts two columns on one host where the rest would not; no node twice; only nodes with room; exactly as many as asked for.
  */
 import { assert } from '../assert.ts'
 import type { NodeId } from '../ids.ts'
 import { MiB } from '../limits.ts'
+import { type Quiet, quietMs } from './quiet.ts'
 
 /** Free space below which a node is given no new shard. */
 export const MIN_ROOM_BYTES = 64 * MiB
@@ -38,6 +40,8 @@ export interface Candidate {
   readonly iops: number
   readonly capacityBytes: number
   readonly availableBytes: number
+  /** Of the node, when the volume is busy; absent: nothing is known. */
+  readonly quiet?: Quiet | undefined
 }
 
 export interface PlacementWish {
@@ -56,11 +60,49 @@ export function choosePlacement(candidates: readonly Candidate[], wish: Placemen
   assert(left.length >= wish.columns, 'there is a node with room for every column')
   const taken: Candidate[] = []
   while (taken.length < wish.columns) {
-    const best = cheapest(left, taken, wish)
+    const best = cheapest(withinRules(left, taken, wish), taken, wish)
     taken.push(best)
     left.splice(left.indexOf(best), 1)
   }
   return taken.map(candidate => candidate.node)
+}
+
+/** A candidate of a placement, and why. */
+export interface Reason {
+  readonly node: NodeId
+  readonly distanceMs: number | undefined
+  readonly availableBytes: number
+  readonly quiet: Quiet | undefined
+}
+
+/** Why these nodes: what is known of each, and who would have been chosen but for its forecast. */
+export function reasonsFor(
+  candidates: readonly Candidate[],
+  chosen: readonly NodeId[],
+  wish: PlacementWish
+): { readonly chosen: readonly Reason[]; readonly passedOver: readonly Reason[] } {
+  const reasons = (nodes: readonly NodeId[]): Reason[] =>
+    nodes.flatMap(id => {
+      const found = candidates.find(({ node }) => node === id)
+      if (found === undefined) return []
+      const { node, distanceMs, availableBytes, quiet } = found
+      return [{ node, distanceMs, availableBytes, quiet }]
+    })
+  const blind = candidates.map(candidate => ({ ...candidate, quiet: undefined }))
+  const others = choosePlacement(blind, wish).filter(node => !chosen.includes(node))
+  return { chosen: reasons(chosen), passedOver: reasons(others) }
+}
+
+/** Failure domains first: a forecast decides only among those that share a host no more. */
+function withinRules(
+  left: readonly Candidate[],
+  taken: readonly Candidate[],
+  wish: PlacementWish
+): readonly Candidate[] {
+  const shares = ({ host }: Candidate) => taken.some(other => other.host === host)
+  const blind = left.map(candidate => ({ ...candidate, quiet: undefined }))
+  if (shares(cheapest(blind, taken, wish))) return left
+  return left.filter(candidate => !shares(candidate))
 }
 
 function cheapest(
@@ -96,6 +138,7 @@ export function costMs(
     (isNear ? 0 : OUTSIDE_NEAR_MS) +
     candidate.iops / IOPS_PER_MS +
     FULL_COST_MS * usedShare ** 2 +
+    quietMs(candidate.quiet) +
     regionMs * sameRegion +
     SAME_HOST_MS * sameHost
   )

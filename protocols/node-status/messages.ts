@@ -12,7 +12,7 @@ import { costModelSchema } from '../load/capacity.ts'
 import { drainPurposeSchema } from '../moves/messages.ts'
 import { incarnationSchema } from '../shard-control/messages.ts'
 
-export const NODE_STATUS_PROTOCOL = '/shoal/node-status/3'
+export const NODE_STATUS_PROTOCOL = '/shoal/node-status/4'
 
 /** Shards and attachments that one answer lists; the totals count all of them. */
 export const MAX_STATUS_SHARDS = 2000
@@ -62,6 +62,8 @@ export const nodeStatusSchema = z.strictObject({
       costs: costModelSchema
     })
     .optional(),
+  /** Units per second that it serves at most, if its operator bounds that. */
+  maxLoad: amount.optional(),
   /** Shards that hold a chunk. */
   shardCount: amount,
   shards: z

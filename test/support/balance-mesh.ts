@@ -16,10 +16,11 @@ import { blockChecksums } from '../../protocols/checksum.ts'
 import type { NodeId, VolumeId } from '../../protocols/ids.ts'
 import { GiB, KiB, MiB } from '../../protocols/limits.ts'
 import { IDLE } from '../../protocols/load/record.ts'
-import { FAST, seededRandom } from './gateway-mesh.ts'
+import { seededRandom } from './gateway-mesh.ts'
 import { chunkAt, HandoffMesh, type HandoffNode } from './handoff-mesh.ts'
 import { TurnedClock } from './load-clock.ts'
 import { keeperHere } from './load-keeper.ts'
+import { ScriptedMonitor } from './scripted-monitor.ts'
 import { MemorySeriesFiles } from './series-memory-files.ts'
 import { quietLog as silent } from './shard-harness.ts'
 
@@ -93,6 +94,10 @@ export class BalanceNode {
     const basics = { ...parts, random, log: quietLog, network, clock: systemClock }
     const load = new Load({
       ...basics,
+      shards: {
+        monitor: new ScriptedMonitor(second => this.#loads(second)),
+        replicas: shards.replicas
+      },
       region: this.region,
       start: ++this.#starts,
       loadClock: this.mesh.clock,
@@ -115,18 +120,17 @@ export class BalanceNode {
     parts.map.announceNode(this.#entry())
   }
 
-  /** The process dies; a new one starts on what it kept. */
-  async restart(): Promise<void> {
-    this.#running = undefined
+  /** The process dies. Nothing of it goes on, and what it writes goes to a disk that nobody has. */
+  die(): void {
     this.node.die('kill')
-    await this.node.start()
-    await this.begin()
+    void this.close()
   }
 
-  /** The process dies. */
-  die(): void {
-    this.#running = undefined
-    this.node.die('kill')
+  /** A new one starts on what it kept. */
+  async restart(): Promise<void> {
+    if (this.node.isUp) this.die()
+    await this.node.start()
+    await this.begin()
   }
 
   async close(): Promise<void> {
@@ -136,8 +140,9 @@ export class BalanceNode {
     await running?.load.close()
   }
 
-  /** Three days in which the shard of the volume had this load, up to now. */
+  /** Three days in which the shard of the volume had this load, up to now; and so it goes on. */
   async learn(volume: VolumeId, load: (minuteOfDay: number) => number): Promise<void> {
+    this.mesh.loads.set(volume, load)
     const now = Math.floor(this.mesh.clock.now() / MINUTE_MS)
     const rows = Array.from({ length: LEARNED_DAYS * DAY_MINUTES }, (_, i) => {
       const slot = now - LEARNED_DAYS * DAY_MINUTES + i
@@ -146,6 +151,17 @@ export class BalanceNode {
     this.load.subjects.look()
     await this.load.ask({ ask: 'import', key: volume, rows })
     await untilReal(() => this.load.state()?.warming.left === 0)
+  }
+
+  /** Of what it holds of each volume its part. */
+  #loads(second: number): Map<VolumeId, number> | undefined {
+    if (!this.mesh.isMeasured) return undefined
+    const loads = new Map<VolumeId, number>()
+    for (const [volume, load] of this.mesh.loads) {
+      const held = this.holds(volume)
+      if (held > 0) loads.set(volume, (load(Math.floor(second / 60) % DAY_MINUTES) * held) / CHUNKS)
+    }
+    return loads
   }
 
   holds(volume: VolumeId): number {
@@ -164,10 +180,14 @@ export class BalanceNode {
 export class BalanceMesh {
   /** Of load. */
   readonly clock = new TurnedClock(START_MS)
-  readonly handoffs = new HandoffMesh(FAST, 1, systemClock, this.clock)
+  readonly handoffs = new HandoffMesh()
   /** Of what negotiations wait for: whoever does not answer costs no real time. */
   readonly time = new TurnedClock(0)
   readonly nodes: BalanceNode[] = []
+  /** Of each volume, by the minute of the day. */
+  readonly loads = new Map<VolumeId, (minuteOfDay: number) => number>()
+  /** From `settle` on. */
+  isMeasured = false
 
   static async start(names: readonly string[]): Promise<BalanceMesh> {
     const mesh = new BalanceMesh()
@@ -202,6 +222,7 @@ export class BalanceMesh {
 
   /** Everybody foretells something, and has heard of the load of everybody. */
   async settle(): Promise<void> {
+    this.isMeasured = true
     const all = this.nodes.filter(({ node }) => node.isUp)
     const isForetold = () => all.every(({ load }) => load.forecast(NODE_KEY) !== undefined)
     const isHeard = () =>

@@ -15,6 +15,7 @@ import { RateMeter } from '../../node/control/rates.ts'
 import { controlApp } from '../../node/control/server.ts'
 import { createGateway } from '../../node/gateway/gateway.ts'
 import { Load } from '../../node/load/load.ts'
+import { openNodeLimit } from '../../node/load/node-limit.ts'
 import { serveLoad } from '../../node/load/serve.ts'
 import { createMap } from '../../node/map/map.ts'
 import { openMoves } from '../../node/moves/moves.ts'
@@ -31,6 +32,7 @@ import type {
 } from '../../node/volumes/types.ts'
 import { Volumes } from '../../node/volumes/volumes.ts'
 import type { NodeId, VolumeId } from '../../protocols/ids.ts'
+import { shareWithin } from '../../protocols/load/limit.ts'
 import { FAST, nodeId } from './gateway-mesh.ts'
 import { keeperHere } from './load-keeper.ts'
 import { MapDisk } from './map-disk.ts'
@@ -115,6 +117,14 @@ export class CliMesh {
       options: FAST
     })
     map.announceNode(entryOf({ name, region, id, host }, store))
+    const limit =
+      shards &&
+      (await openNodeLimit({
+        disk: state.disk,
+        log: quietLog,
+        thisTime: undefined,
+        apply: maxLoad => shards.limitLoad(maxLoad)
+      }))
     const load = new Load({
       ...wiring,
       rpc,
@@ -124,8 +134,8 @@ export class CliMesh {
       region,
       start: ++state.starts,
       zone: 'UTC',
-      capacity: () => undefined,
-      shareOf: () => undefined,
+      capacity: () => limit?.maxLoad(),
+      shareOf: record => shareWithin(undefined, record, limit?.maxLoad()),
       runKeeper: keeperHere(state.series, systemClock)
     })
     serveLoad(load)
@@ -145,6 +155,8 @@ export class CliMesh {
       gateway,
       store,
       load,
+      outlookTimeoutMs: 60_000,
+      limit,
       moves,
       self: {
         id,

@@ -76,7 +76,6 @@ export class HandoffNode {
         self: { id: this.id, host: this.name },
         store: storage.store,
         dataDisk: this.mapDisk,
-        loadClock: this.mesh.loadClock,
         network,
         rpc,
         acceptsRevocation: () => true,
@@ -116,21 +115,13 @@ export class HandoffNode {
 export class HandoffMesh {
   readonly mesh = new MemoryMesh()
   readonly clock: Clock
-  /** What load is measured by. */
-  readonly loadClock: Clock
   readonly options: GatewayOptions
   readonly nodes: HandoffNode[] = []
   #seed: number
 
-  constructor(
-    options: GatewayOptions = FAST,
-    seed = 1,
-    clock: Clock = systemClock,
-    loadClock = clock
-  ) {
+  constructor(options: GatewayOptions = FAST, seed = 1, clock: Clock = systemClock) {
     this.options = options
     this.clock = clock
-    this.loadClock = loadClock
     this.#seed = seed
   }
 

@@ -158,26 +158,6 @@ describe('two nodes that foresee too much', () => {
     await mesh.until(() => [a, c].some(node => ended(node).length > 0))
     for (let passed = 0; passed < 120; passed += 10) await mesh.pass(10)
     await mesh.until(() => [a, c].every(isOver))
-    if (process.env.LOUD === '1') {
-      console.log(
-        [a, b, c].map(n => [one, two, three, four].map(v => n.holds(v))),
-        [a, b, c].map(n => n.balance.plan().excess?.highPeak)
-      )
-      console.log(
-        JSON.stringify([a, b, c].map(n => ended(n).map(({ id, to }) => [id, to.slice(8, 9)])))
-      )
-      for (const n of [a, c])
-        console.log(
-          JSON.stringify(
-            await n.node.parts.rpc.call(
-              n.id,
-              '/shoal/balance/1',
-              { call: 'receipts', query: { limit: 10 } },
-              (await import('zod')).z.any()
-            )
-          )
-        )
-    }
     const taken = [one, two, three, four].map(volume => b.holds(volume) / CHUNKS)
     const peaks = [700, 600, 700, 600]
     const peak = taken.reduce((sum, part, i) => sum + part * (peaks[i] ?? 0), 0)
@@ -192,12 +172,14 @@ describe('a restart', () => {
   it('goes on with the move, and settles it with its target', async () => {
     let isDown = false
     a.node.observe = step => {
-      if (step.startsWith('source:') && ended(a).length === 0) isDown = true
+      if (step !== 'source: copying' || isDown) return
+      isDown = true
+      a.die()
     }
     await foretell()
     await mesh.until(() => isDown)
     await a.restart()
-    await mesh.until(() => ended(a).length > 0)
+    await untilReal(() => ended(a).length > 0)
     expect(ended(a)[0]).toMatchObject({ state: 'done' })
     await mesh.until(
       () => isOver(a) && [b, c].every(node => node.balance.status().promises.length === 0)
@@ -228,6 +210,5 @@ describe('a restart', () => {
     expect(
       JSON.parse(bytes.toString()).events.some((one: { is: string }) => one.is === 'left')
     ).toBe(true)
-    await untilReal(() => true)
   })
 })

@@ -2,7 +2,7 @@
 // it is looked at, reads well, changes only what was named; anything else is refused with words.
 // Method: the real commands over a real control socket, on a mesh in memory.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { LinksDocument, VolumeDocument } from '../../node/control/documents.ts'
+import type { LinksDocument, StatusDocument, VolumeDocument } from '../../node/control/documents.ts'
 import type { VolumeId } from '../../protocols/ids.ts'
 import { GiB } from '../../protocols/limits.ts'
 import { type CliMesh, type CliNode, smallMesh, until } from '../support/cli-mesh.ts'
@@ -167,5 +167,36 @@ describe('shoal balance link', () => {
     const run = await shoal('balance', 'link', 'eu-west', 'mars', '--cost', '3')
     expect(run.code).toBe(1)
     expect(run.err).toMatch(/no region "mars"; the regions are eu-north, eu-west, us-east/)
+  })
+})
+
+describe('shoal node max-load', () => {
+  it('bounds the node at once, is kept, and is shown as what the node can do', async () => {
+    const west = mesh.nodes.get('west')
+    if (west === undefined) throw new Error('no node west')
+    const there = await Terminal.open(west)
+    try {
+      const run = async (...words: string[]) => (await there.run(words)).out
+      expect(await run('node', 'max-load')).toBe('none\n')
+      expect(await run('node', 'max-load', '2000')).toBe('2000 units/s\n')
+      expect(JSON.parse(await run('node', 'max-load', '--json'))).toEqual({
+        maxLoad: 2000,
+        kept: 2000
+      })
+      const { nodes } = JSON.parse(await run('status', '--json')) as StatusDocument
+      expect(nodes.find(node => node.name === 'west')).toMatchObject({
+        maxLoad: 2000,
+        capacity: 2000
+      })
+      expect((await shoal('status')).out).toMatch(/west .*, max 2000/)
+      const few = await there.run(['node', 'max-load', '10'])
+      expect(few).toMatchObject({ code: 2 })
+      expect(few.err).toMatch(/50 units per second at least/)
+      expect(await run('node', 'max-load', 'none')).toBe('none\n')
+    } finally {
+      await there.close()
+    }
+    const gateway = await shoal('node', 'max-load', '100')
+    expect(gateway.err).toMatch(/keeps no data/)
   })
 })

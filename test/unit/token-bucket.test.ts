@@ -1,7 +1,7 @@
 // Goal: whatever is taken whenever, a bucket gives no more than burst and rate allow, and gives that.
 // Method: random costs at random times; SEED= repeats a run.
 import { describe, expect, it } from 'vitest'
-import { TokenBucket } from '../../node/token-bucket.ts'
+import { TokenBucket } from '../../protocols/token-bucket.ts'
 import { SeededRandom, seedOfRun } from '../support/process-random.ts'
 
 const SEED = seedOfRun()

@@ -6,7 +6,7 @@
  * Invariants: over any time t at most burst + rate x t is taken, but for one cost that alone is more
  * than the burst; no clock is read here.
  */
-import { assert } from '../protocols/assert.ts'
+import { assert } from './assert.ts'
 
 /** What adding up fractions may lose. */
 const ROUNDING = 1e-6
