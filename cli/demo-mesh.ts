@@ -119,11 +119,12 @@ export interface DemoExport {
 export async function attachVolume(
   { gateway }: DemoMesh,
   name: string,
-  sizeBytes: number
+  sizeBytes: number,
+  shards?: number
 ): Promise<DemoExport> {
   const client = new Client(gateway.place.dir)
   try {
-    await client.post('/v1/volumes', { name, sizeBytes })
+    await client.post('/v1/volumes', { name, sizeBytes, ...(shards && { shards }) })
   } catch (error) {
     if (!(error instanceof Refusal && error.document.code === 'NAME_TAKEN')) throw error
   }

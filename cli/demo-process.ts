@@ -50,9 +50,23 @@ export class NotStarted extends Error {
   }
 }
 
+/** How a daemon is started. */
+export interface Launch {
+  readonly script: string
+  /** Before the directory and where to listen. */
+  readonly words: readonly string[]
+}
+
+const UP: Launch = { script: MAIN, words: ['up', '--json'] }
+
 /** Runs one command of the real CLI; its JSON document. Throws with its words. */
 export async function runShoal<T>(words: readonly string[]): Promise<T> {
-  const child = spawn(process.execPath, [MAIN, ...words, '--json'], {
+  return JSON.parse(await runShoalText([...words, '--json'])) as T
+}
+
+/** Runs one command of the real CLI; what it printed. Throws with its words. */
+export async function runShoalText(words: readonly string[]): Promise<string> {
+  const child = spawn(process.execPath, [MAIN, ...words], {
     stdio: ['ignore', 'pipe', 'pipe']
   })
   const [stdout, stderr, code] = await Promise.all([
@@ -61,16 +75,16 @@ export async function runShoal<T>(words: readonly string[]): Promise<T> {
     new Promise<number | null>(resolve => child.on('close', resolve))
   ])
   if (code !== 0) throw new Error(`shoal ${words[0] ?? ''}: ${stderr.trim()}`)
-  return JSON.parse(stdout) as T
+  return stdout
 }
 
 /** Starts the daemon of `place`; resolves when it serves. Throws with the end of its log. */
-export async function startNode(place: Place, port: number): Promise<Running> {
+export async function startNode(place: Place, port: number, launch = UP): Promise<Running> {
   const logFile = `${place.dir}.log`
   const log = openSync(logFile, 'a', 0o600)
   const listen = `/ip4/127.0.0.1/tcp/${port}`
-  const words = ['up', '--dir', place.dir, '--listen', listen, '--json', '--until-stdin-closes']
-  const child = spawn(process.execPath, [MAIN, ...words], {
+  const words = [...launch.words, '--dir', place.dir, '--listen', listen, '--until-stdin-closes']
+  const child = spawn(process.execPath, [launch.script, ...words], {
     stdio: ['pipe', 'pipe', log],
     detached: true
   })

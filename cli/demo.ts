@@ -10,6 +10,7 @@ import { messageOf } from '../protocols/fault.ts'
 import { GiB } from '../protocols/limits.ts'
 import { attachText } from './attach-commands.ts'
 import { Client } from './client.ts'
+import { showDay } from './demo-day.ts'
 import { type DemoDirectory, openDemoDirectory } from './demo-directory.ts'
 import { attachVolume, type DemoExport, type DemoMesh, startMesh } from './demo-mesh.ts'
 import type { Running } from './demo-process.ts'
@@ -26,6 +27,7 @@ interface DemoOptions {
   readonly keep?: boolean
   readonly json?: boolean
   readonly dir?: string
+  readonly day?: boolean
 }
 
 let stopping = false
@@ -41,7 +43,11 @@ async function main(): Promise<number> {
   let work: Promise<void> = Promise.resolve()
   try {
     directory = openDemoDirectory(options.dir)
-    work = prove(directory, options, node => running.push(node))
+    work = prove(directory, options, node => {
+      running.push(node)
+      // Begun before the signal: it is stopped with the others, and nothing follows it.
+      if (stopping) throw new Error('the demo ends')
+    })
     const isProven = await Promise.race([work.then(() => true), stop.then(() => false)])
     if (!isProven) return options.once === true ? 1 : 0
     if (options.once !== true) await stop
@@ -63,13 +69,21 @@ function parse(): DemoOptions | number {
     .description('Brings up a whole mesh on this machine, proves it, and runs until ctrl-C.')
     .option('--once', 'stop after the proof; exit code 0 if it succeeded')
     .option('--keep', 'leave the files')
+    .option(
+      '--day',
+      'then show a day in two minutes: an overload foreseen, and data moved before it'
+    )
     .option('--dir <dir>', 'keep the files here; a demo of before is started again')
     .option('--json', 'one line of JSON on stdout when ready, all else on stderr')
     .allowExcessArguments(false)
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(clean(text.trim()).concat('\n')) })
   try {
-    return command.parse().opts<DemoOptions>()
+    const options = command.parse().opts<DemoOptions>()
+    if (options.day === true && (options.once === true || options.json === true)) {
+      command.error('error: --day is a show that takes minutes: not with --once or --json')
+    }
+    return options
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     return error.exitCode === 0 ? 0 : 2
@@ -104,7 +118,9 @@ async function prove(
   started: (node: Running) => void
 ): Promise<void> {
   const mesh = await startMesh(directory, say, started)
-  const demoExport = await attachVolume(mesh, VOLUME, VOLUME_BYTES)
+  // A day needs all of it on one node.
+  const shards = options.day === true ? 1 : undefined
+  const demoExport = await attachVolume(mesh, VOLUME, VOLUME_BYTES, shards)
   say(`volume ${VOLUME} (thin, ${size(VOLUME_BYTES)}) is attached; writing through NBD ...`)
   const { writeMs, readMs, sha256 } = await proveVolume(demoExport)
   const speed = (ms: number) => `${size(PROOF_BYTES / (ms / 1000))}/s`
@@ -118,7 +134,11 @@ async function prove(
     process.stderr.write(`${statusText(status)}\n`)
     process.stdout.write(`${JSON.stringify(readyDocument(mesh, demoExport))}\n`)
   } else process.stdout.write(`\n${statusText(status)}\n\n${attachText(demoExport)}\n\n`)
-  watch(mesh)
+  if (options.day === true) {
+    const out = (text: string): void => void process.stdout.write(`${text}\n`)
+    const place = { path: directory.path, volume: VOLUME, sizeBytes: VOLUME_BYTES }
+    await showDay({ mesh, ...place, say, out, started }, demoExport)
+  } else watch(mesh)
   if (options.once !== true) say(`running in ${directory.path}; ctrl-C ends it`)
 }
 

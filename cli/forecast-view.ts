@@ -1,9 +1,10 @@
 /** What `shoal forecast` says of a ForecastDocument: the plot, what its signs mean, then sentences. */
 import type { ForecastDocument, ThresholdDocument } from '../node/control/load-documents.ts'
-import { Calendar } from '../protocols/forecast/calendar.ts'
+import type { Calendar } from '../protocols/forecast/calendar.ts'
 import { clean, percent, plural, short } from './output.ts'
 import { isAbove, type Plot, plot } from './plot.ts'
 import { marksOf } from './plot-marks.ts'
+import { clockOf, timeText } from './times.ts'
 
 export interface ForecastView {
   readonly columns: number
@@ -12,7 +13,6 @@ export interface ForecastView {
 }
 
 const MINUTE_MS = 60_000
-const DAY_MS = 24 * 60 * MINUTE_MS
 
 export function forecastText(document: ForecastDocument, view: ForecastView): string {
   const clock = clockOf(document.zone)
@@ -50,15 +50,6 @@ function pictureOf(document: ForecastDocument, view: ForecastView, clock: Calend
     ...(threshold === undefined ? {} : { threshold: threshold.load }),
     offsetMinutes: timeMs => clock.offsetMinutes(timeMs),
     label: short
-  }
-}
-
-/** A zone that this machine does not know is shown as UTC, and said to be. */
-function clockOf(zone: string): Calendar {
-  try {
-    return new Calendar(zone)
-  } catch {
-    return new Calendar('UTC')
   }
 }
 
@@ -142,12 +133,4 @@ function restLines({ historyDays, patterns }: ForecastDocument): string[] {
     `rests on ${plural(days, 'day')} of history`,
     ...(patterns.length === 0 ? [] : [`declared patterns: ${patterns.join('; ')}`])
   ]
-}
-
-/** `14:30`, with the date if that is another day than `nowMs`; times of the subject's zone. */
-function timeText(timeMs: number, nowMs: number, clock: Calendar): string {
-  const local = (ms: number): number => ms + clock.offsetMinutes(ms) * MINUTE_MS
-  const [date = '', time = ''] = new Date(local(timeMs)).toISOString().split('T')
-  const isToday = Math.floor(local(timeMs) / DAY_MS) === Math.floor(local(nowMs) / DAY_MS)
-  return isToday ? time.slice(0, 5) : `${date} ${time.slice(0, 5)}`
 }

@@ -30,3 +30,12 @@ export const PLOT_HEADROOM = 3
 export const MINUTES_KEPT_MS = 14 * 24 * 3_600_000
 /** Volumes that a file of load may name: a summary is kept of each. */
 export const MAX_IMPORTED_VOLUMES = 10_000
+
+// shoal balance
+export const BALANCE_HORIZON = { min: '15m', max: '24h' }
+/** Days of the score that are shown unless told. */
+export const SCORE_DAYS = 7
+
+// shoal explain
+/** Moves of a volume or shard that are listed, the youngest first. */
+export const MAX_EXPLAINED_MOVES = 20

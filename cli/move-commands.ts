@@ -1,13 +1,14 @@
 /** `shoal move` and `shoal moves`: asking for moves, looking at them, and how fast they may be. */
 import type { Command } from 'commander'
+import type { MoveDetailDocument } from '../node/control/balance-documents.ts'
 import type { MoveDocument, MovesDocument } from '../node/control/documents.ts'
-import { ShoalError } from '../protocols/fault.ts'
 import { segment } from './client.ts'
-import { drainText } from './drain-command.ts'
 import { follow } from './follow.ts'
 import type { Io } from './io.ts'
+import { detailText } from './move-receipt-view.ts'
+import { doneText, movesText, notDone, startedText } from './moves-view.ts'
 import { badOption, commonOptions, parseCount, parseRate } from './options.ts'
-import { clean, durationText, plural, report, size, table } from './output.ts'
+import { plural, report, size } from './output.ts'
 import { checkNode, checkVolume, examples } from './shared.ts'
 
 interface MoveOptions {
@@ -25,14 +26,16 @@ export function addMoveCommands(program: Command, io: Io): void {
     .command('moves')
     .summary('show moves: running, queued, done')
     .description(
-      'Lists the moves of every storage node that is connected: bytes, rate, time left and why; ' +
-        'and says which nodes did not answer.'
+      'Lists the moves of every storage node that is connected: bytes, rate, time left and why; of ' +
+        'moves that nodes decided by themselves what was foretold, the bids, what they were worth and ' +
+        'cost, and from an hour after their end what became of them. Says which nodes did not answer.'
     )
     .option('--ended <n>', 'how many that have ended to show (default: 20, 0 for none)')
     .addHelpText(
       'after',
       examples(
         'shoal moves',
+        'shoal moves show 3fa9c2d01b7e',
         'shoal moves cancel 3fa9c2d01b7e',
         'shoal moves rate 50M',
         'shoal moves --json'
@@ -46,6 +49,7 @@ export function addMoveCommands(program: Command, io: Io): void {
       const list = await client.get<MovesDocument>(`/v1/moves${query}`)
       report(io, json, list, () => movesText(list))
     })
+  addShow(moves, io)
   addCancel(moves, io)
   addRate(moves, io)
 }
@@ -130,6 +134,24 @@ function parseColumns(text: string): number[] {
   throw badOption('columns', '--columns must be numbers with commas between, for example 0,2')
 }
 
+function addShow(moves: Command, io: Io): void {
+  moves
+    .command('show')
+    .summary('all that is known of one move')
+    .description(
+      'Shows what a move was decided on, who was asked and bid, what it was worth and cost, how it went ' +
+        'and what became of it, as its source and its target keep it for 90 days. `shoal explain` ' +
+        'tells the same in sentences.'
+    )
+    .argument('<id>', 'as in `shoal moves`, or the beginning of it')
+    .addHelpText('after', examples('shoal moves show 3fa9c2d01b7e', 'shoal moves show 3fa9 --json'))
+    .action(async (id: string, _options: object, command: Command) => {
+      const { json, client } = commonOptions(command, io)
+      const detail = await client.get<MoveDetailDocument>(`/v1/moves/${segment(id)}`)
+      report(io, json, detail, () => detailText(detail))
+    })
+}
+
 function addCancel(moves: Command, io: Io): void {
   moves
     .command('cancel')
@@ -178,62 +200,4 @@ function addRate(moves: Command, io: Io): void {
       const rate = bytesPerSecond === null ? 'as much as there is' : `${size(bytesPerSecond)}/s`
       report(io, json, set, () => `copying from and to ${set.name} may use ${rate}`)
     })
-}
-
-// -- words
-
-function movesText({ moves, nodes, silent }: MovesDocument): string {
-  const drains = nodes.filter(({ drain }) => drain.state !== 'off').map(drainText)
-  const bounds = nodes
-    .filter(({ bound }) => bound !== null)
-    .map(({ name, bound }) => `copying from and to ${name} may use ${size(bound ?? 0)}/s`)
-  const silence = silent.length === 0 ? [] : [`no answer from ${silent.join(', ')}`]
-  const notes = [...drains, ...bounds, ...silence].map(clean)
-  return [
-    moves.length === 0 ? 'no moves' : movesTable(moves),
-    ...(notes.length === 0 ? [] : ['', ...notes])
-  ].join('\n')
-}
-
-function movesTable(moves: readonly MoveDocument[]): string {
-  const rows = moves.map(move => [
-    move.id,
-    move.volumeName,
-    move.fromName,
-    move.toName,
-    move.state,
-    `${move.chunks.done} of ${move.chunks.total}`,
-    `${size(move.bytes.done)} of ${size(move.bytes.total)}`,
-    move.bytesPerSecond === 0 ? '-' : `${size(move.bytesPerSecond)}/s`,
-    move.leftMs === undefined ? '-' : durationText(move.leftMs),
-    move.trouble === undefined ? move.why : `${move.why}; ${move.trouble}`
-  ])
-  const head = ['ID', 'VOLUME', 'FROM', 'TO', 'STATE', 'CHUNKS', 'BYTES', 'RATE', 'LEFT', 'WHY']
-  return table(head, rows)
-}
-
-function startedText(move: MoveDocument): string {
-  const chunks = plural(move.chunks.total, 'chunk')
-  return [
-    `move ${move.id}: ${chunks} of ${move.volumeName} (${size(move.bytes.total)}) from ` +
-      `${move.fromName} to ${move.toName}`,
-    `next: shoal moves`
-  ].join('\n')
-}
-
-function doneText(move: MoveDocument): string {
-  const took = durationText((move.endedAt ?? move.since) - move.since)
-  return (
-    `moved ${plural(move.chunks.done, 'chunk')} of ${move.volumeName} (${size(move.bytes.done)}) to ` +
-    `${move.toName} in ${took}; longest pause ${Math.ceil(move.longestPauseMs)} ms`
-  )
-}
-
-function notDone(move: MoveDocument): ShoalError {
-  const { done, total } = move.chunks
-  const trouble = move.trouble === undefined ? '' : `: ${move.trouble}`
-  return new ShoalError(
-    { code: 'CONFLICT', what: move.id },
-    `move ${move.id} ${move.state} with ${done} of ${plural(total, 'chunk')} moved${trouble}`
-  )
 }

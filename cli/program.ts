@@ -5,9 +5,11 @@
  */
 import { Command, CommanderError } from 'commander'
 import { isFault } from '../protocols/fault.ts'
+import { addBalanceCommands } from './balance-commands.ts'
 import { addCalibrate } from './calibrate-command.ts'
 import { Refusal } from './client.ts'
 import { addDrain } from './drain-command.ts'
+import { addExplainCommand } from './explain-command.ts'
 import { addForecastCommand } from './forecast-command.ts'
 import { addGiveUp } from './give-up-command.ts'
 import { addInit } from './init-command.ts'
@@ -86,7 +88,8 @@ function createProgram(io: Io, usage: string[], version: string): Command {
         'shoal volume create web --size 20G',
         'shoal volume attach web                         # prints the NBD URI',
         'shoal status',
-        'shoal top                                       # load, and where it goes'
+        'shoal top                                       # load, and where it goes',
+        'shoal balance status                            # what moves by itself, and why'
       )
     )
   addInit(program, io)
@@ -96,6 +99,7 @@ function createProgram(io: Io, usage: string[], version: string): Command {
   addLeave(program, io)
   addDrain(program, io)
   addMoveCommands(program, io)
+  addExplainCommand(program, io)
   const node = program
     .command('node')
     .summary('manage nodes of the mesh')
@@ -115,11 +119,7 @@ function createProgram(io: Io, usage: string[], version: string): Command {
       examples('shoal load export --since 7d --out load.csv', 'shoal load import load.csv')
     )
   addLoadCommands(load, io)
-  const balance = program
-    .command('balance')
-    .summary('how the mesh moves data by itself')
-    .addHelpText('after', examples('shoal balance link eu-west us-east --cost 3'))
-  addLinkCommands(balance, io)
+  addLinkCommands(addBalanceCommands(program, io), io)
   const volume = program
     .command('volume')
     .summary('create, attach and manage volumes')

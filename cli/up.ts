@@ -14,7 +14,8 @@ const STOP_LIMIT_MS = 30_000
 export interface RunOptions
   extends Pick<
     DaemonOptions,
-    'listen' | 'announce' | 'ioTimeoutMs' | 'moveBound' | 'maxLoad' | 'nbd'
+    // The load clock is that of a demo (demo-node.ts): no command sets it.
+    'listen' | 'announce' | 'ioTimeoutMs' | 'moveBound' | 'maxLoad' | 'nbd' | 'loadClock'
   > {
   readonly rebind: boolean
   readonly acceptLoss: boolean

@@ -16,6 +16,9 @@ import type { ObserveStep } from '../protocols/handoff/steps.ts'
 import { capacityWithin, shareWithin } from '../protocols/load/limit.ts'
 import { loadTopics } from '../protocols/load-gossip/groups.ts'
 import { announcer, leave, refuseIfLeft } from './announcer.ts'
+import { openBalance } from './balance/open.ts'
+import { openSettings, type Settings } from './balance/settings-file.ts'
+import type { Balance } from './balance/types.ts'
 import { systemClock, systemRandom } from './clock.ts'
 import { lastSeen, memberOperations, selfInfo, whileCertified } from './context-parts.ts'
 import type { DaemonContext } from './control/context.ts'
@@ -76,6 +79,8 @@ export interface DaemonOptions {
   /** The daemon wants to stop: someone asked over the control socket, or the node has left. */
   readonly onShutdown?: (reason: string) => void
   readonly clock?: Clock
+  /** What load and balancing go by: of the demo and of tests it may be faster (scaled-clock.ts). */
+  readonly loadClock?: Clock
   readonly random?: Random
 }
 
@@ -98,13 +103,14 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 
 async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemon> {
   const { log, clock = systemClock, random = systemRandom } = options
+  const { loadClock = clock } = options
   prepareMemory(log)
   const dir = resolve(options.dir)
   const directory = openDataDirectory(dir, { rebind: options.rebind ?? false })
   cleanups.push(() => directory.release())
   refuseIfLeft(dir)
   const identity = await loadIdentity(dir)
-  const base = { dir, identity, clock, random, log }
+  const base = { dir, identity, clock, loadClock, random, log }
 
   const { capacityBytes } = identity
   const acceptLoss = options.acceptLoss ?? false
@@ -120,6 +126,10 @@ async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemo
   const { maxLoad } = options
   const measured = await measure({ maxLoad, ...base, ...storage, ...mesh, ...service }, cleanups)
   load = measured.load
+  const balance = await balancing(
+    { ...base, ...storage, ...mesh, ...service, ...measured },
+    cleanups
+  )
   await mesh.host.start()
   const announce = announcer(identity, mesh.host, service.map, storage.incarnation)
   followMap({
@@ -136,7 +146,7 @@ async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemo
   cleanups.push(repeat(clock, ADDRESS_CHECK_MS, announce))
   const context = await openContext(
     options,
-    { ...base, ...storage, ...mesh, ...service, ...measured, announce },
+    { ...base, ...storage, ...mesh, ...service, ...measured, balance, announce },
     cleanups
   )
   const control = await startControl(context)
@@ -150,6 +160,7 @@ interface Base {
   readonly dir: string
   readonly identity: Identity
   readonly clock: Clock
+  readonly loadClock: Clock
   readonly random: Random
   readonly log: Log
 }
@@ -197,7 +208,7 @@ async function openMesh(options: DaemonOptions, base: Base, cleanups: Cleanup[])
 
 function serviceParts(
   { ioTimeoutMs, moveBound, observe }: DaemonOptions,
-  { dir, identity, clock, random, log }: Base,
+  { dir, identity, clock, loadClock, random, log }: Base,
   { store }: Storage,
   { host, rpc }: Mesh
 ): ServiceParts {
@@ -213,6 +224,7 @@ function serviceParts(
     acceptsRevocation: (peer, signed) => readRevocation(signed, mesh)?.peer === peer,
     gatewayOptions: ioTimeoutMs === undefined ? {} : { ioTimeoutMs },
     clock,
+    loadClock,
     random,
     log
   }
@@ -223,6 +235,7 @@ interface Measured {
   /** Absent on a node without capacity. */
   readonly calibration: Calibration | undefined
   readonly limit: NodeLimit | undefined
+  readonly settings: Settings
 }
 
 async function measure(
@@ -231,6 +244,7 @@ async function measure(
 ): Promise<Measured> {
   const { dir, identity, incarnation, host, store, shards, log } = parts
   const { region } = identity
+  const settings = await openSettings(diskAt(dir), parts.log)
   const calibration = store && (await openCalibrationOf(parts, cleanups))
   const limit =
     shards &&
@@ -249,26 +263,51 @@ async function measure(
       zone: hostZone(),
       capacity: () => capacityWithin(calibration?.last()?.capacity, limit?.maxLoad()),
       shareOf: record => shareWithin(calibration?.shareOf(record), record, limit?.maxLoad()),
+      thresholdPart: () => settings.now.thresholdPart,
       onGroup: members => host.setPreferredPeers(members)
     },
     dir
   )
   cleanups.push(() => load.close())
-  return { load, calibration, limit }
+  return { load, calibration, limit, settings }
+}
+
+/** Undefined on a node without capacity: nothing can move from there, or to it. */
+async function balancing(
+  parts: Base & Storage & Mesh & Service & Measured,
+  cleanups: Cleanup[]
+): Promise<Balance | undefined> {
+  const { dir, identity, host, store, shards, moves } = parts
+  if (store === undefined || shards === undefined || moves === undefined) return undefined
+  const { id, region } = identity
+  const self = { id, region, host: identity.host }
+  const open = { store, shards, moves, network: host, disk: diskAt(dir) }
+  const balance = await openBalance({ ...parts, ...open, self })
+  cleanups.push(() => balance.close())
+  return balance
 }
 
 async function openContext(
   options: DaemonOptions,
-  parts: Base & Storage & Mesh & Service & Measured & { announce: (leftAt?: number) => void },
+  parts: Base &
+    Storage &
+    Mesh &
+    Service &
+    Measured & {
+      readonly balance: Balance | undefined
+      readonly announce: (leftAt?: number) => void
+    },
   cleanups: Cleanup[]
 ): Promise<DaemonContext> {
-  const { dir, identity, clock, random, log, store, members, knowledge, host, rpc } = parts
+  const { dir, identity, clock, loadClock, random, log } = parts
+  const { store, members, knowledge, host, rpc } = parts
   const { shards, map, gateway, moves, handoffs, load, calibration, limit, announce } = parts
   const nbd = createNbdServer({ clock, log })
   cleanups.push(() => nbd.close())
   return {
     self: selfInfo(dir, identity, clock, host),
     clock,
+    loadClock,
     random,
     log,
     network: host,
@@ -278,6 +317,7 @@ async function openContext(
     store,
     load,
     moves,
+    balance: parts.balance,
     calibration,
     limit,
     settlers: {
@@ -295,6 +335,7 @@ async function openContext(
         store,
         shards,
         handoffs,
+        balance: parts.balance,
         mapStats: () => map.stats(),
         mesh: () => map.mesh(),
         knownPeers: () => knowledge.peers().length,

@@ -34,13 +34,17 @@ export const FROZEN_RETRY_MS = 20
 /** The longest wait of a client is that of this window and the one before. */
 export const CLIENT_LOAD_WINDOW_MS = 100
 /** Turns of the monitor that come closer together than this are one: rates need a length. */
-export const MONITOR_TURN_MIN_MS = 100
+export const MONITOR_TURN_MIN_MS = 40
+/** A load clock that runs faster than time (scaled-clock.ts) has no timer sooner than this, of time. */
+export const LOAD_TICK_MS = 80
 /** Streams of requests of one shard that may take turns and still be known as sequential; at most 32. */
 export const STREAM_ENDS = 8
 /** Chunks whose heat a node remembers, about 100 bytes each; the coldest go. */
 export const HEAT_CHUNKS = 65_536
 export const HEAT_EVICTED_FRACTION = 1 / 8
 export const HEAT_HALF_LIFE_MS = 300_000
+/** How much a request counts for is worked out this often: off by less than a quarter of a percent. */
+export const HEAT_WEIGHT_MS = 1_000
 /** Of those, the hottest have a profile of the day, about 600 bytes each; so has every shard. */
 export const HEAT_PROFILE_CHUNKS = 1_024
 /** Chunks that get one in the same minute, and by how much they must exceed whose place they take. */
@@ -89,6 +93,8 @@ export const MAX_SOCKET_PATH_BYTES = 107
 export const MAX_MOVES_FILE_BYTES = 64 * MiB
 /** A start or a drain asks other nodes for their room before it answers. */
 export const MOVES_CALL_TIMEOUT_MS = 15_000
+/** How long people's moves wait for those to end that the node began by itself. */
+export const MAKE_WAY_MS = 5_000
 /** Moves that have ended which a list shows unless told. */
 export const DEFAULT_LISTED_ENDED = 20
 /** How long a drain waits before it looks again at what could not go; longer while nothing goes. */
@@ -369,6 +375,43 @@ export const LOAD_CALL_TIMEOUT_MS = 2_000
 /** Calls that a keeper has to work for. */
 export const LOAD_WORK_TIMEOUT_MS = 30_000
 
+// Balancing (node/balance). Milliseconds of load time, unless told.
+/** What the standing forecasts reach. */
+export const STANDING_MINUTES = 60
+/** A subject is asked for more than that once in so long; so many are kept, and asked at a time. */
+export const LONG_OUTLOOK_MS = 3_600_000
+/** ... and so much time apart, however fast the load clock runs. */
+export const LONG_OUTLOOK_LEAST_MS = 30_000
+export const MAX_LONG_OUTLOOKS = 512
+export const MAX_LONG_OUTLOOKS_ASKED = 2
+/** The load of now: how often it is looked at, and over how long it is a mean. */
+export const BALANCE_SAMPLE_MS = 5_000
+export const BALANCE_PRESSURE_MS = 60_000
+/** After new forecasts a plan is made within this, not by all nodes at once. */
+export const BALANCE_JITTER_MS = 20_000
+/** While the node is over its threshold now, a plan is made this often. */
+export const BALANCE_REACTIVE_MS = 30_000
+/** Shards that one look sees: those with the greatest loads to come. */
+export const MAX_LOOKED_SHARDS = 64
+/** Negotiations that have not led to a move yet, at a time. */
+export const MAX_NEGOTIATIONS = 3
+/** Chunks of one offer: as many as a plan looks at. */
+export const MAX_OFFERED_CHUNKS = 1_024
+/** What a peer said through gossip is believed for so long. */
+export const PEER_HEARD_MS = 600_000
+/** What moved is in no forecast any more once one comes so long after its end. */
+export const MOVED_SETTLES_MS = CARRY_AFTER_MS + 15_000
+/** Later than that it is taken for settled, whatever comes. */
+export const MOVED_FORGOTTEN_MS = 900_000
+/** How fast moves copy until one was measured; bytes per second of time. */
+export const COPY_BYTES_PER_SECOND = 32 * MiB
+/** A move that is smaller says nothing of how fast copying is. */
+export const MEASURED_COPY_BYTES = 4 * MiB
+/** balance.json, and balance-moves.json: what is remembered of moves. */
+export const MAX_BALANCE_FILE_BYTES = MiB
+export const MAX_BALANCE_MOVES_BYTES = 32 * MiB
+export const MAX_PAST_MOVES = 16_384
+
 // Map (node/map).
 /** One record of the map log: a whole document at most. */
 export const MAX_MAP_RECORD_BYTES = 40 * MiB
@@ -474,3 +517,15 @@ export const WARMING_TOLD_EVERY = 32
 export const MAX_IMPORT_ROWS = 200_000
 /** Minutes of all volumes of a file that wait to be sent to their shards. */
 export const MAX_IMPORT_WAITING_MINUTES = 200_000
+
+// Balancing: receipts, verdicts and the score (node/balance).
+/** Between two looks at what is due: steps of the score, verdicts, targets to tell. */
+export const JOURNAL_LOOK_MS = 60_000
+/** Steps of the score that are counted at one look: what was measured before a restart, a day of it. */
+export const MAX_SCORED_STEPS = 288
+/** After so long a target that does not answer is not asked what became of a move, nor told of it. */
+export const JUDGE_GIVES_UP_MS = 24 * 3_600_000
+/** Moves that one look judges, and tells targets of. */
+export const MAX_JUDGED_AT_ONCE = 32
+export const MAX_TOLD_AT_ONCE = 64
+export const BALANCE_CALL_TIMEOUT_MS = 10_000

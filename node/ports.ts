@@ -18,6 +18,18 @@ export interface Clock {
   after: (delayMs: number, task: () => void) => Timer
   /** Runs `task` after the work of the present tick (setImmediate): where batches leave. */
   soon: (task: () => void) => void
+  /** Of a clock that runs faster than time (scaled-clock.ts); absent: it does not. */
+  readonly scale?: ClockScale
+}
+
+/** How a clock differs from the time: all that another process needs to show the same. */
+export interface ClockScale {
+  /** Of its milliseconds, how many pass in one of time; 1 or more. */
+  readonly rate: number
+  /** At this instant, in wall ms ... */
+  readonly fromMs: number
+  /** ... it showed this. */
+  readonly startMs: number
 }
 
 export interface Random {

@@ -1,6 +1,7 @@
 /** What is wrong with this node, in words for a person, the worst first. */
 import type { MeshView } from '../crdt/types.ts'
 import type { NodeId } from '../protocols/ids.ts'
+import type { Balance } from './balance/types.ts'
 import type { Handoffs } from './handoff/types.ts'
 import { CERTIFICATE_WARNING_MS, LOW_SPACE_FRACTION } from './limits.ts'
 import type { MapStats } from './map/types.ts'
@@ -13,6 +14,7 @@ export interface ProblemSources {
   readonly store: ChunkStore | undefined
   readonly shards: ShardServer | undefined
   readonly handoffs: Handoffs | undefined
+  readonly balance?: Pick<Balance, 'problems'> | undefined
   readonly mapStats: () => MapStats
   readonly mesh: () => MeshView
   /** Members that we know where to dial, and those connected. */
@@ -24,6 +26,7 @@ export function problemsOf(sources: ProblemSources): string[] {
   return [
     ...storeProblems(sources),
     ...(sources.handoffs?.problems() ?? []),
+    ...(sources.balance?.problems() ?? []),
     ...certificateProblems(sources),
     ...connectionProblems(sources),
     ...mapProblems(sources)

@@ -24,6 +24,7 @@ import { Pacer } from './moves/pace.ts'
 import type { Moves } from './moves/types.ts'
 import type { Clock, Disk, Log, Network, Random } from './ports.ts'
 import type { Rpc } from './rpc/types.ts'
+import { rateOf } from './scaled-clock.ts'
 import { createShardServer } from './shard/server.ts'
 import type { ShardServer } from './shard/types.ts'
 import { countStart } from './start-count.ts'
@@ -69,6 +70,8 @@ export interface ServiceParts extends Basics {
   readonly moveBound?: number | null | undefined
   /** Told of every step of a handoff in which this node takes part. */
   readonly observe?: ObserveStep
+  /** What load is measured by; the clock by default. */
+  readonly loadClock?: Clock
   /** Told of every chunk that left, once its release is confirmed. */
   readonly passed?: (chunk: ChunkKey, to: NodeId) => void
 }
@@ -96,7 +99,8 @@ export async function openStorage(parts: StorageParts, cleanups: Cleanup[]): Pro
 export async function openService(parts: ServiceParts, cleanups: Cleanup[]): Promise<Service> {
   const { self, store, network, rpc, clock, random, log, gatewayOptions = {} } = parts
   const { holderTimeoutMs } = gatewayOptions
-  const server = { network, rpc, clock, log, self: self.id, holderTimeoutMs }
+  const loadRate = rateOf(parts.loadClock ?? clock)
+  const server = { network, rpc, clock, log, self: self.id, holderTimeoutMs, loadRate }
   const shards = store && createShardServer({ store, ...server })
   cleanups.push(() => shards?.close())
   let gateway: Gateway | undefined

@@ -7,6 +7,7 @@
  */
 import type { Role } from '../../crdt/types.ts'
 import type { NodeId, VolumeId } from '../../protocols/ids.ts'
+import type { Balance } from '../balance/types.ts'
 import type { Gateway } from '../gateway/types.ts'
 import type { Calibration } from '../load/calibrate.ts'
 import type { Load } from '../load/load.ts'
@@ -24,6 +25,8 @@ export type { ExportPoint, ExportService } from '../volumes/types.ts'
 export interface DaemonContext {
   readonly self: SelfInfo
   readonly clock: Clock
+  /** What load and balancing go by; the same, but in the demo and in tests. */
+  readonly loadClock: Clock
   readonly random: Random
   readonly log: Log
   readonly network: Network
@@ -38,6 +41,8 @@ export interface DaemonContext {
   readonly outlookTimeoutMs?: number | undefined
   /** Absent on a node without capacity: nothing can move from there. */
   readonly moves?: Moves | undefined
+  /** Absent on a node without capacity: nothing of its own accord either. */
+  readonly balance?: Balance | undefined
   /** Absent on a node without capacity: there is nothing to measure. */
   readonly calibration?: Calibration | undefined
   /** What is served at most; absent on a node without capacity. */

@@ -11,6 +11,7 @@ import type { DrainPurpose, DrainStatus, Move } from '../../protocols/moves/mess
 import type { Load } from '../../protocols/node-status/messages.ts'
 import type { ChunkRange } from '../moves/ranges.ts'
 import type { ExportPoint } from '../volumes/types.ts'
+import type { ReceiptDocument } from './balance-documents.ts'
 import type { PatternDocument } from './load-documents.ts'
 
 export interface SelfDocument {
@@ -26,6 +27,8 @@ export interface SelfDocument {
   readonly startedAt: number
   readonly addresses: readonly string[]
   readonly certificateExpiresAt: number
+  /** So many times as fast as time goes the clock of load and balancing: only in a demo, or a test. */
+  readonly loadRate?: number
 }
 
 export interface NodeDocument {
@@ -186,10 +189,17 @@ export interface MoveDocument extends Move {
   readonly volumeName: string
   readonly fromName: string
   readonly toName: string
+  /** What it was decided on, and what became of it; absent: nobody who answered keeps one. */
+  readonly receipt?: ReceiptDocument
+  /** Its source did not answer: this is what its target keeps of it. */
+  readonly fromReceipt?: true
 }
 
 export interface MovesDocument {
   readonly moves: readonly MoveDocument[]
+  /** Of the node that was asked: wall ms of its load time, and its time zone. */
+  readonly at: number
+  readonly zone: string
   /** The storage nodes that answered. */
   readonly nodes: ReadonlyArray<{
     readonly node: NodeId

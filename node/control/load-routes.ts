@@ -38,7 +38,7 @@ export function loadRoutes(context: DaemonContext): Hono {
   })
   routes.get('/v1/load/export', c => {
     const { sinceMs, untilMs, step, volume } = check(c.req.query(), exportQuery)
-    const nowMs = context.clock.now()
+    const nowMs = context.loadClock.now()
     const lines = exportLoad(context, {
       volume: volume === undefined ? undefined : resolveVolume(context.map, volume),
       step: STEPS[step],

@@ -58,7 +58,7 @@ export async function topDocument(
     shards: shards.length - listed.length
   }
   return {
-    at: context.clock.now(),
+    at: context.loadClock.now(),
     nodes,
     volumes,
     shards: listed,

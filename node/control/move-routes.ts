@@ -8,7 +8,7 @@ import type { NodeEntry } from '../../crdt/types.ts'
 import { ShoalError } from '../../protocols/fault.ts'
 import { MAX_COLUMNS } from '../../protocols/limits.ts'
 import { MAX_HOTTEST, MAX_LISTED_ENDED, MAX_WHY_CHARS } from '../../protocols/moves/limits.ts'
-import { boundSchema, type DrainStatus, type Move } from '../../protocols/moves/messages.ts'
+import { boundSchema, type DrainStatus } from '../../protocols/moves/messages.ts'
 import { DEFAULT_LISTED_ENDED } from '../limits.ts'
 import {
   cancelMove,
@@ -20,11 +20,17 @@ import {
   startMove,
   undrainNode
 } from '../moves/ask.ts'
-import { printable, resolveNode, resolveVolume, volumeName } from '../volumes/names.ts'
-import { nodeName } from '../volumes/shards.ts'
+import { printable, resolveNode, resolveVolume } from '../volumes/names.ts'
 import type { DaemonContext } from './context.ts'
 import type { DrainDocument, MoveDocument, MovesDocument } from './documents.ts'
 import { check, readBody } from './errors.ts'
+import {
+  isMovePrefix,
+  moveDetail,
+  moveDocument,
+  noSuchMove,
+  withReceipts
+} from './move-receipts.ts'
 
 const MAX_NAME_TEXT = 10_000
 const name = z.string().max(MAX_NAME_TEXT)
@@ -52,14 +58,16 @@ const listSchema = z.strictObject({
   ended: z.coerce.number().int().min(0).max(MAX_LISTED_ENDED).default(DEFAULT_LISTED_ENDED)
 })
 const nothing = z.strictObject({})
-/** An id, or the beginning of one. */
-const MOVE_PREFIX = /^[0-9a-f]{4,12}$/
 
 export function moveRoutes(context: DaemonContext): Hono {
   const routes = new Hono()
   routes.get('/v1/moves', async c => {
     const { ended } = check(c.req.query(), listSchema)
-    return c.json(movesDocument(context, await listMoves(context, ended), ended))
+    const nodes = await listMoves(context, ended)
+    return c.json(await withReceipts(context, movesDocument(context, nodes, ended), ended))
+  })
+  routes.get('/v1/moves/:id', async c => {
+    return c.json(await moveDetail(context, movePrefix(c.req.param('id'))))
   })
   routes.post('/v1/moves', async c => {
     const { volume, from, to, why, ...selection } = await readBody(c, startSchema)
@@ -80,7 +88,7 @@ export function moveRoutes(context: DaemonContext): Hono {
     return c.json({ node: where.id, name: where.name, bytesPerSecond })
   })
   routes.delete('/v1/moves/:id', async c => {
-    return c.json(await cancel(context, c.req.param('id')))
+    return c.json(await cancel(context, movePrefix(c.req.param('id'))))
   })
   drainRoutes(context, routes)
   return routes
@@ -114,12 +122,6 @@ function storageNode(context: DaemonContext, nameOrId: string, field: string): N
 }
 
 async function cancel(context: DaemonContext, prefix: string): Promise<MoveDocument> {
-  if (!MOVE_PREFIX.test(prefix)) {
-    throw new ShoalError(
-      { code: 'BAD_INPUT', field: 'id' },
-      `${printable(prefix)} is no id of a move: \`shoal moves\` lists them`
-    )
-  }
   const nodes = await listMoves(context, MAX_LISTED_ENDED)
   const all = nodes.flatMap(({ list }) => list?.moves ?? [])
   const found = all.filter(move => move.id.startsWith(prefix))
@@ -132,13 +134,17 @@ async function cancel(context: DaemonContext, prefix: string): Promise<MoveDocum
       `${open.length} moves begin with ${prefix}: type more of the id`
     )
   }
-  if (move === undefined) throw notFound(prefix, silentNames(nodes))
+  if (move === undefined) throw noSuchMove(prefix, silentNames(nodes))
   return moveDocument(context, await cancelMove(context, move.from, move.id))
 }
 
-function notFound(id: string, silent: readonly string[]): ShoalError {
-  const perhaps = silent.length === 0 ? '' : `; ${silent.join(', ')} did not answer`
-  return new ShoalError({ code: 'NOT_FOUND', what: id }, `there is no move ${id}${perhaps}`)
+/** An id, or the beginning of one. Throws BAD_INPUT. */
+function movePrefix(text: string): string {
+  if (isMovePrefix(text)) return text
+  throw new ShoalError(
+    { code: 'BAD_INPUT', field: 'id' },
+    `${printable(text)} is no id of a move: \`shoal moves\` lists them`
+  )
 }
 
 function silentNames(nodes: readonly NodeMoves[]): string[] {
@@ -165,17 +171,9 @@ function movesDocument(
       const { bound, rate, drain } = list
       return [{ node: node.id, name: node.name, bound, rate, drain }]
     }),
+    at: context.loadClock.now(),
+    zone: context.load.options.zone,
     silent: silentNames(nodes)
-  }
-}
-
-function moveDocument(context: DaemonContext, move: Move): MoveDocument {
-  const mesh = context.map.mesh()
-  return {
-    ...move,
-    volumeName: volumeName(mesh, move.volume),
-    fromName: nodeName(mesh, move.from),
-    toName: nodeName(mesh, move.to)
   }
 }
 

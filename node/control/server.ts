@@ -11,10 +11,12 @@ import { join } from 'node:path'
 import { createAdaptorServer } from '@hono/node-server'
 import { Hono, type MiddlewareHandler } from 'hono'
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
+import { stateOf } from '../balance/views.ts'
 import { CONTROL_CLOSE_MS, MAX_CONTROL_BODY_BYTES, MAX_SOCKET_PATH_BYTES } from '../limits.ts'
 import type { Clock } from '../ports.ts'
 import { startReaper } from '../volumes/reaper.ts'
 import { Volumes } from '../volumes/volumes.ts'
+import { balanceRoutes } from './balance-routes.ts'
 import { calibrationRoutes } from './calibration-routes.ts'
 import type { DaemonContext } from './context.ts'
 import { answerError, errorDocument } from './errors.ts'
@@ -77,7 +79,11 @@ export function controlApp(context: DaemonContext, volumes: Volumes): Hono {
   app.route('/', streamedImportRoute(context, volumes))
   app.route('/', loadImportRoute(context))
   app.use(boundBody)
-  app.get('/v1/self', c => c.json({ ...describeSelf(context), load: loadKeepingDocument(context) }))
+  app.get('/v1/self', c => {
+    const { balance } = context
+    const state = balance && { balance: stateOf(balance) }
+    return c.json({ ...describeSelf(context), load: loadKeepingDocument(context), ...state })
+  })
   app.get('/v1/status', async c => c.json(await meshStatus(context)))
   app.post('/v1/shutdown', c => {
     context.shutdown('asked for over the control socket')
@@ -85,6 +91,7 @@ export function controlApp(context: DaemonContext, volumes: Volumes): Hono {
   })
   app.route('/', memberRoutes(context))
   app.route('/', moveRoutes(context))
+  app.route('/', balanceRoutes(context))
   app.route('/', loadRoutes(context))
   app.route('/', giveUpRoutes(context))
   app.route('/', calibrationRoutes(context))

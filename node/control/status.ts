@@ -4,6 +4,7 @@ import { formatSize } from '../../protocols/layout/sizes.ts'
 import { shareOfTime } from '../../protocols/load/capacity.ts'
 import { capacityWithin, shareWithin } from '../../protocols/load/limit.ts'
 import type { NodeStatus } from '../../protocols/node-status/messages.ts'
+import { rateOf } from '../scaled-clock.ts'
 import { askNodes, liveNodes, type Statuses } from '../volumes/candidates.ts'
 import type { DaemonContext } from './context.ts'
 import type { NodeDocument, SelfDocument, StatusDocument, VolumeSummary } from './documents.ts'
@@ -38,6 +39,7 @@ export async function meshStatus(context: DaemonContext): Promise<StatusDocument
 export function describeSelf(context: DaemonContext): SelfDocument {
   const { self } = context
   const { role, expiresAt } = context.members.certificate()
+  const loadRate = rateOf(context.loadClock)
   return {
     id: self.id,
     name: self.name,
@@ -50,7 +52,8 @@ export function describeSelf(context: DaemonContext): SelfDocument {
     pid: process.pid,
     startedAt: self.startedAt,
     addresses: self.addresses(),
-    certificateExpiresAt: expiresAt
+    certificateExpiresAt: expiresAt,
+    ...(loadRate === 1 ? {} : { loadRate })
   }
 }
 

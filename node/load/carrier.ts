@@ -34,6 +34,8 @@ export interface PartOfShard {
 
 export interface CarrierOptions {
   readonly clock: Clock
+  /** By which what is owed may wait for more. */
+  readonly loadClock: Clock
   readonly random: Random
   readonly log: Log
   /** Ends what is remembered of the chunk here, and says what it was. */
@@ -83,7 +85,7 @@ export class Carrier {
   /** The chunk is held by `to`, and its release here is confirmed. */
   passed(chunk: ChunkKey, to: NodeId): void {
     if (this.#isClosed) return
-    const { clock, partOf, isEmpty } = this.#options
+    const { loadClock, partOf, isEmpty } = this.#options
     const { volume } = chunk
     const part = partOf(chunk)
     const owed = this.#owedTo(volume, to)
@@ -97,7 +99,7 @@ export class Carrier {
     const isEnough = 1 - owed.left >= CARRY_LEAST_PART || owed.heat.length >= MAX_PIECE_CHUNKS
     if (isLast) this.#sendLast(volume, owed)
     else if (isEnough) void this.#send(owed)
-    else owed.timer ??= clock.after(CARRY_AFTER_MS, () => void this.#send(owed))
+    else owed.timer ??= loadClock.after(CARRY_AFTER_MS, () => void this.#send(owed))
   }
 
   close(): void {

@@ -40,6 +40,7 @@ import type { Instant, KnownLoad, Refusal } from '../../protocols/load-gossip/ta
 import { LoadTable } from '../../protocols/load-gossip/table.ts'
 import { LOAD_GOSSIP_TICK_MS } from '../limits.ts'
 import type { Clock, Log, Network, Random, Timer } from '../ports.ts'
+import { leastDelayMs } from '../scaled-clock.ts'
 import type { LoadTopic } from './inbox.ts'
 import { Inbox } from './inbox.ts'
 
@@ -205,7 +206,9 @@ class Gossip implements LoadGossip {
     const group = this.#group
     if (group === undefined || nowMs < (this.#nextSampleMs ?? 0)) return
     const own = ownSample()
-    const { intervalMs, listed } = planSample(this.#plan.memberBytes, own.shards.length)
+    const { listed, ...planned } = planSample(this.#plan.memberBytes, own.shards.length)
+    // By a faster clock it speaks as often as that ticks: what it announces is what it does.
+    const intervalMs = Math.max(planned.intervalMs, 1.5 * leastDelayMs(clock))
     const isFirst = this.#nextSampleMs === undefined
     const share = isFirst ? random.fraction() : 0.9 + 0.2 * random.fraction()
     this.#intervalMs = intervalMs

@@ -29,14 +29,23 @@ export interface KeyedRecord {
   readonly record: LoadRecord
 }
 
+export interface ToldMinute {
+  readonly slot: number
+  readonly records: readonly KeyedRecord[]
+  /** So many minutes that end with this one were alike; absent: it is the only one. */
+  readonly count?: number
+}
+
 export type KeeperTell =
   | {
       readonly tell: 'tick'
       /** Seconds since 1970, and the records of those that had requests in it. */
       readonly second: number
       readonly seconds: readonly KeyedRecord[]
+      /** So many seconds that end with this one were alike; absent: it is the only one. */
+      readonly count?: number
       /** The minute that has just ended, if one has; whoever is not named was idle. */
-      readonly minute?: { readonly slot: number; readonly records: readonly KeyedRecord[] }
+      readonly minute?: ToldMinute
     }
   /** There is such a shard, or its settings changed. */
   | { readonly tell: 'subject'; readonly key: string; readonly settings: SubjectSettings }

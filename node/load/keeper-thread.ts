@@ -6,6 +6,8 @@ import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../../protocols/assert.ts'
 import { systemClock } from '../clock.ts'
+import type { ClockScale } from '../ports.ts'
+import { scaledClock } from '../scaled-clock.ts'
 import { LoadKeeper } from './keeper.ts'
 import type { KeeperNews } from './keeper-messages.ts'
 import { KeeperRunner } from './keeper-runner.ts'
@@ -18,6 +20,8 @@ const NICENESS = 10
 export interface KeeperData {
   readonly dir: string
   readonly seed: number
+  /** Of the load clock, if it is not time itself. */
+  readonly scale?: ClockScale | undefined
 }
 
 const port = parentPort
@@ -28,11 +32,12 @@ try {
 } catch {
   // Only a wish: some systems forbid it.
 }
-const { dir, seed } = workerData as KeeperData
+const { dir, seed, scale } = workerData as KeeperData
+const loadClock = scale === undefined ? systemClock : scaledClock(scale, systemClock)
 const keeper = new LoadKeeper({
   files: openSeriesFiles(dir),
   seed,
-  now: systemClock.now,
+  now: loadClock.now,
   send: (news: KeeperNews) => port.postMessage(news)
 })
 const runner = new KeeperRunner(keeper, systemClock, message => port.postMessage(message))

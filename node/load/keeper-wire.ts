@@ -37,11 +37,11 @@ class KeeperThread {
   }
 
   start(): void {
-    const { dir, seed, port, log, clock } = this.#options
+    const { dir, seed, scale, port, log, clock } = this.#options
     this.#startedMs = clock.monotonicMs()
     this.#retry = undefined
     const worker = new Worker(new URL('./keeper-thread.js', import.meta.url), {
-      workerData: { dir, seed } satisfies KeeperData,
+      workerData: { dir, seed, scale } satisfies KeeperData,
       name: 'load keeper'
     })
     this.#worker = worker

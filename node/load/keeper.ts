@@ -23,7 +23,8 @@ import {
   type KeeperNews,
   type KeeperState,
   type KeeperTell,
-  NODE_KEY
+  NODE_KEY,
+  type ToldMinute
 } from './keeper-messages.ts'
 import { KeptHistory } from './kept-history.ts'
 import { loadModels, saveModels } from './models-file.ts'
@@ -38,6 +39,8 @@ export interface KeeperOptions {
   readonly now: () => number
   readonly send: (news: KeeperNews) => void
 }
+
+const MINUTE_SECONDS = 60
 
 interface Kept {
   settings: SubjectSettings
@@ -165,19 +168,31 @@ export class LoadKeeper {
     this.#careful(() => this.#history.close())
   }
 
-  #tick({ second, seconds, minute }: KeeperTell & { readonly tell: 'tick' }): void {
-    for (const { key, record } of seconds) {
-      if (this.#kept.has(key)) this.#careful(() => this.#history.second(key, second, record))
+  #tick({ second, seconds, count = 1, minute }: KeeperTell & { readonly tell: 'tick' }): void {
+    // Seconds of several minutes come with them.
+    if (count <= MINUTE_SECONDS) {
+      for (const { key, record } of seconds) this.#seconds(key, second, count, record)
     }
-    if (minute === undefined) return
+    if (minute !== undefined) this.#minutes(minute)
+  }
+
+  #seconds(key: string, last: number, count: number, record: LoadRecord): void {
+    if (!this.#kept.has(key)) return
+    this.#careful(() => {
+      for (let second = last - count + 1; second <= last; second++) {
+        this.#history.second(key, second, record)
+      }
+    })
+  }
+
+  #minutes(minute: ToldMinute): void {
     if (!this.#isPruned) this.#careful(() => this.#history.prune(new Set(this.#kept.keys())))
     this.#isPruned = true
     const records = new Map(minute.records.map(({ key, record }) => [key, record]))
     const changed: string[] = []
     for (const [key, kept] of this.#kept) {
       const record = records.get(key) ?? IDLE
-      this.#careful(() => this.#history.minute(key, minute.slot, record))
-      if (this.#step(key, kept, minute.slot, record)) changed.push(key)
+      if (this.#minutesOf(key, kept, minute, record)) changed.push(key)
     }
     if (changed.length > 0) this.#publish(changed)
     // Every file is asked for its size: not in every minute.
@@ -190,6 +205,24 @@ export class LoadKeeper {
   }
 
   /** Whether something new is foretold. */
+  #minutesOf(
+    key: string,
+    kept: Kept,
+    { slot, count = 1 }: ToldMinute,
+    record: LoadRecord
+  ): boolean {
+    let isNew = false
+    for (let minute = slot - count + 1; minute <= slot; minute++) {
+      if (count > 1) {
+        this.#seconds(key, (minute + 1) * MINUTE_SECONDS - 1, MINUTE_SECONDS, record)
+      }
+      this.#careful(() => this.#history.minute(key, minute, record))
+      isNew = this.#step(key, kept, minute, record) || isNew
+    }
+    return isNew
+  }
+
+  /** Whether it completes a step of what is foretold. */
   #step(key: string, kept: Kept, minute: number, record: LoadRecord): boolean {
     const steps = kept.minutes.add(minute, loadOf(record))
     // Whoever is still reading finds it in the series.

@@ -45,7 +45,10 @@ export interface LoadOptions {
   /** Of this node, and the number of this start of it. */
   readonly region: string
   readonly start: number
+  /** Time as it is, for waiting and for what things cost. */
   readonly clock: Clock
+  /** What load is measured, kept, foretold and told by (scaled-clock.ts). */
+  readonly loadClock: Clock
   readonly random: Random
   readonly log: Log
   readonly network: Network
@@ -57,13 +60,15 @@ export interface LoadOptions {
     readonly onVolume: (listener: (id: VolumeId) => void) => void
   }
   /** Absent on a node without capacity. */
-  readonly shards: ShardServer | undefined
+  readonly shards: Pick<ShardServer, 'monitor' | 'replicas'> | undefined
   readonly store: ChunkStore | undefined
   /** The time zone of this host. */
   readonly zone: string
   /** What a calibration found: units per second at the reference mix, and what is used now. */
   readonly capacity: () => number | undefined
   readonly shareOf: (record: LoadRecord) => number | undefined
+  /** Part of its capacity above which the node counts as overloaded; absent: THRESHOLD_PART. */
+  readonly thresholdPart?: () => number
   /** Members to stay connected to, whenever they change: those who hear our samples. */
   readonly onGroup?: (members: readonly NodeId[]) => void
   /** Starts the keeper, and starts it anew when it fails; `onStart` each time. */
@@ -81,14 +86,15 @@ export class Load {
   readonly #keeper: { close: () => Promise<void> }
   readonly #sampler: Sampler
   readonly #carrier: Carrier
+  readonly #forecastListeners: Array<(keys: readonly string[]) => void> = []
   #state: KeeperState | undefined
   #isLooking = false
   #isClosed = false
 
   constructor(options: LoadOptions) {
-    const { clock, store } = options
+    const { clock, loadClock, store } = options
     this.options = options
-    this.#port = new KeeperPort(clock, news => this.#timed(() => this.#learn(news)))
+    this.#port = new KeeperPort(clock, news => this.timed(() => this.#learn(news)))
     this.subjects = new Subjects({
       ...options,
       shards: () => store?.shards() ?? [],
@@ -100,13 +106,16 @@ export class Load {
       }
     })
     this.#carrier = this.#createCarrier()
-    this.#keeper = options.runKeeper(this.#port, () => this.#timed(() => this.#begin()))
+    this.#keeper = options.runKeeper(this.#port, () => this.timed(() => this.#begin()))
     this.gossip = createLoadGossip({
       ...options,
+      clock: loadClock,
       mesh: () => options.map.mesh(),
-      ownSample: () => this.#timed(() => ownSample(this))
+      ownSample: () => this.timed(() => ownSample(this))
     })
-    this.#sampler = new Sampler(clock, second => this.#timed(() => this.#tick(second)))
+    this.#sampler = new Sampler(loadClock, (second, count) =>
+      this.timed(() => this.#tick(second, count))
+    )
     this.#sampler.start()
     options.map.onVolume(id => this.#followVolume(id))
   }
@@ -118,6 +127,11 @@ export class Load {
 
   forecast(key: string): Published | undefined {
     return this.#forecasts.get(key)
+  }
+
+  /** Told which subjects have a newer forecast; must not throw. */
+  onForecasts(listener: (keys: readonly string[]) => void): void {
+    this.#forecastListeners.push(listener)
   }
 
   /** How far the keeper is; undefined before it said so. */
@@ -137,7 +151,7 @@ export class Load {
   /** A chunk is held by another node now, and its release here is confirmed. Never throws. */
   passed(chunk: ChunkKey, to: NodeId): void {
     try {
-      this.#timed(() => this.#carrier.passed(chunk, to))
+      this.timed(() => this.#carrier.passed(chunk, to))
     } catch (error) {
       // A handoff that is done does not fail because of what is remembered of its load.
       this.options.log.error({ chunk, error: messageOf(error) }, 'history stays behind its chunk')
@@ -167,12 +181,12 @@ export class Load {
     this.#isLooking = true
     this.options.clock.soon(() => {
       this.#isLooking = false
-      if (!this.#isClosed) this.#timed(() => this.subjects.look())
+      if (!this.#isClosed) this.timed(() => this.subjects.look())
     })
   }
 
-  #tick(second: number): void {
-    const tick = this.options.shards?.monitor.turn(second)
+  #tick(second: number, count: number): void {
+    const tick = this.options.shards?.monitor.turn(second, count)
     if (tick === undefined) return
     const seconds = keyed(tick.second)
     this.#recent.add(second, seconds)
@@ -180,8 +194,18 @@ export class Load {
     const { minute } = tick
     // A second that is absent of its minute was idle: an idle node does not wake its keeper for it.
     if (minute === undefined && (tick.second?.shards.length ?? 0) === 0) return
-    const told = minute && { slot: minute.minute, records: keyed(minute) }
-    this.#port.tell({ tell: 'tick', second, seconds, ...(told && { minute: told }) })
+    const told = minute && {
+      slot: minute.minute,
+      records: keyed(minute),
+      ...(minute.minutes > 1 && { count: minute.minutes })
+    }
+    this.#port.tell({
+      tell: 'tick',
+      second,
+      seconds,
+      ...(count > 1 && { count }),
+      ...(told && { minute: told })
+    })
     if (minute !== undefined) this.subjects.look()
   }
 
@@ -192,6 +216,8 @@ export class Load {
       for (const { key, forecast } of news.forecasts) {
         if (this.subjects.has(key)) this.#forecasts.set(key, forecast)
       }
+      const keys = news.forecasts.map(({ key }) => key)
+      for (const listener of this.#forecastListeners) listener(keys)
     }
   }
 
@@ -222,7 +248,8 @@ export class Load {
     return isKnown || head === undefined ? 0 : 1 / (countChunks(heldRanges(head)) + 1)
   }
 
-  #timed<T>(piece: () => T): T {
+  /** A synchronous piece of work in the daemon's own thread, counted in `pieceTimes`. */
+  timed<T>(piece: () => T): T {
     const startedMs = this.options.clock.monotonicMs()
     try {
       return piece()

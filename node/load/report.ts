@@ -7,7 +7,7 @@ import { NODE_KEY } from './keeper-messages.ts'
 import type { Load } from './load.ts'
 
 export function reportOf(load: Load): LoadReport {
-  const { clock, store, capacity, shareOf } = load.options
+  const { loadClock, store, capacity, shareOf } = load.options
   const own = load.recent(NODE_KEY)
   const shards = (store?.shards() ?? [])
     .filter(head => head.runs.length > 0)
@@ -21,7 +21,7 @@ export function reportOf(load: Load): LoadReport {
     }))
   const warming = load.state()?.warming
   return {
-    at: clock.now(),
+    at: loadClock.now(),
     node: measuredOf(own, load.forecast(NODE_KEY)),
     ...optional('capacity', capacity()),
     ...optional('share', shareOf(own)),

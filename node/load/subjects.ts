@@ -24,6 +24,8 @@ export interface SubjectsOptions {
   readonly zone: string
   /** Units per second that this node can do; undefined before a calibration. */
   readonly capacity: () => number | undefined
+  /** Part of it above which the node counts as overloaded; absent: THRESHOLD_PART. */
+  readonly thresholdPart?: () => number
   readonly shards: () => readonly ShardHead[]
   readonly volume: (id: VolumeId) => VolumeView | undefined
   readonly mesh: () => MeshView
@@ -137,8 +139,9 @@ export class Subjects {
 
   /** The same object until it changes. */
   #presentThreshold(): SubjectSettings['threshold'] {
+    const { thresholdPart = () => THRESHOLD_PART } = this.#options
     const capacity = this.#options.capacity()
-    const load = capacity === undefined ? undefined : THRESHOLD_PART * capacity
+    const load = capacity === undefined ? undefined : thresholdPart() * capacity
     const before = this.#threshold === 'usual' ? undefined : this.#threshold.load
     if (load !== before) {
       this.#threshold = load === undefined ? 'usual' : { load, from: 'capacity' }

@@ -20,7 +20,10 @@ interface PackedTick {
   readonly tell: 'packed'
   readonly second: number
   readonly seconds: Packed
-  readonly minute: { readonly slot: number; readonly records: Packed } | undefined
+  readonly count: number | undefined
+  readonly minute:
+    | { readonly slot: number; readonly records: Packed; readonly count: number | undefined }
+    | undefined
 }
 
 /** What goes over the wire. */
@@ -28,18 +31,31 @@ export type OnWire = Exclude<ToKeeper, Tick> | PackedTick
 
 export function packed(message: ToKeeper): OnWire {
   if (!('tell' in message) || message.tell !== 'tick') return message
-  const { second, seconds, minute } = message
-  const packedMinute = minute && { slot: minute.slot, records: pack(minute.records) }
-  return { tell: 'packed', second, seconds: pack(seconds), minute: packedMinute }
+  const { second, seconds, count, minute } = message
+  const packedMinute = minute && {
+    slot: minute.slot,
+    records: pack(minute.records),
+    count: minute.count
+  }
+  return { tell: 'packed', second, seconds: pack(seconds), count, minute: packedMinute }
 }
 
 export function unpacked(message: OnWire): ToKeeper {
   if (!('tell' in message) || message.tell !== 'packed') return message
   const { second, minute } = message
-  const seconds = unpack(message.seconds)
-  if (minute === undefined) return { tell: 'tick', second, seconds }
-  const { slot, records } = minute
-  return { tell: 'tick', second, seconds, minute: { slot, records: unpack(records) } }
+  const tick: Tick = {
+    tell: 'tick',
+    second,
+    seconds: unpack(message.seconds),
+    ...some(message.count)
+  }
+  if (minute === undefined) return tick
+  const { slot, records, count } = minute
+  return { ...tick, minute: { slot, records: unpack(records), ...some(count) } }
+}
+
+function some(count: number | undefined): { readonly count?: number } {
+  return count === undefined ? {} : { count }
 }
 
 function pack(records: readonly KeyedRecord[]): Packed {

@@ -27,6 +27,8 @@ export type DrainRecord = NonNullable<MovesRecord['drain']>
 export interface DrainOptions {
   readonly parts: MovesParts
   readonly queue: MoveQueue
+  /** Calls off what the node moves by itself. */
+  readonly makeWay: () => Promise<void>
   /** Queues as much of the plan as there is room for. */
   readonly enqueue: (plan: DrainPlan, why: string) => void
   readonly save: () => Promise<void>
@@ -58,12 +60,13 @@ export class Drain {
   }
 
   async begin(purpose: DrainPurpose): Promise<DrainStatus> {
-    const { parts, save, enqueue } = this.#options
+    const { parts, save, enqueue, makeWay } = this.#options
     if (this.#record !== null) {
       this.#record = { ...this.#record, purpose }
       await save()
       return this.status()
     }
+    await makeWay()
     const plan = await this.#plan()
     if (plan.missingBytes > 0) throw noRoom(plan)
     // Someone else may have asked meanwhile.

@@ -1,26 +1,33 @@
 /**
- * The moves of which this node is the source: what a person asks for, and what a drain needs.
+ * The moves of which this node is the source: what a person asks for, what a drain needs, and what
+ * the node has settled with a target by itself (an order, node/balance).
  *
- *   start, drain --> queue --> handoffs (one chunk each), at the pace of pace.ts
- *                      \--> moves.json: open moves, drain, bound, and the last 1,000 that ended
+ *   start, drain, order --> queue --> handoffs (one chunk each), at the pace of pace.ts
+ *                             \--> moves.json: open moves, drain, bound, and the last 1,000 that ended
  *
  * Invariants: a move is durable before its first chunk is offered; a chunk is in one open move at
- * most; a target is live, has a store, is not being drained, and said that it has room.
+ * most; a target is live, has a store, is not being drained, and said that it has room; what a person
+ * asks for, or a drain, calls off what the node decided by itself and stands in the way.
  */
-import { assert } from '../../protocols/assert.ts'
+import type { MoveReason } from '../../protocols/balance/types.ts'
 import { messageOf, ShoalError } from '../../protocols/fault.ts'
+import type { VolumeId } from '../../protocols/ids.ts'
 import type { DrainPlan } from '../../protocols/layout/drain.ts'
 import { MAX_ENDED_MOVES, MAX_MOVE_RANGES, MAX_OPEN_RANGES } from '../../protocols/moves/limits.ts'
 import type { DrainPurpose, DrainStatus, Move } from '../../protocols/moves/messages.ts'
+import type { JsonFile } from '../json-file.ts'
+import { MAKE_WAY_MS } from '../limits.ts'
 import { nodeName } from '../volumes/shards.ts'
 import { Drain } from './drain.ts'
+import { movesOfPlan } from './drain-moves.ts'
 import { isHeld } from './held.ts'
-import { type Loaded, loadMoves, MoveFile, type MovesRecord } from './move-file.ts'
+import { type Loaded, loadMoves, type MovesRecord, moveFile } from './move-file.ts'
 import type { SavedMove } from './open-move.ts'
+import { orderedChunks } from './order.ts'
 import { MoveQueue } from './queue.ts'
-import type { ChunkRange } from './ranges.ts'
+import { type ChunkRange, overlap } from './ranges.ts'
 import { serveMoves } from './serve.ts'
-import type { Moves, MovesList, MovesParts, MoveWish } from './types.ts'
+import type { MoveOrder, Moves, MovesList, MovesParts, MovesWatcher, MoveWish } from './types.ts'
 import { checkTarget, chooseChunks } from './wish.ts'
 
 /** Goes on with what is kept, and serves `/shoal/moves/1`. */
@@ -33,12 +40,13 @@ export async function openMoves(parts: MovesParts): Promise<Moves> {
 
 class NodeMoves implements Moves {
   readonly #parts: MovesParts
-  readonly #file: MoveFile
+  readonly #file: JsonFile
   readonly #queue: MoveQueue
   readonly #drain: Drain
   /** The oldest first. */
   readonly #ended: Move[]
   readonly #problem: string | undefined
+  readonly #watchers: MovesWatcher[] = []
   #bound: number | null
 
   constructor(parts: MovesParts, { record, problem }: Loaded) {
@@ -47,18 +55,19 @@ class NodeMoves implements Moves {
     this.#ended = [...record.ended]
     this.#bound = record.bound
     parts.pacer.setBound((parts.bound === undefined ? record.bound : parts.bound) ?? undefined)
-    this.#file = new MoveFile(parts.disk, parts.log, () => this.#record())
+    this.#file = moveFile(parts.disk, parts.log, () => this.#record())
     this.#queue = new MoveQueue({
       ...parts,
       self: parts.network.self,
       isHeld: chunk => isHeld(parts.store, chunk),
-      onEnd: move => this.#remember(move)
+      onEnd: (move, saved) => this.#remember(move, saved)
     })
     for (const saved of record.open) this.#queue.add(saved)
     this.#drain = new Drain(
       {
         parts,
         queue: this.#queue,
+        makeWay: () => this.#makeWay(isOrdered),
         enqueue: (plan, why) => this.#enqueueDrain(plan, why),
         save: () => this.#file.save()
       },
@@ -73,31 +82,44 @@ class NodeMoves implements Moves {
   }
 
   async start(wish: MoveWish): Promise<Move> {
-    const busy = () => this.#queue.rangesOf(wish.volume)
-    await checkTarget(this.#parts, wish.to, chooseChunks(this.#parts, busy(), wish).bytes)
-    // Asking took a while: another move may have taken some of the chunks, or they are gone.
-    const { bytes, ranges } = chooseChunks(this.#parts, busy(), wish)
+    const { volume, to, why } = wish
+    const asked = () => this.#queue.rangesOf(volume, saved => !isOrdered(saved))
+    await checkTarget(this.#parts, to, chooseChunks(this.#parts, asked(), wish).bytes)
+    const { ranges: wanted } = chooseChunks(this.#parts, asked(), wish)
+    await this.#makeWay(
+      saved => isOrdered(saved) && saved.volume === volume && overlap(saved.ranges, wanted)
+    )
+    // All this took a while: another move may have taken some of the chunks, or they are gone.
+    const { bytes, ranges } = chooseChunks(this.#parts, this.busy(volume), wish)
     this.#checkBounds(ranges)
-    const move = this.#queue.add({
+    return this.#begin({
       id: this.#newId(),
-      volume: wish.volume,
-      to: wish.to,
-      why: wish.why,
-      since: this.#parts.clock.now(),
-      isDrain: false,
-      ranges,
-      totalBytes: bytes,
-      doneBytes: 0,
-      longestPauseMs: 0
+      ...{ volume, to, why, ranges, totalBytes: bytes },
+      isDrain: false
     })
-    try {
-      await this.#file.save()
-    } catch (error) {
-      this.#queue.cancel(move.id)
-      throw notWritten(error)
+  }
+
+  async order(order: MoveOrder): Promise<Move> {
+    const { id, volume, to, bytes, reason, why } = order
+    if (this.draining() !== undefined) {
+      throw new ShoalError({ code: 'CONFLICT', what: id }, 'the node is being drained')
     }
-    this.#queue.pump()
-    return move
+    const ranges = orderedChunks(this.#parts, this.busy(volume), order)
+    this.#checkBounds(ranges)
+    const what = { id, volume, to, why, ranges, totalBytes: bytes }
+    return this.#begin({ ...what, reason, isDrain: false })
+  }
+
+  ordered(): SavedMove[] {
+    return this.#queue.saved().filter(isOrdered)
+  }
+
+  busy(volume: VolumeId): ChunkRange[] {
+    return this.#queue.rangesOf(volume)
+  }
+
+  watch(watcher: MovesWatcher): void {
+    this.#watchers.push(watcher)
   }
 
   list(ended: number): MovesList {
@@ -163,6 +185,29 @@ class NodeMoves implements Moves {
 
   // -- starting
 
+  async #begin(wanted: Omit<SavedMove, 'since' | 'doneBytes' | 'longestPauseMs'>): Promise<Move> {
+    const move = this.#add(wanted)
+    try {
+      await this.#file.save()
+    } catch (error) {
+      this.#queue.cancel(move.id)
+      throw notWritten(error)
+    }
+    for (const { started } of this.#watchers) started(move, reasonOf(wanted), wanted.ranges)
+    this.#queue.pump()
+    return move
+  }
+
+  #add(wanted: Omit<SavedMove, 'since' | 'doneBytes' | 'longestPauseMs'>): Move {
+    const since = this.#parts.clock.now()
+    return this.#queue.add({ ...wanted, since, doneBytes: 0, longestPauseMs: 0 })
+  }
+
+  /** What the node decided by itself gives way to people; what is committed of it ends first. */
+  #makeWay(matches: (saved: SavedMove) => boolean): Promise<void> {
+    return this.#queue.clear(matches, MAKE_WAY_MS)
+  }
+
   #checkBounds(ranges: readonly ChunkRange[]): void {
     const isMany = ranges.length > MAX_MOVE_RANGES
     if (!isMany && !this.#queue.isFull && this.#queue.rangeCount < MAX_OPEN_RANGES) return
@@ -182,30 +227,12 @@ class NodeMoves implements Moves {
     return isGone ? `node ${nodeName(mesh, to)} is no member any more` : undefined
   }
 
-  /** One move per volume and target; what the queue has no room for waits for the next look. */
+  /** What the queue has no room for waits for the next look. */
   #enqueueDrain(plan: DrainPlan, why: string): void {
-    const byVolumeAndTarget = new Map<string, Array<DrainPlan['assignments'][number]>>()
-    for (const assignment of plan.assignments) {
-      const key = `${assignment.piece.volume} ${assignment.to}`
-      byVolumeAndTarget.set(key, [...(byVolumeAndTarget.get(key) ?? []), assignment])
-    }
-    for (const assignments of byVolumeAndTarget.values()) {
-      const [first] = assignments
-      assert(first !== undefined, 'a group has a member')
+    for (const wanted of movesOfPlan(plan)) {
       if (this.#queue.isFull || this.#queue.rangeCount >= MAX_OPEN_RANGES) break
-      const pieces = assignments.slice(0, MAX_MOVE_RANGES).map(({ piece }) => piece)
-      this.#queue.add({
-        id: this.#newId(),
-        volume: first.piece.volume,
-        to: first.to,
-        why,
-        since: this.#parts.clock.now(),
-        isDrain: true,
-        ranges: pieces.map(({ volume: _v, bytes: _b, ...range }) => range),
-        totalBytes: pieces.reduce((sum, piece) => sum + piece.bytes, 0),
-        doneBytes: 0,
-        longestPauseMs: 0
-      })
+      const move = this.#add({ ...wanted, id: this.#newId(), why, isDrain: true })
+      for (const { started } of this.#watchers) started(move, 'drain', wanted.ranges)
     }
     this.#queue.pump()
   }
@@ -217,12 +244,13 @@ class NodeMoves implements Moves {
     return count === 0 ? [] : this.#ended.slice(-count).reverse()
   }
 
-  #remember(move: Move): void {
+  #remember(move: Move, saved: SavedMove): void {
     this.#ended.push(move)
     this.#ended.splice(0, Math.max(0, this.#ended.length - MAX_ENDED_MOVES))
     const { id, volume, to, state, chunks, bytes, trouble } = move
     this.#parts.log.info({ move: id, volume, to, state, chunks, bytes, trouble }, 'a move ended')
     this.#file.saveSoon()
+    for (const { ended } of this.#watchers) ended(move, reasonOf(saved), saved.ranges)
   }
 
   #record(): MovesRecord {
@@ -246,4 +274,12 @@ function notWritten(error: unknown): ShoalError {
     `the move could not be written down (${messageOf(error)}); nothing is moved`,
     { cause: error }
   )
+}
+
+function isOrdered({ reason }: SavedMove): boolean {
+  return reason !== undefined
+}
+
+function reasonOf({ reason, isDrain }: Pick<SavedMove, 'reason' | 'isDrain'>): MoveReason {
+  return reason ?? (isDrain ? 'drain' : 'asked')
 }

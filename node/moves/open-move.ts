@@ -20,6 +20,7 @@ import type { Move, MoveState } from '../../protocols/moves/messages.ts'
 import type { HandoffEnd, HandoffProgress } from '../handoff/types.ts'
 import { type ChunkRange, countChunks } from './ranges.ts'
 import { Speed } from './speed.ts'
+import type { OrderReason } from './types.ts'
 
 /** What is kept of it across restarts. */
 export interface SavedMove {
@@ -30,6 +31,8 @@ export interface SavedMove {
   readonly since: number
   /** Part of a drain: goes when the drain is called off. */
   readonly isDrain: boolean
+  /** The node decided it by itself; absent: people asked for it. */
+  readonly reason?: OrderReason | undefined
   readonly ranges: readonly ChunkRange[]
   /** Of all chunks, before the first one moved. */
   readonly totalBytes: number
@@ -159,9 +162,11 @@ export class OpenMove {
   /** How it ended; undefined while something is running or to be done. */
   outcome(): Extract<MoveState, 'done' | 'failed' | 'cancelled'> | undefined {
     if (this.#running.size > 0) return undefined
-    const isThrough = this.#rangeIndex >= this.saved.ranges.length && this.#retries.length === 0
-    if (this.#isCancelled) return isThrough && this.#failedChunks === 0 ? 'done' : 'cancelled'
+    if (this.#isCancelled) {
+      return this.#doneChunks === countChunks(this.saved.ranges) ? 'done' : 'cancelled'
+    }
     if (this.#hasGivenUp) return 'failed'
+    const isThrough = this.#rangeIndex >= this.saved.ranges.length && this.#retries.length === 0
     if (!isThrough) return undefined
     return this.#failedChunks > 0 ? 'failed' : 'done'
   }

@@ -3,8 +3,8 @@
  *
  * Invariants: at most PARALLEL_HANDOFFS handoffs at once, at most MAX_OPEN_MOVES moves; a chunk is
  * in one open move at most (the caller leaves out what others have); what a person asked for goes
- * before what a drain wants, else the older before the younger; what is committed is never undone
- * by a cancellation.
+ * before what a drain wants, that before what the node decided by itself, else the older before the
+ * younger; what is committed is never undone by a cancellation.
  */
 import { assert } from '../../protocols/assert.ts'
 import { messageOf } from '../../protocols/fault.ts'
@@ -23,13 +23,15 @@ export interface QueueOptions {
   readonly random: Random
   readonly log: Log
   readonly isHeld: (chunk: ChunkKey) => boolean
-  readonly onEnd: (move: Move) => void
+  readonly onEnd: (move: Move, saved: SavedMove) => void
 }
 
 export class MoveQueue {
   readonly #options: QueueOptions
   readonly #moves = new Map<string, OpenMove>()
   readonly #flights = new Set<Promise<void>>()
+  /** Told when any move ended, or the queue closed. */
+  #waiting: Array<() => void> = []
   #timer: Timer | undefined
   #isClosed = false
 
@@ -91,6 +93,26 @@ export class MoveQueue {
     for (const { saved } of this.#inOrder()) if (saved.isDrain) this.cancel(saved.id)
   }
 
+  /** Calls off what matches, and resolves once all of it ended, or `withinMs` later. */
+  async clear(matches: (move: SavedMove) => boolean, withinMs: number): Promise<void> {
+    for (const { saved } of this.#inOrder()) if (matches(saved)) this.cancel(saved.id)
+    const { clock } = this.#options
+    const endMs = clock.monotonicMs() + withinMs
+    const isThere = () => [...this.#moves.values()].some(({ saved }) => matches(saved))
+    while (isThere() && !this.#isClosed && clock.monotonicMs() < endMs) await this.#change(endMs)
+  }
+
+  #change(untilMs: number): Promise<void> {
+    const { clock } = this.#options
+    return new Promise(resolve => {
+      const timer = clock.after(Math.max(1, untilMs - clock.monotonicMs()), resolve)
+      this.#waiting.push(() => {
+        timer.cancel()
+        resolve()
+      })
+    })
+  }
+
   views(): Move[] {
     return this.#inOrder().map(move => this.#view(move))
   }
@@ -101,10 +123,10 @@ export class MoveQueue {
       .map(move => move.toSave())
   }
 
-  /** Chunks of the volume that an open move has. */
-  rangesOf(volume: VolumeId): ChunkRange[] {
+  /** Chunks of the volume that an open move has, of those that match. */
+  rangesOf(volume: VolumeId, matches: (move: SavedMove) => boolean = () => true): ChunkRange[] {
     return [...this.#moves.values()]
-      .filter(({ saved }) => saved.volume === volume)
+      .filter(({ saved }) => saved.volume === volume && matches(saved))
       .flatMap(({ saved }) => saved.ranges)
   }
 
@@ -122,14 +144,18 @@ export class MoveQueue {
     this.#isClosed = true
     this.#timer?.cancel()
     for (const move of this.#moves.values()) move.stop()
+    this.#tellWaiting()
     await Promise.allSettled([...this.#flights])
   }
 
   #inOrder(): OpenMove[] {
-    return [...this.#moves.values()].sort((a, b) => {
-      if (a.saved.isDrain !== b.saved.isDrain) return a.saved.isDrain ? 1 : -1
-      return a.saved.since - b.saved.since
-    })
+    return [...this.#moves.values()].sort(
+      (a, b) => rankOf(a.saved) - rankOf(b.saved) || a.saved.since - b.saved.since
+    )
+  }
+
+  #tellWaiting(): void {
+    for (const tell of this.#waiting.splice(0)) tell()
   }
 
   #begin(move: OpenMove, chunk: ChunkKey): void {
@@ -175,7 +201,8 @@ export class MoveQueue {
       bytesPerSecond: averageSpeed(view, this.#options.clock.now()),
       ...(isClean || state === 'cancelled' ? {} : { trouble })
     }
-    this.#options.onEnd(ended)
+    this.#options.onEnd(ended, move.toSave())
+    this.#tellWaiting()
     return ended
   }
 
@@ -191,6 +218,10 @@ export class MoveQueue {
       this.pump()
     )
   }
+}
+
+function rankOf({ isDrain, reason }: SavedMove): number {
+  return reason !== undefined ? 2 : isDrain ? 1 : 0
 }
 
 /** Over its whole life, waiting included. */

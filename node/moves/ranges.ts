@@ -62,6 +62,12 @@ export function selected(ranges: readonly ChunkRange[], selection: Selection): C
   )
 }
 
+export function overlap(a: readonly ChunkRange[], b: readonly ChunkRange[]): boolean {
+  return a.some(one =>
+    b.some(other => isSameSlot(one, other) && one.from < other.to && other.from < one.to)
+  )
+}
+
 /** `ranges` without what is in `others`. */
 export function without(
   ranges: readonly ChunkRange[],

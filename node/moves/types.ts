@@ -1,4 +1,5 @@
 /** Moves as the daemon and its control API see them. Plain types; see moves.ts. */
+import type { MoveReason, Want } from '../../protocols/balance/types.ts'
 import type { ChunkKey, NodeId, VolumeId } from '../../protocols/ids.ts'
 import type {
   DrainPurpose,
@@ -12,7 +13,9 @@ import type { ShardMap } from '../map/types.ts'
 import type { Clock, Disk, Log, Network, Random } from '../ports.ts'
 import type { Rpc } from '../rpc/types.ts'
 import type { ChunkStore } from '../storage/types.ts'
+import type { SavedMove } from './open-move.ts'
 import type { Pacer } from './pace.ts'
+import type { ChunkRange } from './ranges.ts'
 
 export interface HotChunk {
   readonly chunk: ChunkKey
@@ -48,12 +51,46 @@ export interface MoveWish {
   readonly why: string
 }
 
+/** Why a node moves something by itself. */
+export type OrderReason = Want['reason']
+
+/** A move that was negotiated with its target: exactly these chunks, under this id. */
+export interface MoveOrder {
+  /** 12 hex digits. */
+  readonly id: string
+  readonly volume: VolumeId
+  readonly to: NodeId
+  readonly chunks: readonly ChunkKey[]
+  /** What they take, about. */
+  readonly bytes: number
+  readonly reason: OrderReason
+  readonly why: string
+}
+
+/** Told of every move of this node; must not throw. */
+export interface MovesWatcher {
+  /** Durably queued. */
+  readonly started: (move: Move, reason: MoveReason, ranges: readonly ChunkRange[]) => void
+  readonly ended: (move: Move, reason: MoveReason, ranges: readonly ChunkRange[]) => void
+}
+
 export type MovesList = Omit<Extract<MovesAnswer, { is: 'moves' }>, 'is'>
 
 /** The moves of which this node is the source. All throw ShoalError. */
 export interface Moves {
   /** Durably queued when it resolves. */
   start: (wish: MoveWish) => Promise<Move>
+  /**
+   * The same for a negotiated move. CONFLICT if a chunk is not held or is being moved already, or
+   * while the node is drained.
+   */
+  order: (order: MoveOrder) => Promise<Move>
+  /** Negotiated moves that have not ended. */
+  ordered: () => readonly SavedMove[]
+  /** Chunks of the volume that open moves have. */
+  busy: (volume: VolumeId) => readonly ChunkRange[]
+  /** From now on. */
+  watch: (watcher: MovesWatcher) => void
   list: (ended: number) => MovesList
   cancel: (id: string) => Promise<Move>
   /** Durable; null: no bound. */

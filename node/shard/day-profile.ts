@@ -8,7 +8,6 @@
 import { assert } from '../../protocols/assert.ts'
 import { HOURS_PER_DAY, PROFILE_DAYS } from '../../protocols/limits.ts'
 import type { HeatState } from '../../protocols/load/heat.ts'
-import { HEAT_HOUR_MIN_MS } from '../limits.ts'
 import type { ChunkShare } from './heat-share.ts'
 
 export class DayProfile {
@@ -62,9 +61,9 @@ export class DayProfile {
     this.#last = sum
   }
 
-  /** The hour is over. */
-  fold(hour: number): void {
-    if (this.#coveredMs >= HEAT_HOUR_MIN_MS) {
+  /** The hour is over; it counts if `leastMs` of it were seen. */
+  fold(hour: number, leastMs: number): void {
+    if (this.#coveredMs >= leastMs) {
       const load = this.#units / (this.#coveredMs / 1000)
       const days = Math.min((this.days[hour] ?? 0) + 1, PROFILE_DAYS)
       this.days[hour] = days

@@ -7,15 +7,14 @@
  */
 import { HOURS_PER_DAY } from '../../protocols/limits.ts'
 import {
-  HEAT_HALF_LIFE_MS,
   HEAT_PROFILE_CHUNKS,
   HEAT_PROFILE_MARGIN,
   HEAT_PROFILE_MIN_LOAD,
-  HEAT_PROFILES_PER_MINUTE,
-  HEAT_SAMPLE_MAX_MS
+  HEAT_PROFILES_PER_MINUTE
 } from '../limits.ts'
 import { DayProfile } from './day-profile.ts'
 import type { HeatMap } from './heat.ts'
+import type { HeatSpans } from './heat-spans.ts'
 
 /** Of a slot, units that were counted and decayed since; a slot that is not there has none. */
 type UnitsOf = (slot: number | undefined) => number
@@ -27,18 +26,20 @@ interface Candidate {
   readonly load: number
 }
 
-const LIFE_SECONDS = HEAT_HALF_LIFE_MS / Math.LN2 / 1000
-
 export class HeatProfiles {
   readonly #maps: ReadonlySet<HeatMap>
   readonly #unitsOf: UnitsOf
+  readonly #spans: HeatSpans
+  readonly #lifeSeconds: number
   #count = 0
   #hour: number | undefined
   #sampledAtMs: number
 
-  constructor(maps: ReadonlySet<HeatMap>, unitsOf: UnitsOf, nowMs: number) {
+  constructor(maps: ReadonlySet<HeatMap>, unitsOf: UnitsOf, nowMs: number, spans: HeatSpans) {
     this.#maps = maps
     this.#unitsOf = unitsOf
+    this.#spans = spans
+    this.#lifeSeconds = spans.lifeMs / 1000
     this.#sampledAtMs = nowMs
   }
 
@@ -96,9 +97,9 @@ export class HeatProfiles {
 
   /** Feeds every profile; the hottest chunks without one that are at least so hot, hottest first. */
   #sample(elapsedMs: number, leastLoad: number): Candidate[] {
-    const kept = 2 ** (-elapsedMs / HEAT_HALF_LIFE_MS)
-    const perUnit = LIFE_SECONDS * (1 - kept)
-    const isGap = elapsedMs > HEAT_SAMPLE_MAX_MS
+    const kept = 2 ** (-elapsedMs / this.#spans.halfLifeMs)
+    const perUnit = this.#lifeSeconds * (1 - kept)
+    const isGap = elapsedMs > this.#spans.sampleMaxMs
     const feed = (profile: DayProfile, sum: number) => {
       if (isGap) profile.rebase(sum)
       else profile.sample(sum, elapsedMs, kept, perUnit)
@@ -110,7 +111,7 @@ export class HeatProfiles {
       for (const [number, slot] of map.slots) {
         const units = this.#unitsOf(slot)
         total += units
-        hottest.look(map, number, units / LIFE_SECONDS)
+        hottest.look(map, number, units / this.#lifeSeconds)
       }
       map.day ??= new DayProfile(0)
       feed(map.day, total)
@@ -122,9 +123,10 @@ export class HeatProfiles {
   }
 
   #fold(hour: number): void {
+    const { hourMinMs } = this.#spans
     for (const map of this.#maps) {
-      map.day?.fold(hour)
-      for (const profile of map.profiles.values()) profile.fold(hour)
+      map.day?.fold(hour, hourMinMs)
+      for (const profile of map.profiles.values()) profile.fold(hour, hourMinMs)
     }
   }
 
@@ -132,7 +134,7 @@ export class HeatProfiles {
     const all: Candidate[] = []
     for (const map of this.#maps) {
       for (const [number, profile] of map.profiles) {
-        const now = this.#unitsOf(map.slots.get(number)) / LIFE_SECONDS
+        const now = this.#unitsOf(map.slots.get(number)) / this.#lifeSeconds
         all.push({ map, number, load: Math.max(now, profile.mean) })
       }
     }

@@ -13,11 +13,12 @@ import { assert } from '../../protocols/assert.ts'
 import type { ChunkKey, VolumeSpec } from '../../protocols/ids.ts'
 import type { HeatState } from '../../protocols/load/heat.ts'
 import { BYTES_PER_UNIT, loadOf } from '../../protocols/load/record.ts'
-import { HEAT_CHUNKS, HEAT_EVICTED_FRACTION, HEAT_HALF_LIFE_MS } from '../limits.ts'
+import { HEAT_CHUNKS, HEAT_EVICTED_FRACTION } from '../limits.ts'
 import { chunkNumber, numberedChunk } from './chunk-number.ts'
 import { DayProfile } from './day-profile.ts'
 import { HeatProfiles } from './heat-profiles.ts'
-import { type ChunkShare, shareOf } from './heat-share.ts'
+import { type ChunkShare, shareOf, sharesIn } from './heat-share.ts'
+import { type HeatSpans, heatSpans } from './heat-spans.ts'
 
 /** Per second. */
 export interface HeatRates {
@@ -43,11 +44,8 @@ export class HeatMap {
   day: DayProfile | undefined
 }
 
-/** A weight is used for so long: off by less than a quarter of a percent. */
-const WEIGHT_MS = 1_000
 /** Sums begin anew before they leave the range of a double. */
 const MAX_WEIGHT = 2 ** 500
-const LIFE_MS = HEAT_HALF_LIFE_MS / Math.LN2
 /** Numbers of one slot, and slots that the first array has. */
 const WIDTH = 4
 const FIRST_SLOTS = 256
@@ -58,6 +56,7 @@ const WRITE = 2
 
 export class HeatMeter {
   readonly #maps = new Set<HeatMap>()
+  readonly #spans: HeatSpans
   readonly #profiles: HeatProfiles
   readonly #startedAtMs: number
   #values = new Float64Array(FIRST_SLOTS * WIDTH)
@@ -69,11 +68,13 @@ export class HeatMeter {
   /** The weight of now and when it was found, side by side: every request reads both. */
   readonly #weighing = Float64Array.of(1, 0)
 
-  constructor(nowMs: number) {
+  /** `rate`: of the load clock. */
+  constructor(nowMs: number, rate = 1) {
+    this.#spans = heatSpans(rate)
     this.#startedAtMs = nowMs
     this.#originMs = nowMs
     this.#weighing[1] = nowMs
-    this.#profiles = new HeatProfiles(this.#maps, slot => this.#unitsOf(slot), nowMs)
+    this.#profiles = new HeatProfiles(this.#maps, slot => this.#unitsOf(slot), nowMs, this.#spans)
   }
 
   /** Chunks remembered. */
@@ -102,7 +103,7 @@ export class HeatMeter {
 
   /** `nowMs` may be a little old. */
   touch(map: HeatMap, number: number, isWrite: boolean, bytes: number, nowMs: number): void {
-    if (nowMs - (this.#weighing[1] ?? 0) > WEIGHT_MS) this.#weigh(nowMs)
+    if (nowMs - (this.#weighing[1] ?? 0) > this.#spans.weightMs) this.#weigh(nowMs)
     const weight = this.#weight
     const slot = map.slots.get(number) ?? this.#insert(map, number)
     if (slot === undefined) return
@@ -148,6 +149,19 @@ export class HeatMeter {
   shareOf(map: HeatMap, chunk: ChunkKey, nowMs: number): ChunkShare {
     this.#weigh(nowMs)
     return shareOf(map, chunkNumber(chunk), slot => this.#unitsOf(slot))
+  }
+
+  /** The part of each known chunk in an hour of the day, the greatest first. */
+  shares(
+    map: HeatMap,
+    spec: VolumeSpec,
+    hour: number,
+    nowMs: number
+  ): Array<{ readonly chunk: ChunkKey; readonly share: number }> {
+    this.#weigh(nowMs)
+    return [...sharesIn(map, hour, slot => this.#unitsOf(slot))]
+      .sort(([, a], [, b]) => b - a)
+      .map(([number, share]) => ({ chunk: numberedChunk(spec, number), share }))
   }
 
   /** What is known of the chunk, and from now on is not; undefined if nothing is. */
@@ -233,7 +247,7 @@ export class HeatMeter {
   }
 
   #weigh(nowMs: number): void {
-    this.#weighing[0] = 2 ** ((nowMs - this.#originMs) / HEAT_HALF_LIFE_MS)
+    this.#weighing[0] = 2 ** ((nowMs - this.#originMs) / this.#spans.halfLifeMs)
     this.#weighing[1] = nowMs
     if (this.#weight < MAX_WEIGHT) return
     const values = this.#values
@@ -256,8 +270,9 @@ export class HeatMeter {
 
   /** What a value is that has always grown by one per second, as far as this server knows. */
   #perRate(nowMs: number): number {
-    const ageMs = Math.max(WEIGHT_MS, nowMs - this.#startedAtMs)
-    return (this.#weight * LIFE_MS * (1 - Math.exp(-ageMs / LIFE_MS))) / 1000
+    const { lifeMs, weightMs } = this.#spans
+    const ageMs = Math.max(weightMs, nowMs - this.#startedAtMs)
+    return (this.#weight * lifeMs * (1 - Math.exp(-ageMs / lifeMs))) / 1000
   }
 
   #rates(slot: number | undefined, perSum: number): HeatRates {

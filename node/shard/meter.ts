@@ -18,6 +18,8 @@ import type { HeatMap, HeatMeter } from './heat.ts'
 import { BYTES, LATENCY_MS, READS, SEQUENTIAL, Sums, WRITES } from './load-sums.ts'
 import { StreamEnds } from './stream-ends.ts'
 
+export type MeteredRequest = Pick<Request, 'op' | 'chunk' | 'offsetBytes' | 'lengthBytes'>
+
 export class ShardMeter {
   readonly volume: VolumeId
   /** Since the last turn, of the present minute before it, and before that minute. */
@@ -67,7 +69,7 @@ export class ShardMeter {
     return this.#inside * nowMs - this.#arrivedMsSum
   }
 
-  began(request: Request, arrivedAtMs: number): void {
+  began(request: MeteredRequest, arrivedAtMs: number): void {
     const { op, chunk, offsetBytes, lengthBytes } = request
     const isWrite = op !== Op.read
     const number = chunkNumber(chunk)

@@ -32,6 +32,8 @@ export interface NodeLoad {
 export interface MinuteLoad extends NodeLoad {
   /** Since 1970 by the wall clock of the turns. */
   readonly minute: number
+  /** It stands for so many minutes, the last of which it is: 1 but by a faster load clock. */
+  readonly minutes: number
   /** How much of it was measured: less after a start or a jump, more after a stall. */
   readonly lengthMs: number
 }
@@ -53,8 +55,8 @@ export interface ShardDetails {
 }
 
 export interface LoadMonitor {
-  /** Once a second: `second` (since 1970, by the wall clock) is over. */
-  turn: (second: number) => MonitorTick
+  /** Once a second: `second` (since 1970, by the wall clock) is over; with the `count` up to it. */
+  turn: (second: number, count?: number) => MonitorTick
   details: (volume: VolumeId) => ShardDetails | undefined
 }
 
@@ -69,6 +71,8 @@ export class Monitor implements LoadMonitor {
   #touched: ShardMeter[] = []
   #ofMinute: ShardMeter[] = []
   #minuteNumber: number | undefined
+  /** What it stands for begins with this one. */
+  #minuteFrom = 0
   #minuteMs = 0
   #turnedAtMs: number
 
@@ -96,9 +100,10 @@ export class Monitor implements LoadMonitor {
     this.#meters.delete(volume)
   }
 
-  turn(second: number): MonitorTick {
+  turn(second: number, count = 1): MonitorTick {
     const nowMs = this.#monotonicMs()
-    const minute = this.#endMinute(Math.floor(second / 60), nowMs)
+    const from = Math.floor((second - count + 1) / 60)
+    const minute = this.#endMinute(from, Math.floor(second / 60), nowMs)
     const lengthMs = nowMs - this.#turnedAtMs
     if (lengthMs < MONITOR_TURN_MIN_MS) return { second: undefined, minute }
     const beforeMs = this.#turnedAtMs
@@ -153,10 +158,13 @@ export class Monitor implements LoadMonitor {
     return { volume: meter.volume, record }
   }
 
-  #endMinute(minute: number, nowMs: number): MinuteLoad | undefined {
+  /** `from` to `minute` begin, unless they are the present ones. */
+  #endMinute(from: number, minute: number, nowMs: number): MinuteLoad | undefined {
     const over = this.#minuteNumber
     if (over === minute) return undefined
+    const minutes = (over ?? 0) - this.#minuteFrom + 1
     this.#minuteNumber = minute
+    this.#minuteFrom = over === undefined ? minute : Math.max(from, Math.min(minute, over + 1))
     const lengthMs = this.#minuteMs
     if (over === undefined || lengthMs <= 0) return undefined
     this.#minuteMs = 0
@@ -174,6 +182,6 @@ export class Monitor implements LoadMonitor {
     const node = this.#minute.record(lengthMs, this.#minuteLatency)
     this.#minute.clear()
     this.#minuteLatency.clear()
-    return { minute: over, lengthMs, shards, node }
+    return { minute: over, minutes, lengthMs, shards, node }
   }
 }

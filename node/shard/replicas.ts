@@ -21,7 +21,7 @@ import type { ClientLoad, ClientLoadMeter } from './client-load.ts'
 import type { ChunkHeat, HeatMeter } from './heat.ts'
 import type { ChunkShare } from './heat-share.ts'
 import type { VolumeTurns } from './turns.ts'
-import type { ReplicaDesk } from './types.ts'
+import type { ChunkPart, ReplicaDesk } from './types.ts'
 import type { Volumes } from './volumes.ts'
 import { FULL } from './volumes.ts'
 
@@ -135,6 +135,15 @@ export class Replicas implements ReplicaDesk {
     const volume = volumes.get(chunk.volume)
     if (volume === undefined) return { now: 0, byHour: undefined }
     return heat.shareOf(volume.heat, chunk, clock.monotonicMs())
+  }
+
+  sharesIn(id: VolumeId, hour: number): ChunkPart[] {
+    const { volumes, heat, clock } = this.#options
+    const volume = volumes.get(id)
+    const head = volume?.record
+    if (volume === undefined || head === undefined) return []
+    const parts = heat.shares(volume.heat, head.spec, hour, clock.monotonicMs())
+    return parts.filter(({ chunk }) => findRun(volume.index, chunk) !== undefined)
   }
 
   takeHeat(chunk: ChunkKey): HeatState | undefined {

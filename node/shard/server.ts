@@ -53,6 +53,8 @@ export interface ShardServerOptions {
   readonly holderTimeoutMs?: number | undefined
   /** For the bench that asks what it costs: false measures no load of shards and chunks. */
   readonly monitor?: boolean
+  /** Of the load clock (scaled-clock.ts); 1 by default. */
+  readonly loadRate?: number | undefined
 }
 
 /** Serves at once, under both protocols. The store stays the caller's: close it after the server. */
@@ -75,7 +77,7 @@ class Server implements ShardServer {
     const { store, network, rpc, clock, log } = options
     const outOfService = () => this.#outOfService
     const load = new ClientLoadMeter(clock)
-    const heat = new HeatMeter(clock.monotonicMs())
+    const heat = new HeatMeter(clock.monotonicMs(), options.loadRate)
     const monitor = new Monitor(heat, () => clock.monotonicMs())
     this.monitor = monitor
     const applier = new Applier({

@@ -70,10 +70,18 @@ export interface ReplicaDesk {
   profileOf: (chunk: ChunkKey) => HeatState['profile']
   /** Which part of its shard's load the chunk is; ask before its heat is taken. */
   shareOf: (chunk: ChunkKey) => ChunkShare
+  /** The same of every held chunk of which anything is known, in one UTC hour of the day; most first. */
+  sharesIn: (volume: VolumeId, hour: number) => ChunkPart[]
   /** The heat of a chunk that leaves, to be given where it is held from now on. */
   takeHeat: (chunk: ChunkKey) => HeatState | undefined
   /** The heat of a chunk that came here. False: it is no such state, or its shard is not here. */
   giveHeat: (chunk: ChunkKey, state: unknown) => boolean
+}
+
+/** A chunk, and which part of its shard's load it is: 0 to 1. */
+export interface ChunkPart {
+  readonly chunk: ChunkKey
+  readonly share: number
 }
 
 /** Answers never arrive inside `send`; one listener of each kind. */

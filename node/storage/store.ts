@@ -185,6 +185,11 @@ class Store implements ChunkStore {
     return shard === undefined ? 0 : (shard.allocatedBlocks + shard.pendingBlocks) * BLOCK_BYTES
   }
 
+  chunkBytes(key: ChunkKey): number {
+    const chunk = this.#parts.shards.get(key.volume)?.chunk(key)
+    return chunk === undefined ? 0 : (chunk.allocatedBlocks + chunk.pendingBlocks) * BLOCK_BYTES
+  }
+
   space(): StoreSpace {
     return this.#parts.space.state()
   }

@@ -89,6 +89,8 @@ export interface ChunkStore {
   /** Digest of a chunk's allocation, checksums and a 64-bit hash per block, as CID text. */
   digest: (chunk: ChunkKey) => Promise<string>
   allocatedBytes: (volume: VolumeId) => number
+  /** Of one chunk; 0 if it does not exist. */
+  chunkBytes: (chunk: ChunkKey) => number
   space: () => StoreSpace
   close: () => Promise<void>
 }

@@ -45,7 +45,13 @@ export interface Receipt {
   }
   readonly alternatives: readonly Alternative[]
   readonly cost?: { readonly benefit: number; readonly cost: number; readonly copyMs: number }
+  /** Of `chunks`, those that had moved at its end; absent: it has not ended. */
+  readonly movedChunks?: number
+  /** The longest pause that a client met at the cutover of one of its chunks. */
+  readonly longestPauseMs?: number
   readonly outcome?: Outcome
+  /** Why nobody can say what really happened; instead of an outcome. */
+  readonly unjudged?: string
 }
 
 /** What really happened from the end of the move until an hour later. */
@@ -60,7 +66,10 @@ export interface Outcome {
   readonly targetPeak: number
   readonly targetThreshold: number
   readonly targetStayedWell: boolean
-  /** Minutes above the threshold: at the source without the move; at source and target with it. */
+  /**
+   * Minutes above a threshold: those in which the source was not and would have been without the
+   * move; and those in which source or target were in spite of it.
+   */
   readonly avoidedMinutes: number
   readonly sufferedMinutes: number
   readonly longestPauseMs?: number

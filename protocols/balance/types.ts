@@ -50,6 +50,10 @@ export interface ShardOutlook {
   /** The hottest first; at most MAX_LOOKED_CHUNKS. */
   readonly chunks: readonly ChunkLoad[]
   readonly settings: VolumeBalance
+  /** The hours after the path, up to a day, if something foretells them. */
+  readonly day?: LoadPath
+  /** Round trip to the gateway of its volume, now. */
+  readonly rttMs?: number
 }
 
 export interface NodeOutlook {
@@ -65,6 +69,8 @@ export interface NodeOutlook {
   readonly path: LoadPath
   readonly chance?: number
   readonly freeBytes: number
+  /** The hours after the path, up to a day, if something foretells them. */
+  readonly day?: LoadPath
 }
 
 /** Why something moves, or should. */
@@ -100,6 +106,8 @@ export interface Want {
   readonly benefit: number
   readonly cost: number
   readonly copyMs: number
+  /** Its load in the hours after the path. */
+  readonly day?: LoadPath
 }
 
 /** What a node answers to an offer. */

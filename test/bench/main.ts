@@ -8,6 +8,7 @@ import { benchLive } from './live.ts'
 import { benchLoadGossip } from './load-gossip.ts'
 import { benchMonitor } from './monitor.ts'
 import { benchMove } from './move.ts'
+import { benchPeak } from './peak.ts'
 import { type BenchOptions, type BenchResult, writeResult } from './report.ts'
 import { benchSeries } from './series.ts'
 
@@ -19,6 +20,7 @@ const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<BenchR
   'load-gossip': benchLoadGossip,
   live: benchLive,
   monitor: benchMonitor,
+  peak: benchPeak,
   series: benchSeries
 }
 const USAGE = `usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--quick] [--json FILE] [--seed N] [--data DIR]`

@@ -5,6 +5,9 @@
  */
 import type { Hono } from 'hono'
 import type { NodeEntry } from '../../crdt/types.ts'
+import type { Journal } from '../../node/balance/journal.ts'
+import { type NodeJournalParts, openNodeJournal } from '../../node/balance/open-journal.ts'
+import { serveBalance } from '../../node/balance/serve.ts'
 import { systemClock, systemRandom } from '../../node/clock.ts'
 import type { DaemonContext } from '../../node/control/context.ts'
 import { serveNodeStatus } from '../../node/control/node-status.ts'
@@ -33,6 +36,7 @@ import { shareWithin } from '../../protocols/load/limit.ts'
 import { FAST, nodeId } from './gateway-mesh.ts'
 import { keeperHere } from './load-keeper.ts'
 import { MapDisk } from './map-disk.ts'
+import { MemoryBalance } from './memory-balance.ts'
 import { MemoryHandoffMesh, MemoryHandoffs } from './memory-handoffs.ts'
 import { MemoryMesh } from './memory-network.ts'
 import { MemorySeriesFiles } from './series-memory-files.ts'
@@ -49,6 +53,9 @@ export interface CliNode {
   readonly reaper: Reaper | undefined
   /** Only on storage nodes. */
   readonly moves: Moves | undefined
+  readonly journal: Journal | undefined
+  /** What it says of its balancing is what a test tells it to. */
+  readonly balance: MemoryBalance
   readonly handoffs: MemoryHandoffs
   /** What the daemon was asked to do. */
   readonly medium: MemoryMedium
@@ -89,7 +96,8 @@ export class CliMesh {
     this.#states.set(name, state)
     const id = nodeId(name)
     const network = this.network.join(id)
-    const wiring = { network, clock: systemClock, random: systemRandom, log: quietLog }
+    const clocks = { clock: systemClock, loadClock: systemClock }
+    const wiring = { network, ...clocks, random: systemRandom, log: quietLog }
     const rpc = createRpc(wiring)
     const store = capacity === 'storage' ? new MemoryChunkStore(state.medium) : undefined
     const { holderTimeoutMs } = FAST
@@ -133,6 +141,12 @@ export class CliMesh {
     serveLoad(load)
     const handoffs = new MemoryHandoffs(id, this.handoffs)
     const moves = store && (await this.#openMoves(name, { ...wiring, rpc, map, store, handoffs }))
+    const balance = new MemoryBalance(() => systemClock.now())
+    const journal =
+      moves &&
+      store &&
+      shards &&
+      (await this.#openJournal({ ...wiring, rpc, map, load, store, shards, moves }, state, balance))
     const asked: string[] = []
     const context: DaemonContext = {
       ...wiring,
@@ -183,6 +197,8 @@ export class CliMesh {
       store,
       reaper,
       moves,
+      journal,
+      balance,
       handoffs,
       medium: state.medium,
       asked
@@ -193,6 +209,7 @@ export class CliMesh {
       reaper?.stop()
       rates.stop()
       await load.close()
+      await journal?.close()
       await moves?.close()
       await gateway.close()
       await shards?.close()
@@ -213,6 +230,18 @@ export class CliMesh {
     const pacer = new Pacer({ clock: parts.clock, clientLoad })
     const hottest = (_volume: VolumeId, limit: number) => (this.hot.get(name) ?? []).slice(0, limit)
     return openMoves({ ...parts, disk, pacer, hottest })
+  }
+
+  async #openJournal(
+    parts: Omit<NodeJournalParts, 'disk' | 'threshold'>,
+    { disk }: NodeState,
+    balance: MemoryBalance
+  ): Promise<Journal> {
+    const threshold = () => balance.status().threshold
+    const { journal, measured } = await openNodeJournal({ ...parts, disk, threshold })
+    const { receipts } = journal
+    serveBalance({ ...parts, receipts, measured, threshold, balance })
+    return journal
   }
 
   /** The process dies; what it kept stays. */

@@ -20,7 +20,7 @@ import { GiB, KiB, MiB } from '../../protocols/limits.ts'
 import { extentCount } from '../../protocols/stripe/map.ts'
 import { FAST, nodeId, seededRandom } from './gateway-mesh.ts'
 import { MemoryDisk } from './memory-disk.ts'
-import { MemoryMesh } from './memory-network.ts'
+import { type MemoryMember, MemoryMesh } from './memory-network.ts'
 import { FIRST_EPOCH, FIRST_TOKEN, quietLog, volumeId } from './shard-harness.ts'
 
 const LIMITS = { journalBytes: 16 * MiB, segmentBytes: 4 * MiB, reserveBytes: MiB }
@@ -33,7 +33,10 @@ export class HandoffNode {
   mapDisk = new MemoryDisk()
   /** Called at every step of a handoff here. */
   observe: (step: HandoffStep) => void = () => {}
+  /** Called for every chunk that left. */
+  passed: (chunk: ChunkKey, to: NodeId) => void = () => {}
   #parts: (Service & Storage & { readonly rpc: RpcNode }) | undefined
+  #network: MemoryMember | undefined
   #cleanups: Cleanup[] = []
 
   constructor(mesh: HandoffMesh, name: string) {
@@ -47,6 +50,11 @@ export class HandoffNode {
     return this.#parts
   }
 
+  get network(): MemoryMember {
+    if (this.#network === undefined) throw new Error(`${this.name} is down`)
+    return this.#network
+  }
+
   get isUp(): boolean {
     return this.#parts !== undefined
   }
@@ -56,6 +64,7 @@ export class HandoffNode {
     const random = seededRandom(this.mesh.nextSeed())
     const basics = { clock, random, log: quietLog }
     const network = mesh.join(this.id)
+    this.#network = network
     const storage = await openStorage(
       { ...basics, disk: this.disk, capacityBytes, limits: LIMITS },
       this.#cleanups
@@ -71,8 +80,8 @@ export class HandoffNode {
         rpc,
         acceptsRevocation: () => true,
         gatewayOptions: options,
-
-        observe: step => this.observe(step)
+        observe: step => this.observe(step),
+        passed: (chunk, to) => this.passed(chunk, to)
       },
       this.#cleanups
     )
@@ -139,8 +148,13 @@ export class HandoffMesh {
     return node
   }
 
-  /** Spread over the first nodes, one column each, and announced. */
-  async createVolume(number: number, sizeBytes: number, columns = 1): Promise<VolumeId> {
+  /** Spread over the first nodes, one column each, or all of it on one; and announced. */
+  async createVolume(
+    number: number,
+    sizeBytes: number,
+    columns = 1,
+    on?: HandoffNode
+  ): Promise<VolumeId> {
     const id = volumeId(number)
     const shape = { extentBytes: MiB, stripeUnitBytes: 16 * KiB, columns }
     const spec: VolumeSpec = { id, ...shape, copies: 1, generation: 0 }
@@ -148,11 +162,11 @@ export class HandoffMesh {
     for (let column = 0; column < columns; column++) {
       const run = { from: 0, to, generation: 0, column, replica: 0, epoch: FIRST_EPOCH }
       const call = { call: 'create' as const, token: FIRST_TOKEN, spec, sizeBytes, runs: [run] }
-      const answer = await this.node(column).parts.shards?.control(call)
+      const answer = await (on ?? this.node(column)).parts.shards?.control(call)
       if (answer?.is !== 'state') throw new Error(`create was answered ${answer?.is}`)
     }
-    const nodes = Array.from({ length: columns }, (_, c) => [this.node(c).id])
-    this.node(0).parts.map.announceVolume({
+    const nodes = Array.from({ length: columns }, (_, c) => [(on ?? this.node(c)).id])
+    ;(on ?? this.node(0)).parts.map.announceVolume({
       spec,
       name: `volume-${number}`,
       sizeBytes,

@@ -153,6 +153,23 @@ export class ProcessMesh {
     }
   }
 
+  /** All are members, and none is up: to be started in another way, all at once. */
+  static async prepare(plans: readonly NodePlan[]): Promise<ProcessMesh> {
+    const mesh = new ProcessMesh(mkdtempSync(join(tmpdir(), 'shoal-e2e-')))
+    try {
+      const [first, ...others] = plans
+      if (first === undefined) throw new Error('an empty mesh')
+      const head = await mesh.add(first)
+      mesh.nodes.push(...(await Promise.all(others.map(plan => mesh.#make(plan)))))
+      await head.stop()
+      return mesh
+    } catch (error) {
+      mesh.report()
+      await mesh.close()
+      throw error
+    }
+  }
+
   /** Made by `init` if it is the first, else by an invite of the first and `join`; then up. */
   async add(plan: NodePlan, options: UpOptions = {}): Promise<ProcessNode> {
     const node = await this.#make(plan)

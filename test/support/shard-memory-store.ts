@@ -292,6 +292,10 @@ export class MemoryChunkStore implements ChunkStore {
     return blocks * BLOCK_BYTES
   }
 
+  chunkBytes(chunk: ChunkKey): number {
+    return (this.#medium.live.get(chunkName(chunk))?.size ?? 0) * BLOCK_BYTES
+  }
+
   space(): StoreSpace {
     let usedBytes = 0
     for (const blocks of this.#medium.live.values()) usedBytes += blocks.size * BLOCK_BYTES

@@ -94,6 +94,8 @@ export function describeChunkStore(name: string, make: () => Promise<StoreBench>
       await store.close()
       const next = await bench.reopen('kill', store)
       expect(next.allocatedBytes(V)).toBe(33 * BLOCK_BYTES)
+      expect(next.chunkBytes(CHUNK)).toBe(33 * BLOCK_BYTES)
+      expect(next.chunkBytes({ ...CHUNK, extent: CHUNK.extent + 1 })).toBe(0)
       await next.close()
     })
 

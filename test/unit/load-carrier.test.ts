@@ -39,6 +39,7 @@ class Rig {
   constructor(more: Partial<CarrierOptions> = {}) {
     this.carrier = new Carrier({
       clock: this.clock,
+      loadClock: this.clock,
       random: { bytes: length => new Uint8Array(length).fill(++this.#ids), fraction: () => 0 },
       log: { ...quietLog, warn: (_fields, message) => void this.warned.push(message) },
       partOf: () => this.part,

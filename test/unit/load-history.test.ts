@@ -6,6 +6,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { Carrier } from '../../node/load/carrier.ts'
 import { NODE_KEY } from '../../node/load/keeper-messages.ts'
+import type { Clock } from '../../node/ports.ts'
 import { chunkNumber } from '../../node/shard/chunk-number.ts'
 import { HeatMeter } from '../../node/shard/heat.ts'
 import { Random } from '../../protocols/forecast/random.ts'
@@ -117,13 +118,15 @@ beforeAll(async () => {
   totals.before = historyOf(source)
   const nowMs = LEARNED_DAYS * DAY * 60_000
   let arrived = 0
+  const clock: Clock = {
+    now: () => nowMs,
+    monotonicMs: () => nowMs,
+    after: () => ({ cancel() {} }),
+    soon() {}
+  }
   const carrier = new Carrier({
-    clock: {
-      now: () => nowMs,
-      monotonicMs: () => nowMs,
-      after: () => ({ cancel() {} }),
-      soon() {}
-    },
+    clock,
+    loadClock: clock,
     random: { bytes: length => new Uint8Array(length).fill(++arrived), fraction: () => 0.5 },
     log: quietLog,
     partOf: chunk => {

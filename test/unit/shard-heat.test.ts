@@ -135,6 +135,29 @@ describe('the profile of a day', () => {
     expect(profile?.loads[12]).toBeCloseTo(1, 1)
   })
 
+  it('says of each hour which part of the shard a chunk is, of all of them at once too', () => {
+    const day = new Day()
+    for (let turn = 0; turn < 2; turn++) {
+      day.pass(120, [
+        [1, 6],
+        [2, 2]
+      ])
+      day.pass(DAY_MINUTES - 120, [
+        [1, 1],
+        [2, 3]
+      ])
+    }
+    const shares = (hour: number) => day.meter.shares(day.map, SPEC, hour, day.nowMs)
+    expect(shares(1).map(({ chunk }) => chunk.extent)).toEqual([1, 2])
+    expect(shares(5).map(({ chunk }) => chunk.extent)).toEqual([2, 1])
+    expect(shares(1)[0]?.share).toBeCloseTo(0.75, 1)
+    for (const hour of [0, 1, 5, 23]) {
+      for (const { chunk, share } of shares(hour)) {
+        expect(share).toBe(day.share(chunk.extent).byHour?.[hour])
+      }
+    }
+  })
+
   it('follows a change within about a week, and forgets what was before', () => {
     const day = new Day()
     day.pass(3 * DAY_MINUTES, [[1, 8]])

@@ -1,0 +1,198 @@
+/**
+ * What the policy looks at: this node and its shards with their loads to come, as far as they are
+ * known, less what is on its way away, with what was promised to others.
+ *
+ * Invariants: reading it moves nothing and asks nobody but the keeper of this node; it goes over a
+ * bounded number of shards, in pieces that are short; chunks that anybody moves are not in it.
+ */
+import type { VolumeView } from '../../crdt/types.ts'
+import { addPaths, loadAt } from '../../protocols/balance/paths.ts'
+import type { Look } from '../../protocols/balance/policy.ts'
+import type { NodeSettings } from '../../protocols/balance/settings.ts'
+import type { KnownPeer, Place } from '../../protocols/balance/target.ts'
+import type { LoadPath, NodeOutlook, ShardOutlook } from '../../protocols/balance/types.ts'
+import type { VolumeId } from '../../protocols/ids.ts'
+import { MIN_ROOM_BYTES } from '../../protocols/layout/placement.ts'
+import { loadOf } from '../../protocols/load/record.ts'
+import type { ShardHead } from '../../protocols/shard-control/grants.ts'
+import { MAX_LOOKED_SHARDS, STANDING_MINUTES } from '../limits.ts'
+import { NODE_KEY } from '../load/keeper-messages.ts'
+import type { Load } from '../load/load.ts'
+import type { ShardMap } from '../map/types.ts'
+import type { ChunkRange } from '../moves/ranges.ts'
+import type { Clock, Network } from '../ports.ts'
+import type { ShardServer } from '../shard/types.ts'
+import type { ChunkStore } from '../storage/types.ts'
+import { chunksOf } from './chunks.ts'
+import type { LongOutlooks } from './long-outlooks.ts'
+import { type Ahead, aheadOf, peakMs, standingPath } from './outlooks.ts'
+import type { Past } from './past.ts'
+import type { Pressure } from './pressure.ts'
+import { thresholdOf } from './threshold.ts'
+
+const DAY_MINUTES = 1_440
+
+export interface LookSources {
+  readonly self: Place
+  /** That of load. */
+  readonly clock: Clock
+  readonly load: Load
+  readonly longer: LongOutlooks
+  readonly pressure: Pressure
+  readonly map: Pick<ShardMap, 'volume' | 'mesh'>
+  readonly network: Pick<Network, 'self' | 'roundTripMs'>
+  readonly store: Pick<ChunkStore, 'shards' | 'chunkBytes' | 'space'>
+  readonly shards: Pick<ShardServer, 'replicas'>
+  readonly settings: () => NodeSettings
+  readonly past: Past
+}
+
+/** What forecasts do not know of. */
+export interface Pending {
+  /** Of what was promised to others, and of what is leaving. */
+  readonly more: readonly Ahead[]
+  readonly less: readonly Ahead[]
+  readonly promisedBytes: number
+}
+
+export interface Surroundings extends Pending {
+  /** Chunks that somebody moves, or offers. */
+  readonly busy: (volume: VolumeId) => readonly ChunkRange[]
+  readonly peers: readonly KnownPeer[]
+  readonly copyBytesPerSecond: number
+}
+
+/** Undefined: nothing is foretold yet, or there is no threshold. */
+export function nodeOutlook(sources: LookSources, pending: Pending): NodeOutlook | undefined {
+  const { self, load, pressure, store, clock } = sources
+  const ahead = aheadOfKey(sources, NODE_KEY, sources.settings().horizonMinutes)
+  const limit = thresholdOf(load, sources.settings())
+  if (ahead === undefined || limit === undefined) return undefined
+  const capacity = load.options.capacity()
+  const nowMs = clock.now()
+  const leaving = pending.less.reduce((sum, { path }) => sum + loadAt(path, nowMs).expected, 0)
+  const { more, less } = pending
+  const chance = load.forecast(NODE_KEY)?.chance
+  return {
+    ...self,
+    load: Math.max(0, pressure.node - leaving),
+    ...(capacity !== undefined && { capacity }),
+    threshold: limit.threshold,
+    path: addPaths(ahead.path, more.map(pathOf), less.map(pathOf)),
+    ...(chance !== undefined && { chance }),
+    freeBytes: Math.max(0, store.space().availableBytes - MIN_ROOM_BYTES - pending.promisedBytes),
+    ...(ahead.day !== undefined && {
+      day: addPaths(ahead.day, more.map(dayOf), less.map(dayOf))
+    })
+  }
+}
+
+function pathOf({ path }: Ahead): LoadPath {
+  return path
+}
+
+function dayOf({ path, day }: Ahead): LoadPath {
+  return day ?? path
+}
+
+/** In pieces: each turn looks at one shard. Undefined: as with nodeOutlook. */
+export function* looking(
+  sources: LookSources,
+  around: Surroundings
+): Generator<void, Look | undefined> {
+  const node = nodeOutlook(sources, around)
+  if (node === undefined) return undefined
+  const shards: ShardOutlook[] = []
+  for (const { head, ahead } of busiest(sources)) {
+    shards.push(shardOutlook(sources, around, head, ahead))
+    yield
+  }
+  const { peers, copyBytesPerSecond } = around
+  const costs = peers.flatMap(({ linkCost }) => (linkCost === 'never' ? [] : [linkCost]))
+  const thresholds = peers.flatMap(({ threshold }) => threshold ?? [])
+  return {
+    nowMs: sources.clock.now(),
+    node,
+    shards,
+    settings: sources.settings(),
+    past: sources.past.history,
+    linkCost: costs.length === 0 ? 0 : Math.min(...costs),
+    copyBytesPerSecond,
+    // They were left out of the chunks of each shard.
+    underWay: [],
+    ...(thresholds.length > 0 && { greatestThreshold: Math.max(...thresholds) })
+  }
+}
+
+function aheadOfKey(
+  { load, longer }: Pick<LookSources, 'load' | 'longer'>,
+  key: string,
+  minutes: number
+): Ahead | undefined {
+  const published = load.forecast(key)
+  if (published === undefined || published.path.length === 0) return undefined
+  const standing = standingPath(published)
+  if (standing.expected.length === 0) return undefined
+  return aheadOf(standing, longer.path(key, DAY_MINUTES), minutes)
+}
+
+interface Found {
+  readonly head: ShardHead
+  readonly ahead: Ahead
+}
+
+/** Of the shards of which something is foretold, those with the greatest peaks. */
+function busiest(sources: LookSources): Found[] {
+  const { store, settings, load } = sources
+  const peaks = store.shards().flatMap(head => {
+    if (head.runs.length === 0) return []
+    const published = load.forecast(head.spec.id)
+    if (published === undefined) return []
+    const { q90 = 0 } = published.bands.at(-1) ?? {}
+    return [{ head, peak: Math.max(q90, loadOf(load.recent(head.spec.id))) }]
+  })
+  return peaks
+    .sort((a, b) => b.peak - a.peak)
+    .slice(0, MAX_LOOKED_SHARDS)
+    .flatMap(({ head }) => {
+      const view = sources.map.volume(head.spec.id)
+      const minutes = view?.policy.horizonMinutes ?? settings().horizonMinutes
+      const ahead = aheadOfKey(sources, head.spec.id, Math.max(minutes, STANDING_MINUTES))
+      return ahead === undefined ? [] : [{ head, ahead }]
+    })
+}
+
+function shardOutlook(
+  sources: LookSources,
+  { busy }: Surroundings,
+  head: ShardHead,
+  { path, day }: Ahead
+): ShardOutlook {
+  const { load, map, shards, store } = sources
+  const volume = head.spec.id
+  const view = map.volume(volume)
+  const settings = view?.policy ?? { isOn: true }
+  const parts = shards.replicas.sharesIn(volume, new Date(peakMs(path)).getUTCHours())
+  const chance = load.forecast(volume)?.chance
+  const rttMs = roundTripMs(sources.network, view)
+  return {
+    volume,
+    load: loadOf(load.recent(volume)),
+    path,
+    ...(chance !== undefined && { chance }),
+    chunks: settings.isOn ? chunksOf(head, { store, parts, busy: busy(volume) }) : [],
+    settings,
+    ...(day !== undefined && { day }),
+    ...(rttMs !== undefined && { rttMs })
+  }
+}
+
+/** From this node to whoever has the volume attached; undefined: nobody, or not measured. */
+function roundTripMs(
+  network: Pick<Network, 'self' | 'roundTripMs'>,
+  view: VolumeView | undefined
+): number | undefined {
+  const gateway = view?.holder?.node
+  if (gateway === undefined) return undefined
+  return gateway === network.self ? 0 : network.roundTripMs(gateway)
+}

@@ -1,0 +1,106 @@
+/**
+ * What left a node and what came to it, as far as it forbids or delays something: no chunk returns
+ * within RETURN_MS, none leaves within LEAST_STAY_MS of its arrival, and an hour has a budget.
+ *
+ *   left --------------- RETURN_MS ----> may return
+ *   arrived - LEAST_STAY_MS -> may leave
+ *
+ * Invariants: bounded; what is forgotten for want of room forbids more, never less: its whole volume
+ * then counts as the chunk did. Time is passed in; it may stand still, never matters if it goes back.
+ */
+import { type ChunkKey, chunkName, type VolumeId } from '../ids.ts'
+import { LEAST_STAY_MS, MAX_REMEMBERED_CHUNKS, MAX_REMEMBERED_MOVES, RETURN_MS } from './limits.ts'
+import { HOUR_MS } from './time.ts'
+
+export interface PastMove {
+  readonly is: 'left' | 'arrived'
+  /** When it was decided (left) or awarded (arrived), and again when it has ended. Wall ms. */
+  readonly atMs: number
+  readonly chunks: readonly ChunkKey[]
+  readonly bytes: number
+}
+
+interface Started {
+  readonly atMs: number
+  readonly bytes: number
+}
+
+export class MoveHistory {
+  readonly #left: Memory
+  readonly #arrived: Memory
+  #started: Started[] = []
+
+  constructor(limit = MAX_REMEMBERED_CHUNKS) {
+    this.#left = new Memory(RETURN_MS, limit)
+    this.#arrived = new Memory(LEAST_STAY_MS, limit)
+  }
+
+  /** A move of this node has begun: it counts against the budget of the hour. */
+  begin(atMs: number, bytes: number): void {
+    this.#started.push({ atMs, bytes })
+    if (this.#started.length > MAX_REMEMBERED_MOVES) this.#started.shift()
+  }
+
+  /** Chunks have left, or have come. */
+  note({ is, atMs, chunks }: PastMove): void {
+    const memory = is === 'left' ? this.#left : this.#arrived
+    for (const chunk of chunks) memory.note(chunk, atMs)
+  }
+
+  /** When it may come back here; undefined: now. */
+  returnsAt(chunk: ChunkKey, nowMs: number): number | undefined {
+    return this.#left.until(chunk, nowMs)
+  }
+
+  /** When it may leave; undefined: now. */
+  leavesAt(chunk: ChunkKey, nowMs: number): number | undefined {
+    return this.#arrived.until(chunk, nowMs)
+  }
+
+  /** Moves that began, and their bytes, within the hour. */
+  ofHour(nowMs: number): { readonly moves: number; readonly bytes: number } {
+    this.#started = this.#started.filter(({ atMs }) => atMs > nowMs - HOUR_MS)
+    const bytes = this.#started.reduce((sum, move) => sum + move.bytes, 0)
+    return { moves: this.#started.length, bytes }
+  }
+}
+
+/** When something was noted last, of chunks one by one, and of whole volumes in their stead. */
+class Memory {
+  readonly #spanMs: number
+  readonly #limit: number
+  /** In the order of noting: the oldest first. */
+  readonly #chunks = new Map<string, { readonly atMs: number; readonly volume: VolumeId }>()
+  readonly #volumes = new Map<VolumeId, number>()
+
+  constructor(spanMs: number, limit: number) {
+    this.#spanMs = spanMs
+    this.#limit = limit
+  }
+
+  note(chunk: ChunkKey, atMs: number): void {
+    const name = chunkName(chunk)
+    this.#chunks.delete(name)
+    this.#chunks.set(name, { atMs, volume: chunk.volume })
+    for (const [oldest, known] of this.#chunks) {
+      if (this.#chunks.size <= this.#limit && known.atMs > atMs - this.#spanMs) break
+      this.#chunks.delete(oldest)
+      if (known.atMs > atMs - this.#spanMs) this.#noteVolume(known.volume, known.atMs)
+    }
+  }
+
+  until(chunk: ChunkKey, nowMs: number): number | undefined {
+    const one = this.#chunks.get(chunkName(chunk))?.atMs ?? Number.NEGATIVE_INFINITY
+    const all = this.#volumes.get(chunk.volume) ?? Number.NEGATIVE_INFINITY
+    const end = Math.max(one, all) + this.#spanMs
+    return end > nowMs ? end : undefined
+  }
+
+  /** As many volumes as chunks at most. */
+  #noteVolume(volume: VolumeId, atMs: number): void {
+    this.#volumes.set(volume, Math.max(atMs, this.#volumes.get(volume) ?? atMs))
+    for (const [known, at] of this.#volumes) {
+      if (at <= atMs - this.#spanMs) this.#volumes.delete(known)
+    }
+  }
+}

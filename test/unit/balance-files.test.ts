@@ -1,0 +1,109 @@
+// Goal: what people set, and what left within six hours, survives restarts; a damaged file is named and
+// never makes a node do more than its defaults.
+// Method: the real files on disks in memory.
+import { describe, expect, it } from 'vitest'
+import { BALANCE_MOVES_FILE, openPast, type SavedOrder } from '../../node/balance/past.ts'
+import { BALANCE_FILE, openSettings } from '../../node/balance/settings-file.ts'
+import { RETURN_MS } from '../../protocols/balance/limits.ts'
+import { DEFAULT_SETTINGS } from '../../protocols/balance/settings.ts'
+import type { ChunkKey, Nonce } from '../../protocols/ids.ts'
+import { nodeId } from '../support/gateway-mesh.ts'
+import { TurnedClock } from '../support/load-clock.ts'
+import { MemoryDisk } from '../support/memory-disk.ts'
+import { quietLog, volumeId } from '../support/shard-harness.ts'
+
+const V = volumeId(1)
+const RANGE = { generation: 0, column: 0, replica: 0, from: 3, to: 6 }
+
+function chunk(extent: number): ChunkKey {
+  return { volume: V, extent, generation: 0, column: 0, replica: 0 }
+}
+
+async function write(disk: MemoryDisk, name: string, text: string): Promise<void> {
+  const file = await disk.open(name, 'if-absent')
+  await file.write([Buffer.from(text)], 0)
+  await file.sync()
+  await file.close()
+}
+
+describe('the settings of a node', () => {
+  it('are the defaults until somebody sets something, which then stays', async () => {
+    const disk = new MemoryDisk()
+    const settings = await openSettings(disk, quietLog)
+    expect(settings.now).toEqual(DEFAULT_SETTINGS)
+    await settings.set({ isPaused: true, regions: ['eu-west'], bytesPerHour: 1000 })
+    await settings.set({ thresholdPart: 0.5, bytesPerHour: null })
+    const image = disk.crashImage({ loss: 'all' })
+    expect((await openSettings(image, quietLog)).now).toEqual({
+      ...DEFAULT_SETTINGS,
+      isPaused: true,
+      thresholdPart: 0.5,
+      regions: ['eu-west']
+    })
+  })
+
+  it('are refused in words beyond their bounds, and then stay as they were', async () => {
+    const settings = await openSettings(new MemoryDisk(), quietLog)
+    for (const change of [
+      { thresholdPart: 1.5 },
+      { horizonMinutes: 5 },
+      { movesPerHour: -1 },
+      { movesPerHour: Number.NaN },
+      { regions: ['No Region'] }
+    ]) {
+      await expect(settings.set(change)).rejects.toMatchObject({ fault: { code: 'BAD_INPUT' } })
+    }
+    expect(settings.now).toEqual(DEFAULT_SETTINGS)
+  })
+
+  it('are the defaults if the file is damaged, which is kept and named', async () => {
+    for (const text of ['{"version":1', '{"version":2}', '{"version":1,"isPaused":"no"}', '']) {
+      const disk = new MemoryDisk()
+      await write(disk, BALANCE_FILE, text)
+      const settings = await openSettings(disk, quietLog)
+      expect(settings.now).toEqual(DEFAULT_SETTINGS)
+      expect(settings.problem).toMatch(/balance\.json could not be read \(kept as /)
+      expect(await disk.list('.')).toContain(`${BALANCE_FILE}.damaged`)
+    }
+  })
+})
+
+describe('what is remembered of moves', () => {
+  const order: SavedOrder = {
+    ...{ id: '0123456789ab', volume: V, to: nodeId('b'), reason: 'predicted', since: 5, bytes: 9 },
+    reservation: '0123456789abcdef' as Nonce,
+    ranges: [RANGE],
+    path: { atMs: 0, stepMs: 300_000, expected: [1], high: [2] }
+  }
+
+  it('keeps chunks away for six hours, over a restart, and no longer', async () => {
+    const disk = new MemoryDisk()
+    const clock = new TurnedClock(Date.UTC(2026, 2, 9))
+    const past = await openPast(disk, quietLog, clock)
+    past.begun(77)
+    past.noted('left', V, [RANGE])
+    past.noted('arrived', V, [{ ...RANGE, from: 20, to: 21 }])
+    past.put(order)
+    await past.save()
+    const again = await openPast(disk.crashImage({ loss: 'all' }), quietLog, clock)
+    const now = clock.now()
+    expect(again.orders).toEqual([order])
+    expect(again.history.ofHour(now)).toEqual({ moves: 1, bytes: 77 })
+    expect(again.history.returnsAt(chunk(5), now)).toBe(now + RETURN_MS)
+    expect(again.history.returnsAt(chunk(6), now)).toBeUndefined()
+    expect(again.history.leavesAt(chunk(20), now)).toBeGreaterThan(now)
+    await clock.turn(RETURN_MS)
+    expect(again.history.returnsAt(chunk(5), clock.now())).toBeUndefined()
+    again.drop(order.id)
+    await again.save()
+    const text = JSON.stringify((await openPast(disk, quietLog, clock)).orders)
+    expect(text).toContain(order.id)
+  })
+
+  it('is nothing if the file is damaged, and that is a problem', async () => {
+    const disk = new MemoryDisk()
+    await write(disk, BALANCE_MOVES_FILE, '{"version":1,"events":[{"is":"left"}],"orders":[]}')
+    const past = await openPast(disk, quietLog, new TurnedClock(0))
+    expect([past.orders, past.problem]).toEqual([[], expect.stringMatching(/6 hours/)])
+  })
+})
