@@ -22,6 +22,8 @@ const MAX_TOLD = 20
 interface Told {
   readonly figures: BidFigures
   readonly version: string
+  /** In the order of telling. */
+  readonly number: number
 }
 
 interface ChunkPast {
@@ -36,12 +38,19 @@ export class BalanceChecks {
   compared = 0
   readonly #chunks = new Map<SimChunk, ChunkPast>()
   readonly #bids = new Map<string, Told>()
-  /** By target: the least headroom that was bid on what it was awarded. */
-  readonly #awarded = new Map<BalanceNode, { readonly version: string; readonly least: number }>()
+  /** By target: of what it was awarded, that on which it bid last. */
+  readonly #awarded = new Map<BalanceNode, { readonly move: SimMove; readonly told: Told }>()
+  #told = 0
 
   bid(node: BalanceNode, id: string, answer: NegotiateAnswer, version: string): void {
-    if (answer.is !== 'bid') return
-    this.#bids.set(`${id} ${node.place.index}`, { figures: answer.figures, version })
+    const key = `${id} ${node.place.index}`
+    // An offer that comes twice is answered with the figures of the first time.
+    if (answer.is !== 'bid' || this.#bids.has(key)) return
+    this.#bids.set(key, {
+      figures: answer.figures,
+      version,
+      number: this.#told++
+    })
   }
 
   started(
@@ -70,6 +79,12 @@ export class BalanceChecks {
     this.#compare(move, target)
   }
 
+  /** Loads are other ones now: what was bid before is not compared with what is awarded later. */
+  stepped(): void {
+    this.#bids.clear()
+    this.#awarded.clear()
+  }
+
   moved(move: SimMove, nowMs: number): void {
     for (const chunk of move.chunks) this.#past(chunk).left.set(move.source, nowMs)
   }
@@ -85,32 +100,39 @@ export class BalanceChecks {
     if (begun > MAX_NEW_MOVES) this.#say(`a node began ${begun} moves in one step`)
   }
 
-  /** Of a load that is the same each day: moves of each day, of which the first `first` may differ. */
+  /**
+   * Of a load that is the same each day: moves of each day, the first `first` left out. They do not
+   * grow if the later half of the days has no more than the earlier, but for chance: where things
+   * are differs from day to day.
+   */
   days(moves: readonly number[], first: number): void {
-    const [most = 0, ...later] = moves.slice(first)
-    for (const count of later) {
-      if (count > most) this.#say(`moves of days grow: ${moves.join(', ')}`)
+    const half = Math.ceil((moves.length - first) / 2)
+    const sum = (days: readonly number[]): number => days.reduce((all, count) => all + count, 0)
+    const earlier = sum(moves.slice(first, first + half))
+    const later = sum(moves.slice(moves.length - half))
+    if (later > earlier + 2 * Math.sqrt(earlier)) {
+      this.#say(`moves of days grow: ${moves.join(', ')}`)
     }
   }
 
   /**
-   * The target, with all that is really on its way to it, is as well as the bids on these said: the
-   * last of them took all the others into account.
+   * The target, with all that is really on its way to it, is as well as the last of its bids on these
+   * said: that one took all the others into account.
    */
   #compare(move: SimMove, { node, version }: { node: BalanceNode; version: string }): void {
     const key = `${move.id} ${node.place.index}`
     const told = this.#bids.get(key)
-    this.#bids.delete(key)
     if (told === undefined || told.version !== version) return
     this.compared++
-    const known = this.#awarded.get(node)
-    const before = known?.version === version ? known.least : Number.POSITIVE_INFINITY
-    const least = Math.min(before, told.figures.headroom)
-    this.#awarded.set(node, { version, least })
-    const really = node.reallyAs(move)
+    const before = this.#awarded.get(node)
+    const isLast = before?.told.version !== version || before.told.number < told.number
+    const last = isLast ? { move, told } : before
+    this.#awarded.set(node, last)
+    const really = node.reallyAs(last.move, move)
+    const { headroom } = last.told.figures
     if (really === undefined) this.#say(`${move.id}: what was awarded would not be bid for`)
-    else if (really.headroom < least - 1e-6) {
-      this.#say(`${move.id}: bids left headroom of ${least}, all awards leave ${really.headroom}`)
+    else if (really.headroom < headroom - 1e-6) {
+      this.#say(`${move.id}: bids left headroom of ${headroom}, awards leave ${really.headroom}`)
     } else if (really.freeBytes < 0) this.#say(`${move.id}: more was awarded than is free`)
   }
 

@@ -256,6 +256,7 @@ export class BalanceMesh {
 
   #begin(): void {
     const step = this.#step
+    this.checks.stepped()
     this.#load.advance(step)
     this.ground.measure(this.#load.now)
     this.#tally.step(step, this.ground.loads)

@@ -113,10 +113,11 @@ export class BalanceNode {
     }
   }
 
-  /** What it would bid on the move, with what is really under way to it. */
-  reallyAs(move: SimMove): BidFigures | undefined {
-    const coming = this.#mesh.movesTo(this).filter(({ id }) => id !== move.id)
-    const bytes = coming.reduce((sum, other) => sum + other.bytes, 0)
+  /** What it would bid on the move, with what is really under way to it, `begins` included. */
+  reallyAs(move: SimMove, begins: SimMove): BidFigures | undefined {
+    const coming = new Set([...this.#mesh.movesTo(this), begins])
+    coming.delete(move)
+    const bytes = [...coming].reduce((sum, other) => sum + other.bytes, 0)
     const all = [...coming, ...this.#arrived].map(({ offer }) => offer)
     const appraisal = this.bidding.appraisal(move.offer, all, bytes)
     return appraisal.is === 'fit' ? appraisal.figures : undefined
