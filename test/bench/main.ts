@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME [--quick] [--json FILE] [--seed N] [--data DIR]`: `BENCHES` has the names. */
 import { parseArgs } from 'node:util'
 import { messageOf } from '../../protocols/fault.ts'
+import { benchBalanceScale } from './balance-scale.ts'
 import { benchForecast } from './forecast.ts'
 import { benchForecastCost } from './forecast-cost.ts'
 import { benchIo } from './io.ts'
@@ -17,6 +18,7 @@ const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<BenchR
   forecast: benchForecast,
   'forecast-cost': benchForecastCost,
   'load-gossip': benchLoadGossip,
+  'balance-scale': benchBalanceScale,
   live: benchLive,
   monitor: benchMonitor,
   series: benchSeries

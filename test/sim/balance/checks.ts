@@ -17,6 +17,8 @@ import type { BalanceNode } from './node.ts'
 import { HOUR_MS } from './settings.ts'
 
 const MOVES_AN_HOUR = 2
+/** Deviations of a count that are left to chance. */
+const CHANCE = 3
 const MAX_TOLD = 20
 
 interface Told {
@@ -110,7 +112,7 @@ export class BalanceChecks {
     const sum = (days: readonly number[]): number => days.reduce((all, count) => all + count, 0)
     const earlier = sum(moves.slice(first, first + half))
     const later = sum(moves.slice(moves.length - half))
-    if (later > earlier + 2 * Math.sqrt(earlier)) {
+    if (later > earlier + CHANCE * Math.sqrt(earlier)) {
       this.#say(`moves of days grow: ${moves.join(', ')}`)
     }
   }

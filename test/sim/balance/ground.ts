@@ -62,7 +62,10 @@ export class Ground {
     }
   }
 
-  move(chunk: SimChunk, to: number): void {
+  /** `load`: what is asked of it now. */
+  move(chunk: SimChunk, to: number, load: number): void {
+    this.#add(chunk.holder, -load)
+    this.#add(to, load)
     this.#of(chunk.holder).delete(chunk)
     this.usedBytes[chunk.holder] = (this.usedBytes[chunk.holder] ?? 0) - chunk.bytes
     this.#take(chunk, to)

@@ -285,7 +285,8 @@ export class BalanceMesh {
   #moved(move: SimMove): void {
     this.ground.moves.delete(move.id)
     for (const chunk of move.chunks) {
-      if (chunk.holder === move.source) this.ground.move(chunk, move.target)
+      const load = chunk.share * this.volumeLoad(chunk.volume.index)
+      if (chunk.holder === move.source) this.ground.move(chunk, move.target, load)
     }
     this.checks.moved(move, this.clock.nowMs)
     this.node(move.target).came(move)

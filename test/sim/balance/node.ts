@@ -129,14 +129,16 @@ export class BalanceNode {
 
   /** A move from here has ended. */
   left(move: SimMove, isDone: boolean): void {
+    this.changed()
     if (isDone) {
       this.#gone.push(move.offer.path)
       this.note('left', move.chunks)
-    } else this.changed()
+    }
     this.dealing.moved(move.id, isDone)
   }
 
   came(move: SimMove): void {
+    this.changed()
     this.note('arrived', move.chunks)
     this.#arrived.push(move)
   }
