@@ -19,6 +19,10 @@ class ForgetfulHistory extends MoveHistory {
     return undefined
   }
 
+  override wasHere(): boolean {
+    return false
+  }
+
   override leavesAt(): undefined {
     return undefined
   }
