@@ -27,11 +27,11 @@ export const SETTLE_TRIES = 3
 /** A bid binds its bidder so long: all awards that could come before, and some. */
 export const BID_LASTS_MS = BIDS_MS + MAX_CANDIDATES * AWARD_TRIES * CALL_MS + 5_000
 
-/** Renewals while a move lasts: after a minute, then ever more seldom. */
+/** Renewals while a move lasts: after a minute, then ever more seldom as long as they are answered. */
 export const FIRST_KEEP_MS = 60_000
 export const LONGEST_KEEP_MS = 30 * 60_000
-/** A promise outlives so many renewals that were due: two may be lost. */
-export const KEEPS_PER_LEASE = 3
+/** A promise lasts so many pauses between renewals: two in a row may be lost, or be late. */
+export const KEEPS_PER_LEASE = 4
 export const MAX_LEASE_MS = KEEPS_PER_LEASE * LONGEST_KEEP_MS
 /** More than a day of them; a move that lasts longer goes on without a promise. */
 export const MAX_KEEPS = 60
@@ -40,8 +40,9 @@ export const MAX_MESSAGES_PER_MOVE =
   MAX_CANDIDATES * (1 + AWARD_TRIES + 1) + MAX_KEEPS + SETTLE_TRIES
 
 /** After offers that nobody took: doubling, and shortened by chance to half at most. */
-export const BACK_OFF_MIN_MS = 60_000
-export const BACK_OFF_MAX_MS = 30 * 60_000
+export const BACK_OFF_MS = { min: 60_000, max: 30 * 60_000 } as const
+/** The same for what is not urgent. */
+export const CALM_BACK_OFF_MS = { min: 2 * 60 * 60_000, max: 12 * 60 * 60_000 } as const
 
 /** Negotiations of a source that have not ended. */
 export const MAX_OPEN_OFFERS = 64
