@@ -184,7 +184,11 @@ export class Balancer {
   #begin(want: Want, look: Look): void {
     const { deals, offering, sources } = this.#parts
     if (this.idle() !== undefined || deals.offering >= MAX_NEGOTIATIONS) return
-    if (deals.isLeftAlone(want.volume)) return
+    const leftAloneMs = deals.leftAloneMs(want.volume)
+    if (leftAloneMs > 0) {
+      this.#lookIn(leftAloneMs + this.#parts.random.fraction() * BALANCE_JITTER_MS)
+      return
+    }
     const { bytesPerHour } = look.settings
     const { bytes } = sources.past.history.ofHour(look.nowMs)
     if (bytesPerHour !== undefined && bytes + want.bytes > bytesPerHour) return

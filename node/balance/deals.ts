@@ -101,10 +101,10 @@ export class Deals {
     return [...this.#parts.moves.busy(volume), ...offered.flatMap(({ ranges }) => ranges)]
   }
 
-  /** Nobody took something of it lately. */
-  isLeftAlone(volume: VolumeId): boolean {
+  /** For how long it is left alone yet, because nobody took something of it lately. */
+  leftAloneMs(volume: VolumeId): number {
     const untilMs = this.#failures.get(volume)?.untilMs ?? 0
-    return this.#parts.loadClock.monotonicMs() < untilMs
+    return Math.max(0, untilMs - this.#parts.loadClock.monotonicMs())
   }
 
   /** `rank`: of the bids on it. */
