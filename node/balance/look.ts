@@ -31,6 +31,8 @@ import type { Pressure } from './pressure.ts'
 import { thresholdOf } from './threshold.ts'
 
 const DAY_MINUTES = 1_440
+/** High quantile over what is expected, where nothing is known. */
+const YOUNG_SPREAD = 1.5
 
 export interface LookSources {
   readonly self: Place
@@ -141,14 +143,12 @@ interface Found {
   readonly ahead: Ahead
 }
 
-/** Of the shards of which something is foretold, those with the greatest peaks. */
+/** Those with the greatest peaks to come, or loads of now. */
 function busiest(sources: LookSources): Found[] {
   const { store, settings, load } = sources
   const peaks = store.shards().flatMap(head => {
     if (head.runs.length === 0) return []
-    const published = load.forecast(head.spec.id)
-    if (published === undefined) return []
-    const { q90 = 0 } = published.bands.at(-1) ?? {}
+    const { q90 = 0 } = load.forecast(head.spec.id)?.bands.at(-1) ?? {}
     return [{ head, peak: Math.max(q90, loadOf(load.recent(head.spec.id))) }]
   })
   return peaks
@@ -157,9 +157,20 @@ function busiest(sources: LookSources): Found[] {
     .flatMap(({ head }) => {
       const view = sources.map.volume(head.spec.id)
       const minutes = view?.policy.horizonMinutes ?? settings().horizonMinutes
-      const ahead = aheadOfKey(sources, head.spec.id, Math.max(minutes, STANDING_MINUTES))
+      const known = aheadOfKey(sources, head.spec.id, Math.max(minutes, STANDING_MINUTES))
+      const ahead = known ?? asNow(sources, head.spec.id)
       return ahead === undefined ? [] : [{ head, ahead }]
     })
+}
+
+/** What is too young to be foretold is taken to go on as it is. */
+function asNow({ load }: LookSources, volume: VolumeId): Ahead | undefined {
+  const now = loadOf(load.recent(volume))
+  const node = load.forecast(NODE_KEY)
+  if (node === undefined || now === 0) return undefined
+  const steps = Array.from({ length: node.path.length }, () => now)
+  const high = steps.map(expected => expected * YOUNG_SPREAD)
+  return { path: { atMs: node.atMs, stepMs: node.stepMs, expected: steps, high } }
 }
 
 function shardOutlook(
