@@ -9,7 +9,13 @@
  * then counts as the chunk did. Time is passed in; it may stand still, never matters if it goes back.
  */
 import { type ChunkKey, chunkName, type VolumeId } from '../ids.ts'
-import { LEAST_STAY_MS, MAX_REMEMBERED_CHUNKS, MAX_REMEMBERED_MOVES, RETURN_MS } from './limits.ts'
+import {
+  LEAST_STAY_MS,
+  MAX_REMEMBERED_CHUNKS,
+  MAX_REMEMBERED_MOVES,
+  RETURN_MS,
+  RETURN_REMEMBERED_MS
+} from './limits.ts'
 import { HOUR_MS } from './time.ts'
 
 export interface PastMove {
@@ -31,7 +37,7 @@ export class MoveHistory {
   #started: Started[] = []
 
   constructor(limit = MAX_REMEMBERED_CHUNKS) {
-    this.#left = new Memory(RETURN_MS, limit)
+    this.#left = new Memory(RETURN_REMEMBERED_MS, limit)
     this.#arrived = new Memory(LEAST_STAY_MS, limit)
   }
 
@@ -49,12 +55,17 @@ export class MoveHistory {
 
   /** When it may come back here; undefined: now. */
   returnsAt(chunk: ChunkKey, nowMs: number): number | undefined {
-    return this.#left.until(chunk, nowMs)
+    return after(this.#left.last(chunk) + RETURN_MS, nowMs)
+  }
+
+  /** It left here lately: it may come back only where it stays quiet for a day. */
+  wasHere(chunk: ChunkKey, nowMs: number): boolean {
+    return this.#left.last(chunk) + RETURN_REMEMBERED_MS > nowMs
   }
 
   /** When it may leave; undefined: now. */
   leavesAt(chunk: ChunkKey, nowMs: number): number | undefined {
-    return this.#arrived.until(chunk, nowMs)
+    return after(this.#arrived.last(chunk) + LEAST_STAY_MS, nowMs)
   }
 
   /** Moves that began, and their bytes, within the hour. */
@@ -63,6 +74,10 @@ export class MoveHistory {
     const bytes = this.#started.reduce((sum, move) => sum + move.bytes, 0)
     return { moves: this.#started.length, bytes }
   }
+}
+
+function after(endMs: number, nowMs: number): number | undefined {
+  return endMs > nowMs ? endMs : undefined
 }
 
 /** When something was noted last, of chunks one by one, and of whole volumes in their stead. */
@@ -89,11 +104,11 @@ class Memory {
     }
   }
 
-  until(chunk: ChunkKey, nowMs: number): number | undefined {
+  /** -Infinity: not that it knows. */
+  last(chunk: ChunkKey): number {
     const one = this.#chunks.get(chunkName(chunk))?.atMs ?? Number.NEGATIVE_INFINITY
     const all = this.#volumes.get(chunk.volume) ?? Number.NEGATIVE_INFINITY
-    const end = Math.max(one, all) + this.#spanMs
-    return end > nowMs ? end : undefined
+    return Math.max(one, all)
   }
 
   /** As many volumes as chunks at most. */

@@ -7,6 +7,11 @@ export const MAX_LOOKED_CHUNKS = 256
 export const MAX_NEW_MOVES = 3
 /** No chunk returns to a node that it left less than this ago. */
 export const RETURN_MS = 6 * 60 * MINUTE_MS
+/**
+ * A return within this counts as one, and is allowed only to a node that stays under its threshold
+ * for the next day. Later a node is any other: its forecasts have seen a day without the chunk.
+ */
+export const RETURN_REMEMBERED_MS = 24 * 60 * MINUTE_MS
 /** A chunk stays where it came for so long: so it moves at most twice an hour, whoever decides. */
 export const LEAST_STAY_MS = 30 * MINUTE_MS
 /** Peers that are asked for bids on one want. */
@@ -14,7 +19,7 @@ export const MAX_CANDIDATES = 4
 /** What a node remembers of moves: chunks, and moves of the last hours. */
 export const MAX_REMEMBERED_CHUNKS = 65_536
 export const MAX_REMEMBERED_MOVES = 4_096
-/** A node that took something, or gave it, decides on nothing new for so long. */
+/** Steps that are looked ahead. */
 export const MAX_PATH_STEPS = 288
 /** Things of which a plan says that no move cures them. */
 export const MAX_INCURABLE_TOLD = 64

@@ -1,18 +1,28 @@
 /**
- * What a node would move away, and why: pure and deterministic.
+ * What a node would move away, and why: pure and deterministic (docs/balancing.md).
  *
  *   look (loads to come, settings, past moves) --> plan: wants, what no move cures, or why nothing
  *
- * Invariants: at most MAX_NEW_MOVES wants; no chunk that is under way, or came within LEAST_STAY_MS,
- * is wanted; nothing is wanted whose benefit is not above its cost, nor past the budget of the hour.
+ *   high quantile above the threshold? -> for each shard the best choice of chunks -> worth its cost?
+ *     -> due now, or can it wait? -> of those that save about as much, the one that moves least
+ *
+ * Invariants: at most MAX_NEW_MOVES wants, of different volumes; nothing is wanted whose benefit is
+ * not above its cost, nor past the budget of the hour, nor of a volume that only people move.
  */
-import { type ChunkKey, chunkName, type VolumeId } from '../ids.ts'
+import type { ChunkKey, VolumeId } from '../ids.ts'
+import { bestChoice, type Choice, type ChoiceTerms, movable } from './choice.ts'
+import { type Curve, curveOf, gridOf, shiftCurve } from './curve.ts'
 import type { MoveHistory } from './history-of-moves.ts'
-import { LEAST_COPY_MS, MAX_NEW_MOVES, MOST_COPY_MS } from './limits.ts'
-import { addPaths, excessOf, partOf, volumeAbove } from './paths.ts'
+import { homeWants } from './home.ts'
+import { incurables } from './incurable.ts'
+import { MAX_NEW_MOVES } from './limits.ts'
+import { excessOf, partOf } from './paths.ts'
 import type { NodeSettings } from './settings.ts'
+import { liftedPath } from './surprise.ts'
 import { MINUTE_MS } from './time.ts'
-import type { ChunkLoad, Excess, LoadPath, NodeOutlook, ShardOutlook, Want } from './types.ts'
+import type { Excess, NodeOutlook, ShardOutlook, Want } from './types.ts'
+
+export { copyMsOf } from './choice.ts'
 
 export interface Look {
   /** Wall ms of the load clock. */
@@ -29,6 +39,8 @@ export interface Look {
   readonly underWay: readonly ChunkKey[]
   /** The greatest threshold among the peers that are known; absent: unknown. */
   readonly greatestThreshold?: number
+  /** Offered lately, and nobody took them: others are tried first. */
+  readonly refused?: ReadonlySet<VolumeId>
 }
 
 export interface Incurable {
@@ -46,102 +58,147 @@ export interface Plan {
   readonly looked: string
 }
 
-/** Part of its own load that copying costs, at either end. */
-const COPY_PART = 0.1
+/** Of a full node: what a move must save within ten minutes of its end, else it waits a step. */
+const DUE_SECONDS = 15
+/** A choice that saves so much of what the best saves is as good, if it moves less. */
+const AS_GOOD = 0.7
+
+interface Found {
+  readonly shard: ShardOutlook
+  readonly choice: Choice
+  readonly excess: Excess
+}
 
 export function plan(look: Look): Plan {
-  const { nowMs, node, settings } = look
+  const { settings } = look
   if (settings.isPaused) return nothing('balancing is paused')
-  const horizonMs = settings.horizonMinutes * MINUTE_MS
-  const excess = excessOf('node', node.path, node.threshold, nowMs, horizonMs)
-  const isOver = node.load > node.threshold
-  if (excess === undefined && !isOver) {
-    return nothing('no load is foretold above its threshold')
-  }
-  const left = budgetLeft(look)
+  const left = movesLeft(look)
   if (left <= 0) return nothing('the moves of this hour are used up')
-  const found: Want[] = []
-  let path = node.path
-  while (found.length < left) {
-    const best = bestOf(look, path, found, excess, isOver)
-    if (best === undefined) break
-    found.push(best)
-    path = addPaths(path, [], [best.path])
+  const hot = hotOf(look)
+  if (hot === undefined) {
+    const wants = homeWants(look).slice(0, left)
+    return { wants, incurable: [], looked: wants.length > 0 ? '' : QUIET }
   }
-  return {
-    wants: found,
-    incurable: [],
-    looked: found.length > 0 ? '' : 'no move is worth its cost'
-  }
+  const { wants, looked } = wantsOf(look, hot, left)
+  return { wants, incurable: wants.length > 0 ? [] : incurables(look, hot.excess), looked }
 }
+
+const QUIET = 'no load is foretold above its threshold'
 
 function nothing(looked: string): Plan {
   return { wants: [], incurable: [], looked }
 }
 
-function budgetLeft({ past, nowMs, settings }: Look): number {
+function movesLeft({ past, nowMs, settings }: Look): number {
   return Math.min(MAX_NEW_MOVES, settings.movesPerHour - past.ofHour(nowMs).moves)
 }
 
-function bestOf(
-  look: Look,
-  path: LoadPath,
-  before: readonly Want[],
-  excess: Excess | undefined,
-  isOver: boolean
-): Want | undefined {
-  let best: Want | undefined
-  for (const shard of look.shards) {
-    if (before.some(({ volume }) => volume === shard.volume)) continue
-    const want = wantOf(look, shard, path, excess, isOver)
-    if (want.chunks.length === 0 || want.benefit <= want.cost) continue
-    if (best === undefined || want.benefit - want.cost > best.benefit - best.cost) best = want
-  }
-  return best
+/** Whatever is foretold above its threshold, or is above it now. */
+interface Hot {
+  readonly excess: Excess
+  readonly isNow: boolean
+  readonly own: Curve
+  readonly terms: Omit<ChoiceTerms, 'own'>
+  readonly shards: readonly ShardOutlook[]
 }
 
-function wantOf(
+function hotOf(look: Look): Hot | undefined {
+  const { node, nowMs } = look
+  const nodePath = liftedPath(node.path, node.load, nowMs)
+  const horizonMs = look.settings.horizonMinutes * MINUTE_MS
+  const found = excessOf('node', nodePath, node.threshold, nowMs, horizonMs)
+  if (found !== undefined) return heat(look, found, nodePath, node.load, look.shards)
+  for (const shard of look.shards) {
+    const { thresholdPart, horizonMinutes = look.settings.horizonMinutes } = shard.settings
+    if (thresholdPart === undefined || node.capacity === undefined) continue
+    const threshold = thresholdPart * node.capacity
+    const path = liftedPath(shard.path, shard.load, nowMs)
+    const above = excessOf('shard', path, threshold, nowMs, horizonMinutes * MINUTE_MS)
+    if (above !== undefined) return heat(look, above, path, shard.load, [shard])
+  }
+  return undefined
+}
+
+function heat(
+  { nowMs, copyBytesPerSecond, linkCost }: Look,
+  excess: Excess,
+  path: NodeOutlook['path'],
+  load: number,
+  shards: readonly ShardOutlook[]
+): Hot {
+  const { threshold, horizonMs } = excess
+  // What a move saves is looked at for as long as the horizon after the longest copying it could be.
+  const endMs = nowMs + horizonMs + Math.min(15 * MINUTE_MS, horizonMs)
+  const grid = gridOf(nowMs, endMs, path.stepMs)
+  const terms = { threshold, grid, copyBytesPerSecond, linkCost }
+  return { excess, isNow: load > threshold, own: curveOf(path, grid), terms, shards }
+}
+
+function wantsOf(look: Look, hot: Hot, left: number): Pick<Plan, 'wants' | 'looked'> {
+  const wants: Want[] = []
+  let looked = ''
+  while (wants.length < left) {
+    const taken = new Set(wants.map(({ volume }) => volume))
+    const worth = hot.shards.flatMap(shard => choiceOf(look, hot, shard, taken) ?? [])
+    const due = worth.filter(({ choice }) => choice.soon >= DUE_SECONDS * hot.terms.threshold)
+    const best = leastOf(due)
+    if (best === undefined) {
+      looked = worth.length > 0 ? 'there is time: what is worth moving is not due yet' : ENOUGH
+      break
+    }
+    wants.push(wantOf(best, hot))
+    const from = Math.ceil(best.choice.copyMs / hot.terms.grid.stepMs)
+    shiftCurve(hot.own, best.choice.moved, { way: -1, from })
+  }
+  return { wants, looked }
+}
+
+const ENOUGH = 'no (further) move is worth its cost'
+
+function choiceOf(
   look: Look,
+  { own, terms, excess }: Hot,
   shard: ShardOutlook,
-  path: LoadPath,
-  excess: Excess | undefined,
-  isOver: boolean
-): Want {
-  const { nowMs, node, settings } = look
-  const chunks = shard.chunks.filter(chunk => mayLeave(look, chunk))
-  const share = Math.min(
-    1,
-    chunks.reduce((sum, chunk) => sum + chunk.share, 0)
-  )
-  const bytes = chunks.reduce((sum, chunk) => sum + chunk.bytes, 0)
-  const copyMs = copyMsOf(bytes, look.copyBytesPerSecond)
-  const moved = partOf(shard.path, share)
-  const fromMs = nowMs + copyMs
-  const toMs = nowMs + settings.horizonMinutes * MINUTE_MS
-  const rest = addPaths(path, [], [moved])
-  const benefit =
-    volumeAbove(path, node.threshold, fromMs, toMs) -
-    volumeAbove(rest, node.threshold, fromMs, toMs)
+  taken: ReadonlySet<VolumeId>
+): Found | undefined {
+  const { volume, settings } = shard
+  if (!settings.isOn || taken.has(volume) || look.refused?.has(volume) === true) return undefined
+  const chunks = movable(shard.chunks, look.nowMs, look.past, look.underWay)
+  const path = liftedPath(shard.path, shard.load, look.nowMs)
+  const choice = bestChoice(chunks, curveOf(path, terms.grid), { ...terms, own })
+  if (choice === undefined || !isAffordable(look, choice)) return undefined
+  return { shard, choice, excess }
+}
+
+function isAffordable({ past, nowMs, settings }: Look, { bytes }: Choice): boolean {
+  const { bytesPerHour } = settings
+  return bytesPerHour === undefined || past.ofHour(nowMs).bytes + bytes <= bytesPerHour
+}
+
+/** Of those that save about as much as the best, the one that copies least, then moves least load. */
+function leastOf(found: readonly Found[]): Found | undefined {
+  const worth = ({ choice }: Found): number => choice.benefit - choice.cost
+  const best = Math.max(0, ...found.map(worth))
+  const good = found.filter(one => worth(one) >= AS_GOOD * best)
+  return good.sort((a, b) => a.choice.bytes - b.choice.bytes || sizeOf(a) - sizeOf(b))[0]
+}
+
+function sizeOf({ choice }: Found): number {
+  return choice.moved.mean.reduce((sum, load) => sum + load, 0)
+}
+
+function wantOf({ shard, choice, excess }: Found, { isNow }: Hot): Want {
+  const { chunks, share, bytes, copyMs, benefit, cost } = choice
   return {
     volume: shard.volume,
-    reason: isOver ? 'reactive' : 'predicted',
+    reason: isNow ? 'reactive' : 'predicted',
     chunks,
     bytes,
-    path: moved,
+    path: partOf(shard.path, share),
     excess,
     benefit,
-    cost: COPY_PART * shard.load * share * (copyMs / 1000) * (1 + look.linkCost),
-    copyMs
+    cost,
+    copyMs,
+    ...(shard.day !== undefined && { day: partOf(shard.day, share) })
   }
-}
-
-function mayLeave({ past, nowMs, underWay }: Look, { chunk }: ChunkLoad): boolean {
-  if (past.leavesAt(chunk, nowMs) !== undefined) return false
-  const name = chunkName(chunk)
-  return !underWay.some(other => chunkName(other) === name)
-}
-
-export function copyMsOf(bytes: number, bytesPerSecond: number): number {
-  const ms = (bytes / Math.max(1, bytesPerSecond)) * 1000
-  return Math.min(MOST_COPY_MS, Math.max(LEAST_COPY_MS, ms))
 }

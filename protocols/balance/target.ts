@@ -8,11 +8,13 @@
  */
 import { Random } from '../forecast/random.ts'
 import type { NodeId } from '../ids.ts'
+import { type Curve, curveOf, excessOfCurve, excessWith, gridOf, shiftCurve } from './curve.ts'
+import { loadOfMoments } from './excess.ts'
 import { MAX_CANDIDATES } from './limits.ts'
-import { addPaths, forEachStep, volumeAbove } from './paths.ts'
+import { addPaths, forEachStep } from './paths.ts'
 import type { NodeSettings } from './settings.ts'
 import { DAY_MS, MINUTE_MS } from './time.ts'
-import type { BidFigures, LoadPath, NodeOutlook, VolumeBalance, Want } from './types.ts'
+import type { BidFigures, NodeOutlook, VolumeBalance, Want } from './types.ts'
 
 /** What a bidder hears of a want. */
 export type Offered = Pick<Want, 'reason' | 'bytes' | 'path' | 'day' | 'copyMs'>
@@ -29,6 +31,8 @@ export interface Appraise {
   readonly settings: NodeSettings
   /** When chunks that left here may be back; absent: now. */
   readonly returnsAt?: number
+  /** Some of it left here within RETURN_REMEMBERED_MS. */
+  readonly wasHere?: boolean
   /** To the volume's gateway. */
   readonly rttMs?: number
 }
@@ -38,14 +42,24 @@ export function appraise(of: Appraise): Appraisal {
   const { nowMs, own, offered, settings, rttMs } = of
   if (of.returnsAt !== undefined) return refuse('it left here less than 6 hours ago')
   if (own.freeBytes < offered.bytes) return refuse('not enough free space')
-  const withIt = addPaths(own.path, [offered.path])
+  if (of.wasHere === true || offered.reason === 'home') {
+    const why = unquiet(own, offered, nowMs)
+    if (why !== undefined) return refuse(why)
+  }
   const horizonMs = settings.horizonMinutes * MINUTE_MS
-  let headroom = own.threshold - own.load
-  forEachStep(withIt, nowMs, nowMs + horizonMs, load => {
-    headroom = Math.min(headroom, own.threshold - load.high)
-  })
-  const addedExcess = addedBy(own, offered, nowMs, nowMs + horizonMs)
-  const figures = { headroom, addedExcess, freeBytes: own.freeBytes - offered.bytes }
+  const endMs = nowMs + horizonMs + Math.min(15 * MINUTE_MS, horizonMs)
+  const grid = gridOf(nowMs, endMs, own.path.stepMs)
+  const now = curveOf(own.path, grid)
+  const moved = curveOf(offered.path, grid)
+  const shift = { way: 1, from: Math.ceil(offered.copyMs / grid.stepMs) } as const
+  const before = excessOfCurve(now, own.threshold, grid)
+  const after = excessWith(now, moved, own.threshold, grid, shift)
+  shiftCurve(now, moved, shift)
+  const figures = {
+    headroom: headroomOf(own, now),
+    addedExcess: Math.max(0, after - before),
+    freeBytes: own.freeBytes - offered.bytes
+  }
   return { is: 'bid', figures: { ...figures, ...(rttMs !== undefined && { rttMs }) } }
 }
 
@@ -53,21 +67,25 @@ function refuse(why: string): Appraisal {
   return { is: 'refusal', why }
 }
 
-function addedBy(own: NodeOutlook, { path, day }: Offered, fromMs: number, toMs: number): number {
-  const near = addedOn(own.path, path, own.threshold, fromMs, toMs)
-  if (own.day === undefined || day === undefined) return near
-  return near + addedOn(own.day, day, own.threshold, toMs, fromMs + DAY_MS)
+/** The least of what the high quantile leaves below the threshold. */
+function headroomOf(own: NodeOutlook, { mean, variance }: Curve): number {
+  let least = own.threshold - own.load
+  for (let i = 0; i < mean.length; i++) {
+    const { high } = loadOfMoments({ mean: mean[i] ?? 0, variance: variance[i] ?? 0 })
+    least = Math.min(least, own.threshold - high)
+  }
+  return least
 }
 
-function addedOn(
-  own: LoadPath,
-  path: LoadPath,
-  threshold: number,
-  fromMs: number,
-  toMs: number
-): number {
-  const before = volumeAbove(own, threshold, fromMs, toMs)
-  return Math.max(0, volumeAbove(addPaths(own, [path]), threshold, fromMs, toMs) - before)
+/** Why what was here before, or comes home, may not: the high quantile of the next day. */
+function unquiet(own: NodeOutlook, offered: Offered, nowMs: number): string | undefined {
+  if (own.day === undefined) return 'it was here before, and the next day is not foretold'
+  const withIt = addPaths(own.day, [offered.day ?? offered.path])
+  let most = 0
+  forEachStep(withIt, nowMs, nowMs + DAY_MS, ({ high }) => {
+    most = Math.max(most, high)
+  })
+  return most > own.threshold ? 'it would not stay quiet here for the next day' : undefined
 }
 
 /** A place, as far as hard limits and preferences ask. */

@@ -54,6 +54,8 @@ export interface ShardOutlook {
   readonly day?: LoadPath
   /** Round trip to the gateway of its volume, now. */
   readonly rttMs?: number
+  /** The least that a peer with room has to that gateway. */
+  readonly homeRttMs?: number
 }
 
 export interface NodeOutlook {

@@ -17,6 +17,7 @@ import { Confirmation, type Outlook } from './chance.ts'
 import { QuantileBand } from './conformal.ts'
 import { Declared } from './declared.ts'
 import { Forecaster } from './forecaster.ts'
+import { LastDay } from './last-day.ts'
 import type { LstmWeights } from './lstm.ts'
 import type { ModelName } from './model.ts'
 import { ln1p, round6 } from './numeric.ts'
@@ -74,6 +75,8 @@ export interface Forecast {
   readonly pathChance: number | undefined
   /** The mean load of the last 15 minutes. */
   readonly load: number
+  /** Of such loads in the last day. */
+  readonly lastDay: { readonly mean: number; readonly variance: number }
 }
 
 /** What begins anew with the series. */
@@ -89,6 +92,7 @@ interface Parts {
   /** The mean of 15 minutes, declared patterns included. */
   readonly total: TrailingMean
   totalLoad: number
+  readonly lastDay: LastDay
 }
 
 export class ShardForecast {
@@ -201,6 +205,7 @@ export class ShardForecast {
       watch: new OverloadWatch({ day: this.#day, threshold: this.#capacity, phase }),
       total: new TrailingMean(SMOOTH_STEPS),
       totalLoad: 0,
+      lastDay: new LastDay(this.#day),
       ordinary: new TrailingMean(SMOOTH_STEPS),
       bands: this.#steps.map(steps => new QuantileBand(steps, LEVELS, this.#options.window))
     }
@@ -234,6 +239,7 @@ export class ShardForecast {
     if (whole !== hourly) whole.observe(ordinary)
     const total = measured ?? fresh + declared
     this.#parts.totalLoad = this.#parts.total.take(total)
+    this.#parts.lastDay.take(this.#parts.totalLoad)
     watch.push(total, moment, kind === 'live')
     const trees = foretell ? this.#trees : undefined
     const outlook = watch.outlook(trees, () => forecaster.foretold())
@@ -269,8 +275,14 @@ export class ShardForecast {
       skill: round6(skill),
       outlook: this.#withDeclared(outlook, path, extra),
       ...this.#exceeding(extra),
-      load: round6(this.#parts.totalLoad)
+      load: round6(this.#parts.totalLoad),
+      lastDay: this.#lastDay()
     }
+  }
+
+  #lastDay(): Forecast['lastDay'] {
+    const { mean, variance } = this.#parts.lastDay
+    return { mean: round6(mean), variance: round6(variance) }
   }
 
   /** The chances without trees. */

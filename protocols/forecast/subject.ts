@@ -43,6 +43,8 @@ export interface Published {
   readonly stepMs: number
   /** The mean of the last 15 minutes. */
   readonly load: number
+  /** Mean and variance of such loads in the last day; absent: not known. */
+  readonly lastDay?: { readonly mean: number; readonly variance: number }
   readonly path: readonly number[]
   readonly bands: readonly Band[]
   readonly model: ModelName
@@ -142,6 +144,7 @@ export class Subject {
     return {
       ...at,
       load: forecast.load,
+      lastDay: forecast.lastDay,
       path,
       bands,
       model,

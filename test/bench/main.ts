@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME [--quick] [--json FILE] [--seed N] [--data DIR]`: `BENCHES` has the names. */
 import { parseArgs } from 'node:util'
 import { messageOf } from '../../protocols/fault.ts'
+import { benchBalance } from './balance.ts'
 import { benchForecast } from './forecast.ts'
 import { benchForecastCost } from './forecast-cost.ts'
 import { benchIo } from './io.ts'
@@ -15,6 +16,7 @@ import { benchSeries } from './series.ts'
 const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResult>>> = {
   io: benchIo,
   move: benchMove,
+  balance: benchBalance,
   forecast: benchForecast,
   'forecast-cost': benchForecastCost,
   'load-gossip': benchLoadGossip,
