@@ -27,11 +27,11 @@ export const SETTLE_TRIES = 3
 /** A bid binds its bidder so long: all awards that could come before, and some. */
 export const BID_LASTS_MS = BIDS_MS + MAX_CANDIDATES * AWARD_TRIES * CALL_MS + 5_000
 
-/** Renewals while a move lasts: after a minute, then ever more seldom. */
+/** Renewals while a move lasts: after a minute, then ever more seldom as long as they are answered. */
 export const FIRST_KEEP_MS = 60_000
 export const LONGEST_KEEP_MS = 30 * 60_000
-/** A promise outlives so many renewals that were due: two may be lost. */
-export const KEEPS_PER_LEASE = 3
+/** A promise lasts so many pauses between renewals: two in a row may be lost, or be late. */
+export const KEEPS_PER_LEASE = 4
 export const MAX_LEASE_MS = KEEPS_PER_LEASE * LONGEST_KEEP_MS
 /** More than a day of them; a move that lasts longer goes on without a promise. */
 export const MAX_KEEPS = 60

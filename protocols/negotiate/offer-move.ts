@@ -11,7 +11,7 @@ import {
   MAX_KEEPS,
   SETTLE_TRIES
 } from './limits.ts'
-import type { NegotiateRequest } from './messages.ts'
+import type { NegotiateAnswer, NegotiateRequest } from './messages.ts'
 import {
   end,
   type MovePromise,
@@ -27,35 +27,69 @@ type Settling = OfferState & { at: 'settling' }
 /** A move that an earlier start of this node was awarded: what is left is to renew, and to settle. */
 export function resume(to: NodeId, promise: MovePromise, nowMs: number): OfferStep {
   return {
-    state: { at: 'moving', to, promise, keeps: 0, keepAtMs: nowMs, sent: 0 },
+    state: {
+      at: 'moving',
+      to,
+      promise,
+      keeps: 0,
+      pauseMs: FIRST_KEEP_MS,
+      keepAtMs: nowMs,
+      sent: 0
+    },
     effects: [{ type: 'wake', atMs: nowMs }]
   }
 }
 
 export function moving(state: Moving, event: OfferEvent, nowMs: number): OfferStep {
-  if (event.type === 'moved') {
-    const { to, promise, sent } = state
-    return settle({ id: promise.id, to, outcome: event.outcome, tries: 0, sent }, nowMs)
+  switch (event.type) {
+    case 'moved': {
+      const { to, promise, sent } = state
+      return settle({ id: promise.id, to, outcome: event.outcome, tries: 0, sent }, nowMs)
+    }
+    case 'silent':
+      if (event.from !== state.to) return stay(state)
+      return { state, effects: [{ type: 'note', node: state.to, is: 'silent' }] }
+    case 'answered':
+      return event.from === state.to && event.serial === state.keepSerial
+        ? renewed(state, event.answer)
+        : stay(state)
+    case 'tick':
+      return nowMs < state.keepAtMs || state.keeps >= MAX_KEEPS ? stay(state) : keep(state, nowMs)
+    case 'cancel':
+      return stay(state)
   }
-  if (event.type === 'silent' && event.from === state.to) {
-    return { state, effects: [{ type: 'note', node: state.to, is: 'silent' }] }
-  }
-  if (event.type !== 'tick' || nowMs < state.keepAtMs || state.keeps >= MAX_KEEPS) {
-    return stay(state)
-  }
-  const keeps = state.keeps + 1
+}
+
+function keep(state: Moving, nowMs: number): OfferStep {
   const sent = state.sent + 1
-  const pauseMs = Math.min(LONGEST_KEEP_MS, FIRST_KEEP_MS * 2 ** keeps)
-  const keepAtMs = nowMs + pauseMs
-  const leaseMs = KEEPS_PER_LEASE * pauseMs
+  const leaseMs = KEEPS_PER_LEASE * longer(state.pauseMs)
+  const keepAtMs = nowMs + state.pauseMs
   const request: NegotiateRequest = { call: 'keep', ...state.promise, leaseMs }
   return {
-    state: { ...state, keeps, keepAtMs, sent },
+    state: { ...state, keeps: state.keeps + 1, keepSerial: sent, keepAtMs, sent },
     effects: [
       { type: 'send', to: state.to, serial: sent, request },
       { type: 'wake', atMs: keepAtMs }
     ]
   }
+}
+
+/** Only what was answered makes the next pause longer. */
+function renewed(state: Moving, answer: NegotiateAnswer): OfferStep {
+  if (answer.is === 'refused') {
+    return stay({ ...state, keepSerial: undefined, keepAtMs: Number.POSITIVE_INFINITY })
+  }
+  if (answer.is !== 'kept') return stay(state)
+  const pauseMs = longer(state.pauseMs)
+  const keepAtMs = state.keepAtMs + pauseMs - state.pauseMs
+  return {
+    state: { ...state, keepSerial: undefined, pauseMs, keepAtMs },
+    effects: [{ type: 'wake', atMs: keepAtMs }]
+  }
+}
+
+function longer(pauseMs: number): number {
+  return Math.min(LONGEST_KEEP_MS, 2 * pauseMs)
 }
 
 function settle(what: Omit<Settling, 'at' | 'untilMs'>, nowMs: number): OfferStep {

@@ -44,7 +44,11 @@ export type OfferState =
       readonly to: NodeId
       readonly promise: MovePromise
       readonly keeps: number
+      /** From one renewal to the next, and when that is; Infinity: the target knows of no promise. */
+      readonly pauseMs: number
       readonly keepAtMs: number
+      /** Of the renewal that was not answered yet. */
+      readonly keepSerial?: number | undefined
       readonly sent: number
     }
   | {

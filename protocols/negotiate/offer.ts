@@ -211,7 +211,7 @@ function start(talk: Talk, to: NodeId, nowMs: number): OfferStep {
   const keepAtMs = nowMs + FIRST_KEEP_MS
   const sent = talk.sent + withdrawals.length
   return {
-    state: { at: 'moving', to, promise, keeps: 0, keepAtMs, sent },
+    state: { at: 'moving', to, promise, keeps: 0, pauseMs: FIRST_KEEP_MS, keepAtMs, sent },
     effects: [
       { type: 'note', node: to, is: 'answered' },
       { type: 'start', to, promise, figures, alternatives: alternativesOf(talk.peers, to) },

@@ -37,7 +37,10 @@ export class OpenOffers {
   }
 
   has({ volume, extent, ...slot }: ChunkKey): boolean {
-    const one = { volume, ranges: [{ ...slot, from: extent, to: extent + 1 }] }
-    return [...this.#open.values()].some(other => overlap(other, one))
+    const range = { ...slot, from: extent, to: extent + 1 }
+    for (const other of this.#open.values()) {
+      if (overlap(other, { volume, ranges: [range] })) return true
+    }
+    return false
   }
 }

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { messageOf } from '../../protocols/fault.ts'
 import { benchBalance } from './balance.ts'
+import { benchBalanceScale } from './balance-scale.ts'
 import { benchForecast } from './forecast.ts'
 import { benchForecastCost } from './forecast-cost.ts'
 import { benchIo } from './io.ts'
@@ -20,6 +21,7 @@ const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<BenchR
   forecast: benchForecast,
   'forecast-cost': benchForecastCost,
   'load-gossip': benchLoadGossip,
+  'balance-scale': benchBalanceScale,
   live: benchLive,
   monitor: benchMonitor,
   peak: benchPeak,

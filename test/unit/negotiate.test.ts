@@ -10,6 +10,9 @@ import {
   BID_LASTS_MS,
   BIDS_MS,
   CALL_MS,
+  FIRST_KEEP_MS,
+  KEEPS_PER_LEASE,
+  MAX_KEEPS,
   MAX_MESSAGES_PER_MOVE,
   MAX_PROMISES,
   MAX_PROMISES_TO_ONE,
@@ -283,6 +286,28 @@ describe('the source of a negotiation', () => {
     expect(state()).toHaveProperty('sent')
     expect(keeps + 3).toBeLessThanOrEqual(MAX_MESSAGES_PER_MOVE)
   })
+})
+
+it('keeps a promise while two of three renewals are lost', () => {
+  const { ask, ledger } = bidder()
+  const reservation = bidOf(ask(A, offerOf(1)))
+  ask(A, awardOf(offerOf(1), reservation, KEEPS_PER_LEASE * FIRST_KEEP_MS))
+  const rank: Rank = () => []
+  let state = resume(B, { id: offerOf(1).id, reservation }, FIRST_KEEP_MS).state
+  let keeps = 0
+  for (let nowMs = FIRST_KEEP_MS; nowMs < 20 * HOUR_MS; nowMs += 10_000) {
+    const next = step(state, { type: 'tick' }, { nowMs, rank })
+    state = next.state
+    for (const effect of next.effects) {
+      if (effect.type !== 'send' || ++keeps % 3 !== 0) continue
+      const answer = ask(A, effect.request, nowMs)
+      expect(answer).toEqual({ is: 'kept' })
+      const event = { type: 'answered', from: B, serial: effect.serial, answer } as const
+      state = step(state, event, { nowMs, rank }).state
+    }
+    if (keeps < MAX_KEEPS) expect(ledger.promises(nowMs)).toHaveLength(1)
+  }
+  expect(keeps).toBeGreaterThan(40)
 })
 
 describe('the record of peers', () => {
