@@ -63,10 +63,8 @@ function decision(receipt: ReceiptDocument, time: Time): string[] {
   const words = why === '' ? '' : ` (${why})`
   if (predicted === undefined)
     return [`${at} ${sourceName} decided it: ${REASONS[reason]}${words}.`]
-  const { subject, threshold, highAtMs, expectedAtMs, overMs, horizonMs } = predicted
+  const { subject, threshold, overMs, horizonMs } = predicted
   const what = subject === 'node' ? sourceName : `${volumeName} on ${sourceName}`
-  const likely =
-    expectedAtMs === undefined ? 'not as expected' : `from ${time(expectedAtMs)} on as expected`
   const told = reason === 'predicted' ? [] : [`${at} ${REASONS[reason]}.`]
   const over =
     overMs > 0
@@ -75,7 +73,7 @@ function decision(receipt: ReceiptDocument, time: Time): string[] {
   return [
     ...told,
     `${at} ${what} expected to come to ${bandText(predicted)} units/s: above its threshold of ` +
-      `${figure(threshold)} from ${time(highAtMs)} on if it went high (q90), ${likely}${over}.`,
+      `${figure(threshold)} from ${fromText(predicted, time)}${over}.`,
     `Of that, ${bandText({
       expectedPeak: predicted.movedExpectedPeak,
       highPeak: predicted.movedHighPeak
@@ -83,14 +81,27 @@ function decision(receipt: ReceiptDocument, time: Time): string[] {
   ]
 }
 
-function candidates({ alternatives, targetName }: ReceiptDocument): string[] {
+/** `14:50 on`, and where the band and the expected load differ, of both. */
+function fromText(
+  { highAtMs, expectedAtMs }: NonNullable<ReceiptDocument['predicted']>,
+  time: Time
+): string {
+  const high = `${time(highAtMs)} on`
+  if (expectedAtMs === highAtMs) return high
+  const expected =
+    expectedAtMs === undefined ? 'not as expected' : `from ${time(expectedAtMs)} on as expected`
+  return `${high} if it went high (q90), ${expected}`
+}
+
+function candidates({ alternatives, targetName, keptBy }: ReceiptDocument): string[] {
   const asked = alternatives.filter(({ is }) => is !== 'unfit')
   const unfit = alternatives.filter(({ is }) => is === 'unfit')
-  const answers = asked.map(answerText)
+  const answers = asked.map(answerText).join('; ')
+  const names = listed(asked.map(({ name }) => name))
+  // A target keeps of those who were considered only itself.
+  const told = keptBy === 'target' ? `Of the bids only one is known: ${answers}` : undefined
   return [
-    ...(asked.length === 0
-      ? []
-      : [`It asked ${listed(asked.map(({ name }) => name))}; ${answers.join('; ')}.`]),
+    ...(asked.length === 0 ? [] : [`${told ?? `It asked ${names}; ${answers}`}.`]),
     ...(asked.some(({ is }) => is === 'chosen') ? [`${targetName} was chosen.`] : []),
     ...unfit.map(({ name, why }) => `It did not ask ${name}${why === '' ? '' : `: ${why}`}.`)
   ]
@@ -100,7 +111,7 @@ function answerText(one: AlternativeDocument): string {
   const why = one.why === '' ? '' : ` (${one.why})`
   if (one.is === 'declined') return `${one.name} declined${why}`
   if (one.is === 'silent') return `${one.name} did not answer${why}`
-  return `${bidText(one)}${one.is === 'outbid' ? why : ''}`
+  return bidText(one)
 }
 
 function worth({ cost }: ReceiptDocument): string[] {

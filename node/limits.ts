@@ -529,5 +529,3 @@ export const JUDGE_GIVES_UP_MS = 24 * 3_600_000
 export const MAX_JUDGED_AT_ONCE = 32
 export const MAX_TOLD_AT_ONCE = 64
 export const BALANCE_CALL_TIMEOUT_MS = 10_000
-/** Receipts that `shoal moves` asks a node for beside its moves. */
-export const MAX_GATHERED_RECEIPTS = 5_000

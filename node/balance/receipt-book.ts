@@ -56,7 +56,8 @@ export class ReceiptBook {
   }
 
   /** The youngest decision first. */
-  list({ since, volume, id, limit, before }: ReceiptQuery): ReceiptPage {
+  list({ since, volume, id, ids, source, limit, before }: ReceiptQuery): ReceiptPage {
+    const wanted = ids && new Set(ids)
     const found = this.all()
       .reverse()
       .map(({ receipt }) => receipt)
@@ -65,6 +66,8 @@ export class ReceiptBook {
           (since === undefined || receipt.decidedAt >= since) &&
           (volume === undefined || receipt.volume === volume) &&
           (id === undefined || receipt.id.startsWith(id)) &&
+          (wanted === undefined || wanted.has(receipt.id)) &&
+          (source === undefined || receipt.source === source) &&
           (before === undefined || isBefore(receipt, before))
       )
     const receipts: Receipt[] = []

@@ -158,17 +158,26 @@ export function nodePlan(
   }
 }
 
-/** The receipts of every node, the youngest decision first; of one move that of its source. */
+export interface Gathered {
+  /** The youngest decision first; of one move that of its source. */
+  readonly receipts: readonly Receipt[]
+  /** Names of the nodes that keep one, the source first. */
+  readonly keptBy: ReadonlyMap<string, readonly string[]>
+  readonly silent: readonly string[]
+}
+
+/** The receipts of every node, or of some. */
 export async function gatherReceipts(
   context: DaemonContext,
   query: Parameters<typeof askReceipts>[2],
-  limit: number
-): Promise<{
-  receipts: Receipt[]
-  keptBy: ReadonlyMap<string, readonly string[]>
-  silent: string[]
-}> {
-  const heard = await askAll(context, id => askReceipts(context, id, query, limit))
+  limit: number,
+  nodes?: readonly NodeEntry[]
+): Promise<Gathered> {
+  const ask = (node: NodeId) => askReceipts(context, node, query, limit)
+  return gathered(await askAll(context, ask, nodes), limit)
+}
+
+export function gathered(heard: ReadonlyArray<Heard<readonly Receipt[]>>, limit: number): Gathered {
   const found = new Map<string, Receipt>()
   const keptBy = new Map<string, string[]>()
   for (const { node, said = [] } of heard) {

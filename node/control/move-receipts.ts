@@ -4,21 +4,23 @@
  */
 
 import type { Receipt } from '../../protocols/balance/receipt.ts'
+import { MAX_ASKED_IDS } from '../../protocols/balance/receipt-limits.ts'
 import { ShoalError } from '../../protocols/fault.ts'
+import type { NodeId } from '../../protocols/ids.ts'
 import { MAX_LISTED_ENDED } from '../../protocols/moves/limits.ts'
 import type { Move } from '../../protocols/moves/messages.ts'
-import { MAX_GATHERED_RECEIPTS } from '../limits.ts'
+import { askAll, askReceipts, storageNodes } from '../balance/ask.ts'
 import { listMoves } from '../moves/ask.ts'
 import { volumeName } from '../volumes/names.ts'
 import { nodeName } from '../volumes/shards.ts'
 import type { MoveDetailDocument } from './balance-documents.ts'
-import { gatherReceipts, receiptDocument, zoneOf } from './balance-views.ts'
+import { gathered, gatherReceipts, receiptDocument, zoneOf } from './balance-views.ts'
 import type { DaemonContext } from './context.ts'
 import type { MoveDocument, MovesDocument } from './documents.ts'
 
 const MOVE_PREFIX = /^[0-9a-f]{4,12}$/
-/** Of each node, beside as many as ended moves are listed: those that are open. */
-const OPEN_RECEIPTS = 100
+/** Of more nodes that do not answer nobody is asked what moved from there. */
+const MAX_SILENT_ASKED = 8
 /** Of the moves that begin with the same digits: more than one is an error that names them. */
 const FEW = 20
 
@@ -32,20 +34,52 @@ export async function withReceipts(
   list: MovesDocument,
   ended: number
 ): Promise<MovesDocument> {
-  const limit = Math.min(MAX_GATHERED_RECEIPTS, 2 * ended + OPEN_RECEIPTS)
-  const { receipts, silent } = await gatherReceipts(context, {}, limit)
-  const byId = new Map(receipts.map(receipt => [receipt.id, receipt]))
+  const byId = await receiptsOfMoves(context, list)
   const moves = list.moves.map(move => {
     const receipt = byId.get(move.id)
     return receipt === undefined ? move : { ...move, receipt: receiptDocument(context, receipt) }
   })
-  const answered = new Set(list.nodes.map(({ node }) => node))
-  const orphans = receipts
-    .filter(({ source }) => !answered.has(source))
-    .slice(0, ended)
-    .map(receipt => ofReceipt(context, receipt))
-  const allSilent = [...new Set([...list.silent, ...silent])].sort()
-  return { ...list, moves: [...moves, ...orphans], silent: allSilent }
+  const orphans = await receiptsOfSilent(context, list, ended)
+  return { ...list, moves: [...moves, ...orphans.map(one => ofReceipt(context, one))] }
+}
+
+/** Each source is asked of its own moves that are listed, and of no others. */
+async function receiptsOfMoves(
+  context: DaemonContext,
+  { moves }: MovesDocument
+): Promise<ReadonlyMap<string, Receipt>> {
+  const idsBySource = new Map<NodeId, string[]>()
+  for (const { id, from } of moves) {
+    idsBySource.set(from, [...(idsBySource.get(from) ?? []), id])
+  }
+  const ask = (node: NodeId) => {
+    const ids = (idsBySource.get(node) ?? []).slice(0, MAX_ASKED_IDS)
+    return askReceipts(context, node, { ids }, ids.length)
+  }
+  const sources = storageNodes(context.map).filter(({ id }) => idsBySource.has(id))
+  const heard = await askAll(context, ask, sources)
+  return new Map(heard.flatMap(({ said = [] }) => said.map(receipt => [receipt.id, receipt])))
+}
+
+/** What the targets keep of the moves of nodes that do not answer. */
+async function receiptsOfSilent(
+  context: DaemonContext,
+  { nodes }: MovesDocument,
+  ended: number
+): Promise<readonly Receipt[]> {
+  const answered = new Set(nodes.map(({ node }) => node))
+  const all = storageNodes(context.map)
+  const silent = all.filter(({ id }) => !answered.has(id))
+  if (silent.length === 0 || ended === 0) return []
+  const targets = all.filter(({ id }) => answered.has(id))
+  const ask = async (node: NodeId): Promise<Receipt[]> => {
+    const found: Receipt[] = []
+    for (const { id: source } of silent.slice(0, MAX_SILENT_ASKED)) {
+      found.push(...(await askReceipts(context, node, { source }, ended)))
+    }
+    return found
+  }
+  return gathered(await askAll(context, ask, targets), ended).receipts
 }
 
 /** Throws NOT_FOUND or NAME_AMBIGUOUS. */

@@ -12,6 +12,7 @@ import { moveIdSchema, nodeIdSchema, REFUSALS, volumeIdSchema } from '../moves/m
 import { rangesSchema } from './receipt-file.ts'
 import {
   MAX_ALTERNATIVES,
+  MAX_ASKED_IDS,
   MAX_BALANCE_PROBLEMS,
   MAX_BALANCE_REGIONS,
   MAX_INCURABLE,
@@ -179,6 +180,10 @@ export const receiptQuerySchema = z.strictObject({
     .string()
     .regex(/^[0-9a-f]{1,12}$/, 'not the beginning of an id')
     .optional(),
+  /** Of these moves only. */
+  ids: z.array(moveIdSchema).max(MAX_ASKED_IDS).optional(),
+  /** Of moves from this node only. */
+  source: nodeIdSchema.optional(),
   limit: z.number().int().min(1).max(MAX_LISTED_RECEIPTS),
   before: cursorSchema.optional()
 })

@@ -19,6 +19,8 @@ export const MAX_RECEIPTS_LOG_BYTES = 256 * MiB
 
 /** Receipts of one answer, and what they take of a message of 1 MiB. */
 export const MAX_LISTED_RECEIPTS = 200
+/** Moves whose receipts one question names. */
+export const MAX_ASKED_IDS = 256
 export const MAX_LISTED_RECEIPT_BYTES = 640 * KiB
 
 /** Steps of what is measured after a move. */

@@ -225,6 +225,10 @@ describe('a receipt', () => {
     expect(more.receipts.map(one => one.decidedAt)).toEqual([30, 20, 10])
     expect(more.next).toBeUndefined()
     expect(source.book.list({ limit: 9, id: 'bb' }).receipts).toHaveLength(3)
+    const ids = ['aa0000000000', 'bb0000000001', 'cccccccccccc']
+    expect(source.book.list({ limit: 9, ids }).receipts).toHaveLength(2)
+    expect(source.book.list({ limit: 9, source: SOURCE }).receipts).toHaveLength(7)
+    expect(source.book.list({ limit: 9, source: TARGET }).receipts).toHaveLength(0)
     expect(source.book.list({ limit: 9, volume: 'f'.repeat(32) as Receipt['volume'] })).toEqual({
       receipts: []
     })

@@ -76,7 +76,7 @@ describe('a predicted move', () => {
         'on if it went high (q90), from 14:55 on as expected, for about 35 min of the next 60 min.',
       'Of that, 320 to 410 units/s would have been of what moves.',
       'It asked host-b and host-c; host-b bid 390 units/s of headroom left at 3 ms; host-c bid 40 ' +
-        'units/s of headroom left, 300 units of overload added (less headroom).',
+        'units/s of headroom left, 300 units of overload added.',
       'host-b was chosen.',
       'It was worth 118k units of overload and cost 9.3k; copying was to take 40 s.',
       'It moved 3 chunks (192 MiB) in 41 s, done at 14:27, 22 min before the threshold could be ' +
@@ -105,6 +105,22 @@ describe('a predicted move', () => {
       'host-b did not stay well: it peaked at 950 units/s, above its threshold of 900.'
     )
     expect(told.join(' ')).toContain('5 min after the threshold could be exceeded first')
+  })
+
+  it('says less where there is less to say', async () => {
+    const { predicted } = receiptMade()
+    if (predicted === undefined) throw new Error('a prediction')
+    const { expectedAtMs: _e, ...high } = predicted
+    const [, unexpected] = await lines(receiptMade({ predicted: { ...high, overMs: 0 } }))
+    expect(unexpected).toMatch(/from 14:50 on if it went high \(q90\), not as expected\.$/)
+    const sure = { ...predicted, expectedAtMs: predicted.highAtMs }
+    const [, expected] = await lines(receiptMade({ predicted: sure }))
+    expect(expected).toMatch(/above its threshold of 800 from 14:50 on, for about 35 min of /)
+    const own = receiptMade().alternatives.slice(0, 1)
+    const there = await lines(receiptMade({ keptBy: 'target', alternatives: own }))
+    expect(there).toContain(
+      'Of the bids only one is known: host-b bid 390 units/s of headroom left at 3 ms.'
+    )
   })
 
   it('that nobody can judge, or not yet, says that', async () => {
