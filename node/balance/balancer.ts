@@ -132,7 +132,9 @@ export class Balancer {
   around(): Surroundings {
     const { deals, bidder, offering, bound } = this.#parts
     return {
-      ...bidder.pending(),
+      ...bidder.coming(),
+      // Counted as gone from the offer on: a plan that comes meanwhile wants nothing more for it.
+      less: deals.leaving,
       busy: volume => deals.busy(volume),
       peers: offering.peers(),
       copyBytesPerSecond: deals.speed.perSecond(bound())

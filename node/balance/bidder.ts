@@ -38,7 +38,6 @@ import type { Rpc } from '../rpc/types.ts'
 import { rateOf } from '../scaled-clock.ts'
 import type { ChunkStore } from '../storage/types.ts'
 import type { Pending } from './look.ts'
-import type { Ahead } from './outlooks.ts'
 import { chunksIn, type Past } from './past.ts'
 import { peakOf } from './receipt.ts'
 import type { Settings } from './settings-file.ts'
@@ -60,8 +59,6 @@ export interface BidderParts {
   readonly past: Past
   /** Of this node, with all that; undefined: nothing is foretold. */
   readonly outlook: (pending: Pending) => NodeOutlook | undefined
-  /** What leaves this node itself. */
-  readonly leaving: () => readonly Ahead[]
 }
 
 interface Arrived {
@@ -98,13 +95,15 @@ export class Bidder {
     const after = this.#ledger.find(from, request.id)
     if (before?.at !== after?.at) this.#follow(request, before ?? after, after?.at)
     const { call, id } = request
-    log.debug({ move: id, from, call, answer: answer.is }, 'a negotiation')
+    const why = answer.is === 'refused' ? { code: answer.code, why: answer.why } : {}
+    log.debug({ move: id, from, call, answer: answer.is, ...why }, 'a negotiation')
     return answer
   }
 
-  /** What is promised to others, besides what forecasts know. */
-  pending(): Pending {
-    return this.#pendingOf(this.#ledger.promises(this.#parts.clock.monotonicMs()))
+  /** What will come, for a plan: of what has come forecasts may know already. */
+  coming(): Omit<Pending, 'less'> {
+    const promises = this.#ledger.promises(this.#parts.clock.monotonicMs())
+    return pendingOf(promises.filter(({ at }) => at === 'awarded'))
   }
 
   views(): PromiseView[] {
@@ -144,7 +143,8 @@ export class Bidder {
     const unfit = this.#forbidden(offer, from)
     if (unfit !== undefined) return unfit
     const { outlook, settings, past, loadClock } = this.#parts
-    const own = outlook(this.#pendingOf(promised))
+    // What is leaving counts until forecasts know that it is gone: it may also fail to leave.
+    const own = outlook({ ...pendingOf(promised), less: [] })
     if (own === undefined) return no('blind', 'it has no forecast, or no threshold, yet')
     if (own.load > own.threshold) return no('no-headroom', 'it is over its threshold now')
     const nowMs = loadClock.now()
@@ -209,21 +209,20 @@ export class Bidder {
     return gateway === network.self ? 0 : network.roundTripMs(gateway)
   }
 
-  #pendingOf(promised: readonly LedgerPromise[]): Pending {
-    return {
-      more: promised.map(({ offer: { path, hourly } }) => ({
-        path,
-        ...(hourly !== undefined && { day: hourly })
-      })),
-      less: this.#parts.leaving(),
-      promisedBytes: promisedBytes(promised)
-    }
-  }
-
   #nonce(): Nonce {
     const nonce = Buffer.from(this.#parts.random.bytes(8)).toString('hex')
     assert(isNonce(nonce), '8 bytes are a nonce')
     return nonce
+  }
+}
+
+function pendingOf(promised: readonly LedgerPromise[]): Omit<Pending, 'less'> {
+  return {
+    more: promised.map(({ offer: { path, hourly } }) => ({
+      path,
+      ...(hourly !== undefined && { day: hourly })
+    })),
+    promisedBytes: promisedBytes(promised)
   }
 }
 

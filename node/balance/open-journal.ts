@@ -1,4 +1,5 @@
 /** The journal of a daemon, wired: what it reads of the load here, and what moves tell it. */
+import { MAX_LISTED_ENDED } from '../../protocols/moves/limits.ts'
 import type { Load } from '../load/load.ts'
 import type { Moves } from '../moves/types.ts'
 import type { Clock, Disk, Log, Network } from '../ports.ts'
@@ -34,8 +35,13 @@ export async function openNodeJournal(
   })
   const journal = await openJournal({ ...parts, self: network.self, measured })
   const { receipts } = journal
-  const open = moves.list(0).moves.map(move => move.id)
-  receipts.reconcile(new Set(open))
+  const listed = moves.list(MAX_LISTED_ENDED).moves
+  // What ended in the last moment of the start before may not be in the receipts yet.
+  for (const move of listed) {
+    const isOpen = receipts.book.get(move.id)?.receipt.state === 'open'
+    if (isOpen && move.endedAt !== undefined) receipts.ended(move)
+  }
+  receipts.reconcile(new Set(listed.map(move => move.id)))
   moves.watch(receipts)
   return { journal, measured }
 }

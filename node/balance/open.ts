@@ -72,8 +72,7 @@ export async function openBalance(parts: BalanceParts): Promise<Balance> {
   })
   const bidder = new Bidder({
     ...{ ...parts, region: self.region, past },
-    outlook: pending => nodeOutlook(sources, pending),
-    leaving: () => deals.leaving
+    outlook: pending => nodeOutlook(sources, pending)
   })
   const offering = new Offering({ ...parts, self: place, trust, deals })
   const bound = () => moves.list(0).bound

@@ -12,7 +12,6 @@
 
 import type { Outcome, Receipt } from '../../protocols/balance/receipt.ts'
 import type { MovedRange, ReceiptEntry } from '../../protocols/balance/receipt-file.ts'
-import { MAX_RECEIPT_RANGES } from '../../protocols/balance/receipt-limits.ts'
 import { fitReceipt, words } from '../../protocols/balance/receipt-schema.ts'
 import { Score, type ScoredStep } from '../../protocols/balance/score.ts'
 import type { MoveReason } from '../../protocols/balance/types.ts'
@@ -21,6 +20,7 @@ import type { NodeId } from '../../protocols/ids.ts'
 import type { Move } from '../../protocols/moves/messages.ts'
 import type { Clock, Disk, Log } from '../ports.ts'
 import { type Kept, ReceiptBook } from './receipt-book.ts'
+import { endedAs, entryOf, fewOf, progress, receiptOfMove } from './receipt-course.ts'
 import { openReceiptLog, type ReceiptLog } from './receipt-log.ts'
 import type { ReceiptDesk } from './types.ts'
 
@@ -72,17 +72,16 @@ export class Receipts implements ReceiptDesk {
       // Said twice, or after the move had begun: what is known of its course stays.
       const { reason, why, alternatives } = receipt
       const known = before && { ...before.receipt, reason, why, alternatives }
-      this.#put({ ...before, receipt: { ...receipt, ...known } })
+      this.#put({ receipt: { ...receipt, ...known }, ranges: before?.ranges })
     })
   }
 
   readonly started = (move: Move, reason?: MoveReason, ranges?: readonly MovedRange[]): void => {
     this.#safely(move.id, () => {
-      const { receipt } = this.#ofMove(move, reason)
-      const few = fewOf(ranges)
+      const { receipt, ranges: known } = this.#ofMove(move, reason)
       const startedAt = receipt.startedAt ?? this.#now()
       const chunks = move.chunks.total
-      this.#put({ receipt: { ...receipt, startedAt, chunks }, ...(few && { ranges: few }) })
+      this.#put({ receipt: { ...receipt, startedAt, chunks }, ranges: fewOf(ranges) ?? known })
     })
   }
 
@@ -90,16 +89,8 @@ export class Receipts implements ReceiptDesk {
     this.#safely(move.id, () => {
       const { receipt, ranges = fewOf(moved) } = this.#ofMove(move, reason)
       if (receipt.endedAt !== undefined) return
-      const ended: Receipt = {
-        ...receipt,
-        state: stateOf(move),
-        endedAt: this.#now(),
-        bytes: move.bytes.done,
-        movedChunks: move.chunks.done,
-        longestPauseMs: move.longestPauseMs,
-        ...(move.trouble === undefined ? {} : { trouble: words(move.trouble) })
-      }
-      this.#put({ receipt: ended, ...(ranges && { ranges }) })
+      const ended = endedAs(receipt, move, this.#now())
+      this.#put({ receipt: ended, ranges })
     })
   }
 
@@ -158,7 +149,7 @@ export class Receipts implements ReceiptDesk {
     const more =
       'unjudged' in verdict ? { unjudged: words(verdict.unjudged) } : { outcome: verdict }
     const day = this.score.addVerdict(kept.receipt, outcome)
-    this.#put({ ...kept, receipt: { ...kept.receipt, ...more }, isTold: false }, { day })
+    this.#put({ ...kept, receipt: { ...kept.receipt, ...more } }, { day })
   }
 
   /** Its target knows what it is to keep of it, as it was when it was told. */
@@ -194,34 +185,14 @@ export class Receipts implements ReceiptDesk {
     await this.#file?.close()
   }
 
-  /** What is known of the move; of one that nobody negotiated, a receipt that begins with it. */
-  #ofMove(move: Move, reason: MoveReason | undefined): Kept {
+  #ofMove(move: Move, reason: MoveReason = 'asked'): Omit<Kept, 'isTold'> {
     const known = this.book.get(move.id)
-    if (known !== undefined) return known
-    const receipt: Receipt = {
-      id: move.id,
-      keptBy: 'source',
-      source: move.from,
-      target: move.to,
-      volume: move.volume,
-      chunks: move.chunks.total,
-      bytes: move.bytes.total,
-      reason: reason ?? 'asked',
-      why: move.why,
-      decidedAt: this.#now(),
-      state: 'open',
-      alternatives: []
-    }
-    return { receipt, isTold: false }
+    return known ?? { receipt: receiptOfMove(move, reason, this.#now()) }
   }
 
-  #put(
-    kept: Omit<Kept, 'isTold'> & { isTold?: boolean },
-    more: Omit<ReceiptEntry, 'receipt'> = {}
-  ) {
+  #put({ ranges, ...kept }: Omit<Kept, 'isTold'>, more: Omit<ReceiptEntry, 'receipt'> = {}): void {
     const receipt = fitReceipt(kept.receipt)
-    const isTold = kept.isTold ?? receipt.keptBy === 'target'
-    const now = { ...kept, receipt, isTold }
+    const now = { receipt, isTold: receipt.keptBy === 'target', ...(ranges && { ranges }) }
     this.book.put(now)
     this.#file?.append({ ...entryOf(now), ...more })
     this.#parts.onChange?.()
@@ -252,23 +223,4 @@ export class Receipts implements ReceiptDesk {
   #now(): number {
     return this.#parts.clock.now()
   }
-}
-
-/** In more pieces than are remembered: by their number. */
-function fewOf(ranges: readonly MovedRange[] | undefined): readonly MovedRange[] | undefined {
-  return ranges !== undefined && ranges.length <= MAX_RECEIPT_RANGES ? ranges : undefined
-}
-
-/** 0 open, 1 ended, 2 judged. */
-function progress({ endedAt, outcome, unjudged }: Receipt): number {
-  if (outcome !== undefined || unjudged !== undefined) return 2
-  return endedAt === undefined ? 0 : 1
-}
-
-function stateOf({ state }: Move): Receipt['state'] {
-  return state === 'done' || state === 'cancelled' ? state : 'failed'
-}
-
-function entryOf({ receipt, ranges, isTold }: Kept): ReceiptEntry {
-  return { receipt, isTold, ...(ranges && { ranges }) }
 }

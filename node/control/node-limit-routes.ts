@@ -17,6 +17,8 @@ export function nodeLimitRoutes(context: DaemonContext): Hono {
     const { maxLoad } = await readBody(c, limitSchema)
     const limit = own()
     await limit.set(maxLoad ?? undefined)
+    // Thresholds follow now, and not only with the next minute.
+    context.load.subjects.look()
     return c.json(documentOf(limit))
   })
   return routes

@@ -60,7 +60,7 @@ export interface LoadOptions {
     readonly onVolume: (listener: (id: VolumeId) => void) => void
   }
   /** Absent on a node without capacity. */
-  readonly shards: ShardServer | undefined
+  readonly shards: Pick<ShardServer, 'monitor' | 'replicas'> | undefined
   readonly store: ChunkStore | undefined
   /** The time zone of this host. */
   readonly zone: string

@@ -8,7 +8,7 @@
  * moved later within the hour is put back too, so that each of several moves against one overload
  * has its part in it. History follows data: by the time of the verdict the source's minutes are
  * without what left later, also those in which it was still there; so as it was it had that too.
- * Pure. Invariant: minutes in which something is not known count for nothing; without half of the
+ * Pure. Invariant: steps of which most minutes are not known count for nothing; without half of the
  * hour there is no verdict.
  */
 import { assert } from '../assert.ts'
@@ -33,6 +33,8 @@ export interface Aftermath {
 
 export const JUDGED_STEPS = JUDGED_MS / 60_000 / JUDGED_STEP_MINUTES
 const LEAST_STEPS = JUDGED_STEPS / 2
+/** Of a step. */
+const LEAST_MINUTES = Math.ceil(JUDGED_STEP_MINUTES / 2)
 
 /** Undefined: too little was measured. */
 export function outcomeOf(after: Aftermath): Outcome | undefined {
@@ -91,7 +93,7 @@ function sourceMinutes({
   })
 }
 
-/** Of a step of 5 minutes, over its minutes that are known; NaN if none is. */
+/** Of a step of 5 minutes, over its minutes that are known; NaN if those are fewer than most. */
 export function meanOf(minutes: Minutes, step: number): number {
   let sum = 0
   let count = 0
@@ -101,7 +103,7 @@ export function meanOf(minutes: Minutes, step: number): number {
     sum += load
     count++
   }
-  return count === 0 ? Number.NaN : sum / count
+  return count < LEAST_MINUTES ? Number.NaN : sum / count
 }
 
 function peakOf(loads: readonly number[]): number {

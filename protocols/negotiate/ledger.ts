@@ -53,7 +53,7 @@ export interface LedgerPromise {
 }
 
 export type Appraisal =
-  /** `figures.freeBytes`: what is free once everything in `promised` has come. */
+  /** `figures.freeBytes`: what is still free once all that is `promised`, and this, has come. */
   | { readonly is: 'fit'; readonly figures: BidFigures }
   | { readonly is: 'unfit'; readonly code: RefusalCode; readonly why: string }
 
@@ -167,7 +167,7 @@ export class Ledger {
   #appraise(key: string, from: NodeId, offer: Offer): Appraisal {
     const others = [...this.#promises].filter(([known]) => known !== key).map(([, one]) => one)
     const appraisal = this.#options.appraise(offer, from, others)
-    if (appraisal.is === 'fit' && offer.bytes > appraisal.figures.freeBytes) {
+    if (appraisal.is === 'fit' && appraisal.figures.freeBytes < 0) {
       return { is: 'unfit', code: 'no-space', why: 'not enough space is free' }
     }
     return appraisal

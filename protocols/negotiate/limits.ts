@@ -2,6 +2,8 @@
 
 /** Peers that one offer goes to. */
 export const MAX_CANDIDATES = 4
+/** Peers that a source compares before it asks those. */
+export const MAX_CONSIDERED = 128
 /** Ranges of chunks that one offer names: a plan looks at no more chunks than these hold. */
 export const MAX_OFFER_RANGES = 256
 /** The load to come in steps of five minutes: an hour. Then hour by hour: a day. */

@@ -11,6 +11,7 @@ import { systemClock } from '../../node/clock.ts'
 import { NODE_KEY } from '../../node/load/keeper-messages.ts'
 import { Load } from '../../node/load/load.ts'
 import { serveLoad } from '../../node/load/serve.ts'
+import type { Log } from '../../node/ports.ts'
 import { blockChecksums } from '../../protocols/checksum.ts'
 import type { NodeId, VolumeId } from '../../protocols/ids.ts'
 import { GiB, KiB, MiB } from '../../protocols/limits.ts'
@@ -19,8 +20,16 @@ import { seededRandom } from './gateway-mesh.ts'
 import { chunkAt, HandoffMesh, type HandoffNode } from './handoff-mesh.ts'
 import { TurnedClock } from './load-clock.ts'
 import { keeperHere } from './load-keeper.ts'
+import { ScriptedMonitor } from './scripted-monitor.ts'
 import { MemorySeriesFiles } from './series-memory-files.ts'
-import { quietLog } from './shard-harness.ts'
+import { quietLog as silent } from './shard-harness.ts'
+
+const show = (what: string) => (f: object, m: string) =>
+  console.log(what, m, JSON.stringify(f).slice(0, 600))
+const quietLog: Log =
+  process.env.LOUD === '1'
+    ? { debug: show('debug'), info: show('info'), warn: show('warn'), error: show('error') }
+    : silent
 
 /** Units per second that a node of these meshes can do; it counts as overloaded above 0.8 of it. */
 export const CAPACITY = 1_000
@@ -85,6 +94,10 @@ export class BalanceNode {
     const basics = { ...parts, random, log: quietLog, network, clock: systemClock }
     const load = new Load({
       ...basics,
+      shards: {
+        monitor: new ScriptedMonitor(second => this.#loads(second)),
+        replicas: shards.replicas
+      },
       region: this.region,
       start: ++this.#starts,
       loadClock: this.mesh.clock,
@@ -100,24 +113,24 @@ export class BalanceNode {
     const balance = await openBalance({
       ...basics,
       ...{ self: { id, region, host: `host-${this.name}` }, loadClock: this.mesh.clock },
+      clock: this.mesh.time,
       ...{ store, shards, moves, load, disk, settings }
     })
     this.#running = { load, balance, settings }
     parts.map.announceNode(this.#entry())
   }
 
-  /** The process dies; a new one starts on what it kept. */
-  async restart(): Promise<void> {
-    this.#running = undefined
+  /** The process dies. Nothing of it goes on, and what it writes goes to a disk that nobody has. */
+  die(): void {
     this.node.die('kill')
-    await this.node.start()
-    await this.begin()
+    void this.close()
   }
 
-  /** The process dies. */
-  die(): void {
-    this.#running = undefined
-    this.node.die('kill')
+  /** A new one starts on what it kept. */
+  async restart(): Promise<void> {
+    if (this.node.isUp) this.die()
+    await this.node.start()
+    await this.begin()
   }
 
   async close(): Promise<void> {
@@ -127,8 +140,9 @@ export class BalanceNode {
     await running?.load.close()
   }
 
-  /** Three days in which the shard of the volume had this load, up to now. */
+  /** Three days in which the shard of the volume had this load, up to now; and so it goes on. */
   async learn(volume: VolumeId, load: (minuteOfDay: number) => number): Promise<void> {
+    this.mesh.loads.set(volume, load)
     const now = Math.floor(this.mesh.clock.now() / MINUTE_MS)
     const rows = Array.from({ length: LEARNED_DAYS * DAY_MINUTES }, (_, i) => {
       const slot = now - LEARNED_DAYS * DAY_MINUTES + i
@@ -136,8 +150,17 @@ export class BalanceNode {
     })
     this.load.subjects.look()
     await this.load.ask({ ask: 'import', key: volume, rows })
-    await untilReal(() => (this.load.forecast(NODE_KEY)?.load ?? 0) > 0)
-    await untilReal(() => this.load.forecast(volume) !== undefined)
+    await untilReal(() => this.load.state()?.warming.left === 0)
+  }
+
+  /** Of what it holds of each volume its part. */
+  #loads(second: number): Map<VolumeId, number> {
+    const loads = new Map<VolumeId, number>()
+    for (const [volume, load] of this.mesh.loads) {
+      const held = this.holds(volume)
+      if (held > 0) loads.set(volume, (load(Math.floor(second / 60) % DAY_MINUTES) * held) / CHUNKS)
+    }
+    return loads
   }
 
   holds(volume: VolumeId): number {
@@ -154,9 +177,14 @@ export class BalanceNode {
 }
 
 export class BalanceMesh {
-  readonly handoffs = new HandoffMesh()
+  /** Of load. */
   readonly clock = new TurnedClock(START_MS)
+  readonly handoffs = new HandoffMesh()
+  /** Of what negotiations wait for: whoever does not answer costs no real time. */
+  readonly time = new TurnedClock(0)
   readonly nodes: BalanceNode[] = []
+  /** Of each volume, by the minute of the day. */
+  readonly loads = new Map<VolumeId, (minuteOfDay: number) => number>()
 
   static async start(names: readonly string[]): Promise<BalanceMesh> {
     const mesh = new BalanceMesh()
@@ -189,18 +217,32 @@ export class BalanceMesh {
     return id
   }
 
-  /** Everybody has heard of the load of everybody. */
-  async gossip(): Promise<void> {
+  /** Everybody foretells something, and has heard of the load of everybody. */
+  async settle(): Promise<void> {
     const all = this.nodes.filter(({ node }) => node.isUp)
+    const isForetold = () => all.every(({ load }) => load.forecast(NODE_KEY) !== undefined)
     const isHeard = () =>
       all.every(one => all.every(({ id }) => one.load.gossip.known(id) !== undefined))
-    for (let turn = 0; turn < 40 && !isHeard(); turn++) await this.turn(5_000)
+    for (let minute = 0; minute < 30 && !(isForetold() && isHeard()); minute++) await this.pass(60)
+    if (!isForetold()) throw new Error('somebody foretells nothing')
     if (!isHeard()) throw new Error('somebody was not heard')
   }
 
   /** Load time passes; what it starts on the real clock gets turns in between. */
   turn(ms: number): Promise<void> {
     return this.clock.turn(ms)
+  }
+
+  /** Both clocks go on, a few seconds at a time, until the state comes about. */
+  async until(condition: () => boolean, withinSeconds = 300): Promise<void> {
+    for (let passed = 0; passed < withinSeconds && !condition(); passed += 2) await this.pass(2)
+    if (!condition()) throw new Error('the awaited state never came')
+  }
+
+  async pass(seconds: number): Promise<void> {
+    await this.turn(seconds * 1_000)
+    await this.time.turn(seconds * 1_000)
+    await isIdle()
   }
 
   async close(): Promise<void> {
@@ -215,6 +257,11 @@ export function morning(peak: number): (minuteOfDay: number) => number {
     const away = Math.abs(minute / 60 - 10)
     return peak * Math.max(0.1, 1 - away / 4)
   }
+}
+
+/** What was begun on the memory network has had turns enough. */
+async function isIdle(): Promise<void> {
+  for (let turn = 0; turn < 30; turn++) await new Promise(resolve => setImmediate(resolve))
 }
 
 /** Waits for a state of the world. */
