@@ -6,7 +6,7 @@
  * bounded number of shards, in pieces that are short; chunks that anybody moves are not in it.
  */
 import type { VolumeView } from '../../crdt/types.ts'
-import { addPaths, loadAt } from '../../protocols/balance/paths.ts'
+import { addPaths, cutPath, loadAt } from '../../protocols/balance/paths.ts'
 import type { Look } from '../../protocols/balance/policy.ts'
 import type { NodeSettings } from '../../protocols/balance/settings.ts'
 import type { KnownPeer, Place } from '../../protocols/balance/target.ts'
@@ -31,6 +31,8 @@ import type { Pressure } from './pressure.ts'
 import { thresholdOf } from './threshold.ts'
 
 const DAY_MINUTES = 1_440
+/** Units of a request at a volume's limit of requests: one, and one for each 32 KiB up to 256 KiB. */
+const LIMITED_UNITS = 9
 /** High quantile over what is expected, where nothing is known. */
 const YOUNG_SPREAD = 1.5
 
@@ -62,6 +64,8 @@ export interface Surroundings extends Pending {
   readonly busy: (volume: VolumeId) => readonly ChunkRange[]
   readonly peers: readonly KnownPeer[]
   readonly copyBytesPerSecond: number
+  /** Offered lately, and nobody took them. */
+  readonly refused: ReadonlySet<VolumeId>
 }
 
 /** Undefined: nothing is foretold yet, or there is no threshold. */
@@ -122,6 +126,7 @@ export function* looking(
     copyBytesPerSecond,
     // They were left out of the chunks of each shard.
     underWay: [],
+    refused: around.refused,
     ...(thresholds.length > 0 && { greatestThreshold: Math.max(...thresholds) })
   }
 }
@@ -129,13 +134,14 @@ export function* looking(
 function aheadOfKey(
   { load, longer }: Pick<LookSources, 'load' | 'longer'>,
   key: string,
-  minutes: number
+  minutes: number,
+  most?: number
 ): Ahead | undefined {
   const published = load.forecast(key)
-  if (published === undefined || published.path.length === 0) return undefined
-  const standing = standingPath(published)
-  if (standing.expected.length === 0) return undefined
-  return aheadOf(standing, longer.path(key, DAY_MINUTES), minutes)
+  const standing = published && standingPath(published, most)
+  if (standing === undefined) return undefined
+  const long = longer.path(key, DAY_MINUTES)
+  return aheadOf(standing, long && most !== undefined ? cutPath(long, most) : long, minutes)
 }
 
 interface Found {
@@ -157,7 +163,8 @@ function busiest(sources: LookSources): Found[] {
     .flatMap(({ head }) => {
       const view = sources.map.volume(head.spec.id)
       const minutes = view?.policy.horizonMinutes ?? settings().horizonMinutes
-      const known = aheadOfKey(sources, head.spec.id, Math.max(minutes, STANDING_MINUTES))
+      const far = Math.max(minutes, STANDING_MINUTES)
+      const known = aheadOfKey(sources, head.spec.id, far, mostOf(view))
       const ahead = known ?? asNow(sources, head.spec.id)
       return ahead === undefined ? [] : [{ head, ahead }]
     })
@@ -173,9 +180,14 @@ function asNow({ load }: LookSources, volume: VolumeId): Ahead | undefined {
   return { path: { atMs: node.atMs, stepMs: node.stepMs, expected: steps, high } }
 }
 
+/** A request weighs more than one unit if it is long: the limit is of requests, and says the least. */
+function mostOf(view: VolumeView | undefined): number | undefined {
+  return view?.policy.maxIops === undefined ? undefined : view.policy.maxIops * LIMITED_UNITS
+}
+
 function shardOutlook(
   sources: LookSources,
-  { busy }: Surroundings,
+  { busy, peers }: Surroundings,
   head: ShardHead,
   { path, day }: Ahead
 ): ShardOutlook {
@@ -186,6 +198,7 @@ function shardOutlook(
   const parts = shards.replicas.sharesIn(volume, new Date(peakMs(path)).getUTCHours())
   const chance = load.forecast(volume)?.chance
   const rttMs = roundTripMs(sources.network, view)
+  const homeRttMs = homeRoundTripMs(peers, view)
   return {
     volume,
     load: loadOf(load.recent(volume)),
@@ -194,8 +207,18 @@ function shardOutlook(
     chunks: settings.isOn ? chunksOf(head, { store, parts, busy: busy(volume) }) : [],
     settings,
     ...(day !== undefined && { day }),
-    ...(rttMs !== undefined && { rttMs })
+    ...(rttMs !== undefined && { rttMs }),
+    ...(homeRttMs !== undefined && { homeRttMs })
   }
+}
+
+/** That is only known of the gateway's own node, if it keeps data. */
+function homeRoundTripMs(
+  peers: readonly KnownPeer[],
+  view: VolumeView | undefined
+): number | undefined {
+  const gateway = view?.holder?.node
+  return peers.some(({ node }) => node === gateway) ? 0 : undefined
 }
 
 /** From this node to whoever has the volume attached; undefined: nobody, or not measured. */
