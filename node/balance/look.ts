@@ -15,7 +15,12 @@ import type { VolumeId } from '../../protocols/ids.ts'
 import { MIN_ROOM_BYTES } from '../../protocols/layout/placement.ts'
 import { loadOf } from '../../protocols/load/record.ts'
 import type { ShardHead } from '../../protocols/shard-control/grants.ts'
-import { MAX_LOOKED_SHARDS, STANDING_MINUTES } from '../limits.ts'
+import {
+  LEAST_LOOKED_CHUNKS,
+  MAX_LOOKED_SHARDS,
+  MAX_LOOKED_STEPS,
+  STANDING_MINUTES
+} from '../limits.ts'
 import { NODE_KEY } from '../load/keeper-messages.ts'
 import type { Load } from '../load/load.ts'
 import type { ShardMap } from '../map/types.ts'
@@ -109,8 +114,10 @@ export function* looking(
   const node = nodeOutlook(sources, around)
   if (node === undefined) return undefined
   const shards: ShardOutlook[] = []
-  for (const { head, ahead } of busiest(sources)) {
-    shards.push(shardOutlook(sources, around, head, ahead))
+  const found = busiest(sources)
+  const most = chunksEach(found)
+  for (const one of found) {
+    shards.push(shardOutlook(sources, around, one, most))
     yield
   }
   const { peers, copyBytesPerSecond } = around
@@ -170,6 +177,12 @@ function busiest(sources: LookSources): Found[] {
     })
 }
 
+/** The policy looks at each of them in each step: the plan is one piece of work in this thread. */
+function chunksEach(found: readonly Found[]): number {
+  const steps = found.reduce((sum, { ahead }) => sum + ahead.path.expected.length, 0)
+  return Math.max(LEAST_LOOKED_CHUNKS, Math.floor(MAX_LOOKED_STEPS / Math.max(1, steps)))
+}
+
 /** What is too young to be foretold is taken to go on as it is. */
 function asNow({ load }: LookSources, volume: VolumeId): Ahead | undefined {
   const now = loadOf(load.recent(volume))
@@ -188,8 +201,8 @@ function mostOf(view: VolumeView | undefined): number | undefined {
 function shardOutlook(
   sources: LookSources,
   { busy, peers }: Surroundings,
-  head: ShardHead,
-  { path, day }: Ahead
+  { head, ahead: { path, day } }: Found,
+  most: number
 ): ShardOutlook {
   const { load, map, shards, store } = sources
   const volume = head.spec.id
@@ -204,7 +217,7 @@ function shardOutlook(
     load: loadOf(load.recent(volume)),
     path,
     ...(chance !== undefined && { chance }),
-    chunks: settings.isOn ? chunksOf(head, { store, parts, busy: busy(volume) }) : [],
+    chunks: settings.isOn ? chunksOf(head, { store, parts, busy: busy(volume), most }) : [],
     settings,
     ...(day !== undefined && { day }),
     ...(rttMs !== undefined && { rttMs }),
