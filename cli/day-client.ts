@@ -6,19 +6,20 @@
  * (no coordinated omission); no two requests of one block are open at a time; what was acknowledged is
  * remembered, and `check` finds a block that is not as it was written last.
  */
-import { setTimeout as pause } from 'node:timers/promises'
 import type { NbdClient } from '../node/nbd/client.ts'
+import { assert } from '../protocols/assert.ts'
 import { Random } from '../protocols/forecast/random.ts'
-import { MiB } from '../protocols/limits.ts'
-import { BYTES_PER_UNIT } from '../protocols/load/record.ts'
+import { KiB } from '../protocols/limits.ts'
 import { CHUNK_PARTS, READ_PART, REQUEST_BYTES, UNITS_PER_REQUEST } from './day-pattern.ts'
 
 /** Of each chunk but the first, which is left to others, what is used. */
-const REGION_BYTES = 2 * MiB
+const REGION_BYTES = 128 * KiB
 const BLOCKS = REGION_BYTES / REQUEST_BYTES
-const FILL_BYTES = MiB / 4
+const ALL_BLOCKS = CHUNK_PARTS.length * BLOCKS
 const PACE_MS = 4
-const MAX_OPEN = 96
+/** Of its own time that it lost it makes up for no more: it was not the nodes that stood still. */
+const MAX_PACE_MS = 100
+const MAX_OPEN = 64
 /** Requests that wait to be sent, behind a node that does not keep up. */
 const MAX_WAITING = 100_000
 
@@ -65,31 +66,16 @@ export class DayClient {
     this.#random = new Random(options.seed)
   }
 
-  /**
-   * Writes all that will be used, so that no read meets a hole; at most so many units per second, or
-   * as fast as it goes.
-   */
-  async fill(unitsPerSecond = Number.POSITIVE_INFINITY): Promise<void> {
+  /** Writes all that will be used, so that no read meets a hole. */
+  async fill(): Promise<void> {
     const { nbd } = this.#options
-    const pauseMs = (1000 * (1 + FILL_BYTES / BYTES_PER_UNIT)) / unitsPerSecond
     for (let chunk = 0; chunk < CHUNK_PARTS.length; chunk++) {
-      for (let at = 0; at < REGION_BYTES; at += FILL_BYTES) {
-        const first = chunk * BLOCKS + at / REQUEST_BYTES
-        const blocks = Array.from({ length: FILL_BYTES / REQUEST_BYTES }, (_, i) => first + i)
-        await nbd.write(
-          this.#offsetOf(first),
-          Buffer.concat(blocks.map(block => content(block, 1)))
-        )
-        for (const block of blocks) this.#written.set(block, 1)
-        if (pauseMs > 0) await pause(pauseMs)
-      }
+      const blocks = Array.from({ length: BLOCKS }, (_, i) => chunk * BLOCKS + i)
+      const bytes = Buffer.concat(blocks.map(block => content(block, 1)))
+      await nbd.write(this.#offsetOf(chunk * BLOCKS), bytes)
+      for (const block of blocks) this.#written.set(block, 1)
     }
     await nbd.flush()
-  }
-
-  /** Instead of filling: all of it was filled before, and never written since. */
-  isFilled(): void {
-    for (let block = 0; block < CHUNK_PARTS.length * BLOCKS; block++) this.#written.set(block, 1)
   }
 
   start(): void {
@@ -120,9 +106,9 @@ export class DayClient {
   /** Reads all of it; how many blocks are not as they were written last. Stop before. */
   async check(): Promise<number> {
     let wrong = 0
-    for (let first = 0; first < CHUNK_PARTS.length * BLOCKS; first += FILL_BYTES / REQUEST_BYTES) {
-      const found = await this.#options.nbd.read(this.#offsetOf(first), FILL_BYTES)
-      for (let i = 0; i < FILL_BYTES / REQUEST_BYTES; i++) {
+    for (let first = 0; first < ALL_BLOCKS; first += BLOCKS) {
+      const found = await this.#options.nbd.read(this.#offsetOf(first), REGION_BYTES)
+      for (let i = 0; i < BLOCKS; i++) {
         const block = found.subarray(i * REQUEST_BYTES, (i + 1) * REQUEST_BYTES)
         const wanted = content(first + i, this.#written.get(first + i) ?? 0)
         if (Buffer.compare(block, wanted) !== 0) wrong++
@@ -135,7 +121,8 @@ export class DayClient {
     const { now, loadAt } = this.#options
     const atMs = performance.now()
     const timeMs = now()
-    this.#owed += ((atMs - this.#atMs) / 1000) * (loadAt(timeMs) / UNITS_PER_REQUEST)
+    const passedMs = Math.min(MAX_PACE_MS, atMs - this.#atMs)
+    this.#owed += (passedMs / 1000) * (loadAt(timeMs) / UNITS_PER_REQUEST)
     this.#atMs = atMs
     for (; this.#owed >= 1; this.#owed--) {
       if (this.#waiting.length < MAX_WAITING) this.#waiting.push({ timeMs, atMs })
@@ -187,10 +174,11 @@ export class DayClient {
       if ((this.#turns[chunk] ?? 0) > (this.#turns[next] ?? 0)) next = chunk
     }
     this.#turns[next] = (this.#turns[next] ?? 0) - 1
-    for (;;) {
-      const block = next * BLOCKS + this.#random.below(BLOCKS)
-      if (!this.#busy.has(block)) return block
-    }
+    // A chunk all of whose blocks are waited for gives its turn to the next.
+    assert(this.#busy.size < ALL_BLOCKS, 'fewer requests are open than there are blocks')
+    let block = next * BLOCKS + this.#random.below(BLOCKS)
+    while (this.#busy.has(block)) block = (block + 1) % ALL_BLOCKS
+    return block
   }
 
   #offsetOf(block: number): number {

@@ -19,7 +19,7 @@ import { BYTES_PER_UNIT } from '../protocols/load/record.ts'
 export const DAY_MS = 86_400_000
 const HOUR_MS = 3_600_000
 const STEP_MS = 300_000
-export const NIGHT_PART = 0.2
+const NIGHT_PART = 0.2
 const MORNING = { part: 0.2, atHour: 10, widthHours: 1.2 } as const
 const AFTERNOON = { part: 0.8, atHour: 15, widthHours: 1.9 } as const
 /** Of a day: its height, and when it comes; of five minutes: their height. */

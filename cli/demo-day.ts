@@ -46,10 +46,9 @@ const { rate, maxLoad, peak, seed } = DEMO_DAY
 const THRESHOLD = THRESHOLD_PART * maxLoad
 
 /** The mesh goes on by the load clock afterwards; the nodes are those that `started` was told of. */
-export async function showDay(day: DemoDay, demoExport: DemoExport): Promise<void> {
+export async function showDay(day: DemoDay): Promise<void> {
   const words = new DaySay(day.out, { ...DEMO_DAY, threshold: THRESHOLD })
   words.introduce(day.volume)
-  await withNbd(demoExport, nbd => new DayClient(clientOf(nbd, systemClock, () => 0)).fill())
   const fromMs = Date.now()
   const midnightMs = Math.ceil((fromMs + EVENING_MS) / DAY_MS) * DAY_MS
   const scale = { rate, fromMs, startMs: midnightMs - EVENING_MS }
@@ -82,7 +81,7 @@ async function twoDays(days: Days, mesh: DemoMesh): Promise<void> {
   // The second day is the first one again.
   const loadAt = (timeMs: number) => pattern.loadAt(timeMs, timeMs < firstMs ? first - 1 : first)
   const vm = new DayClient(clientOf(nbd, clock, loadAt))
-  vm.isFilled()
+  await vm.fill()
   vm.start()
   try {
     await importPast(day, mesh, pattern, clock)

@@ -137,7 +137,7 @@ async function prove(
   if (options.day === true) {
     const out = (text: string): void => void process.stdout.write(`${text}\n`)
     const place = { path: directory.path, volume: VOLUME, sizeBytes: VOLUME_BYTES }
-    await showDay({ mesh, ...place, say, out, started }, demoExport)
+    await showDay({ mesh, ...place, say, out, started })
   } else watch(mesh)
   if (options.once !== true) say(`running in ${directory.path}; ctrl-C ends it`)
 }

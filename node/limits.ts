@@ -393,6 +393,9 @@ export const BALANCE_JITTER_MS = 20_000
 export const BALANCE_REACTIVE_MS = 30_000
 /** Shards that one look sees: those with the greatest loads to come. */
 export const MAX_LOOKED_SHARDS = 64
+/** Chunks of all of them times the steps of their paths: what one plan works on; but so many of each. */
+export const MAX_LOOKED_STEPS = 24_576
+export const LEAST_LOOKED_CHUNKS = 8
 /** Negotiations that have not led to a move yet, at a time. */
 export const MAX_NEGOTIATIONS = 3
 /** Chunks of one offer: as many as a plan looks at. */

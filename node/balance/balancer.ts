@@ -122,6 +122,7 @@ export class Balancer {
       if (look === undefined || this.#isStopped) return
       this.#last = this.#timed(() => this.#plannedOf(look))
       for (const want of this.#last.plan.wants) this.#begin(want, look)
+      this.#lookAgain()
     } catch (error) {
       this.#parts.log.error({ error: messageOf(error) }, 'a look at the balance of this node broke')
     } finally {
@@ -137,6 +138,7 @@ export class Balancer {
       less: deals.leaving,
       busy: volume => deals.busy(volume),
       peers: offering.peers(),
+      refused: deals.refused(),
       copyBytesPerSecond: deals.speed.perSecond(bound())
     }
   }
@@ -164,6 +166,14 @@ export class Balancer {
     this.#timer = this.#parts.sources.clock.after(delayMs, () => void this.look())
   }
 
+  /** What is above its threshold and was refused is tried again when its pause is over. */
+  #lookAgain(): void {
+    const { deals, random } = this.#parts
+    const refusedMs = this.#last?.excess === undefined ? undefined : deals.refusedMs()
+    if (refusedMs === undefined) return
+    this.#lookIn(refusedMs + random.fraction() * BALANCE_JITTER_MS)
+  }
+
   async #looked(): Promise<Look | undefined> {
     const { clock, sources } = this.#parts
     const pieces = looking(sources, this.around())
@@ -184,7 +194,6 @@ export class Balancer {
   #begin(want: Want, look: Look): void {
     const { deals, offering, sources } = this.#parts
     if (this.idle() !== undefined || deals.offering >= MAX_NEGOTIATIONS) return
-    if (deals.isLeftAlone(want.volume)) return
     const { bytesPerHour } = look.settings
     const { bytes } = sources.past.history.ofHour(look.nowMs)
     if (bytesPerHour !== undefined && bytes + want.bytes > bytesPerHour) return

@@ -148,9 +148,8 @@ export class Bidder {
     if (own === undefined) return no('blind', 'it has no forecast, or no threshold, yet')
     if (own.load > own.threshold) return no('no-headroom', 'it is over its threshold now')
     const nowMs = loadClock.now()
-    const returns = offer.ranges
-      .flatMap(range => chunksIn(offer.volume, range))
-      .flatMap(chunk => past.history.returnsAt(chunk, nowMs) ?? [])
+    const chunks = offer.ranges.flatMap(range => chunksIn(offer.volume, range))
+    const returns = chunks.flatMap(chunk => past.history.returnsAt(chunk, nowMs) ?? [])
     const rttMs = this.#roundTripMs(offer)
     const { reason, bytes, path, hourly, copyMs } = offer
     const appraisal = appraise({
@@ -159,6 +158,7 @@ export class Bidder {
       offered: { reason, bytes, path, copyMs, ...(hourly !== undefined && { day: hourly }) },
       settings: settings.now,
       ...(returns.length > 0 && { returnsAt: Math.max(...returns) }),
+      wasHere: chunks.some(chunk => past.history.wasHere(chunk, nowMs)),
       ...(rttMs !== undefined && { rttMs })
     })
     if (appraisal.is === 'bid') return { is: 'fit', figures: appraisal.figures }

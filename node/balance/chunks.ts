@@ -14,17 +14,19 @@ export interface ChunkSources {
   readonly parts: readonly ChunkPart[]
   /** What open moves and negotiations have. */
   readonly busy: readonly ChunkRange[]
+  /** At most so many. */
+  readonly most: number
 }
 
 /** The greatest part first. Nothing known of any: each the same. */
-export function chunksOf(head: ShardHead, { store, parts, busy }: ChunkSources): ChunkLoad[] {
+export function chunksOf(head: ShardHead, { store, parts, busy, most }: ChunkSources): ChunkLoad[] {
   const held = heldRanges(head)
   const free = without(held, busy)
   const known = parts.some(({ share }) => share > 0)
     ? parts.filter(({ chunk, share }) => share > 0 && free.some(range => isIn(range, chunk)))
     : evenly(head, free, 1 / Math.max(1, countChunks(held)))
   return known
-    .slice(0, MAX_LOOKED_CHUNKS)
+    .slice(0, Math.min(most, MAX_LOOKED_CHUNKS))
     .map(({ chunk, share }) => ({ chunk, share, bytes: store.chunkBytes(chunk) }))
 }
 

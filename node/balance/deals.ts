@@ -20,6 +20,7 @@ import { backOffMs, begin } from '../../protocols/negotiate/offer.ts'
 import { resume } from '../../protocols/negotiate/offer-move.ts'
 import type { OfferEnd, OfferStep, Rank } from '../../protocols/negotiate/offer-types.ts'
 import type { Trust } from '../../protocols/negotiate/trust.ts'
+import { MAX_LOOKED_SHARDS } from '../limits.ts'
 import type { ChunkRange } from '../moves/ranges.ts'
 import type { Moves } from '../moves/types.ts'
 import type { Clock, Log, Random } from '../ports.ts'
@@ -101,10 +102,19 @@ export class Deals {
     return [...this.#parts.moves.busy(volume), ...offered.flatMap(({ ranges }) => ranges)]
   }
 
-  /** Nobody took something of it lately. */
-  isLeftAlone(volume: VolumeId): boolean {
-    const untilMs = this.#failures.get(volume)?.untilMs ?? 0
-    return this.#parts.loadClock.monotonicMs() < untilMs
+  /** Volumes that are left alone for now, because nobody took something of them lately. */
+  refused(): Set<VolumeId> {
+    const nowMs = this.#parts.loadClock.monotonicMs()
+    const held = [...this.#failures].filter(([, { untilMs }]) => untilMs > nowMs)
+    return new Set(held.map(([volume]) => volume))
+  }
+
+  /** Until the first of them may be offered again; undefined: there is none. */
+  refusedMs(): number | undefined {
+    const nowMs = this.#parts.loadClock.monotonicMs()
+    const left = [...this.#failures.values()].map(({ untilMs }) => untilMs - nowMs)
+    const open = left.filter(ms => ms > 0)
+    return open.length === 0 ? undefined : Math.min(...open)
   }
 
   /** `rank`: of the bids on it. */
@@ -223,7 +233,13 @@ export class Deals {
     const { loadClock, random } = this.#parts
     const times = (this.#failures.get(volume)?.times ?? 0) + 1
     const pauseMs = backOffMs(times, random.fraction())
+    this.#failures.delete(volume)
     this.#failures.set(volume, { times, untilMs: loadClock.monotonicMs() + pauseMs })
+    // The oldest is over, or there are more than anybody offers.
+    const [oldest] = this.#failures.keys()
+    if (this.#failures.size > MAX_LOOKED_SHARDS && oldest !== undefined) {
+      this.#failures.delete(oldest)
+    }
   }
 }
 

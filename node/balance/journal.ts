@@ -15,11 +15,11 @@ import type { Clock, Disk, Log, Timer } from '../ports.ts'
 import { askAfter, type BalanceAsker, tellReceipt } from './ask.ts'
 import { Judge } from './judge.ts'
 import type { Measured } from './measured.ts'
-import { openReceipts, type Receipts } from './receipts.ts'
+import { openReceipts, type Receipts, type ReceiptsParts } from './receipts.ts'
 import { ScoreKeeper } from './score-keeper.ts'
 import { tellTargets } from './teller.ts'
 
-export interface JournalParts extends BalanceAsker {
+export interface JournalParts extends BalanceAsker, Pick<ReceiptsParts, 'onJudged'> {
   readonly self: NodeId
   /** The data directory, where receipts.log is. */
   readonly disk: Disk

@@ -6,7 +6,7 @@
  * bounded number of shards, in pieces that are short; chunks that anybody moves are not in it.
  */
 import type { VolumeView } from '../../crdt/types.ts'
-import { addPaths, loadAt } from '../../protocols/balance/paths.ts'
+import { addPaths, cutPath, loadAt } from '../../protocols/balance/paths.ts'
 import type { Look } from '../../protocols/balance/policy.ts'
 import type { NodeSettings } from '../../protocols/balance/settings.ts'
 import type { KnownPeer, Place } from '../../protocols/balance/target.ts'
@@ -15,7 +15,12 @@ import type { VolumeId } from '../../protocols/ids.ts'
 import { MIN_ROOM_BYTES } from '../../protocols/layout/placement.ts'
 import { loadOf } from '../../protocols/load/record.ts'
 import type { ShardHead } from '../../protocols/shard-control/grants.ts'
-import { MAX_LOOKED_SHARDS, STANDING_MINUTES } from '../limits.ts'
+import {
+  LEAST_LOOKED_CHUNKS,
+  MAX_LOOKED_SHARDS,
+  MAX_LOOKED_STEPS,
+  STANDING_MINUTES
+} from '../limits.ts'
 import { NODE_KEY } from '../load/keeper-messages.ts'
 import type { Load } from '../load/load.ts'
 import type { ShardMap } from '../map/types.ts'
@@ -31,6 +36,10 @@ import type { Pressure } from './pressure.ts'
 import { thresholdOf } from './threshold.ts'
 
 const DAY_MINUTES = 1_440
+/** Units of a request at a volume's limit of requests: one, and one for each 32 KiB up to 256 KiB. */
+const LIMITED_UNITS = 9
+/** High quantile over what is expected, where nothing is known. */
+const YOUNG_SPREAD = 1.5
 
 export interface LookSources {
   readonly self: Place
@@ -60,6 +69,8 @@ export interface Surroundings extends Pending {
   readonly busy: (volume: VolumeId) => readonly ChunkRange[]
   readonly peers: readonly KnownPeer[]
   readonly copyBytesPerSecond: number
+  /** Offered lately, and nobody took them. */
+  readonly refused: ReadonlySet<VolumeId>
 }
 
 /** Undefined: nothing is foretold yet, or there is no threshold. */
@@ -103,8 +114,10 @@ export function* looking(
   const node = nodeOutlook(sources, around)
   if (node === undefined) return undefined
   const shards: ShardOutlook[] = []
-  for (const { head, ahead } of busiest(sources)) {
-    shards.push(shardOutlook(sources, around, head, ahead))
+  const found = busiest(sources)
+  const most = chunksEach(found)
+  for (const one of found) {
+    shards.push(shardOutlook(sources, around, one, most))
     yield
   }
   const { peers, copyBytesPerSecond } = around
@@ -120,6 +133,7 @@ export function* looking(
     copyBytesPerSecond,
     // They were left out of the chunks of each shard.
     underWay: [],
+    refused: around.refused,
     ...(thresholds.length > 0 && { greatestThreshold: Math.max(...thresholds) })
   }
 }
@@ -127,13 +141,14 @@ export function* looking(
 function aheadOfKey(
   { load, longer }: Pick<LookSources, 'load' | 'longer'>,
   key: string,
-  minutes: number
+  minutes: number,
+  most?: number
 ): Ahead | undefined {
   const published = load.forecast(key)
-  if (published === undefined || published.path.length === 0) return undefined
-  const standing = standingPath(published)
-  if (standing.expected.length === 0) return undefined
-  return aheadOf(standing, longer.path(key, DAY_MINUTES), minutes)
+  const standing = published && standingPath(published, most)
+  if (standing === undefined) return undefined
+  const long = longer.path(key, DAY_MINUTES)
+  return aheadOf(standing, long && most !== undefined ? cutPath(long, most) : long, minutes)
 }
 
 interface Found {
@@ -141,14 +156,12 @@ interface Found {
   readonly ahead: Ahead
 }
 
-/** Of the shards of which something is foretold, those with the greatest peaks. */
+/** Those with the greatest peaks to come, or loads of now. */
 function busiest(sources: LookSources): Found[] {
   const { store, settings, load } = sources
   const peaks = store.shards().flatMap(head => {
     if (head.runs.length === 0) return []
-    const published = load.forecast(head.spec.id)
-    if (published === undefined) return []
-    const { q90 = 0 } = published.bands.at(-1) ?? {}
+    const { q90 = 0 } = load.forecast(head.spec.id)?.bands.at(-1) ?? {}
     return [{ head, peak: Math.max(q90, loadOf(load.recent(head.spec.id))) }]
   })
   return peaks
@@ -157,16 +170,39 @@ function busiest(sources: LookSources): Found[] {
     .flatMap(({ head }) => {
       const view = sources.map.volume(head.spec.id)
       const minutes = view?.policy.horizonMinutes ?? settings().horizonMinutes
-      const ahead = aheadOfKey(sources, head.spec.id, Math.max(minutes, STANDING_MINUTES))
+      const far = Math.max(minutes, STANDING_MINUTES)
+      const known = aheadOfKey(sources, head.spec.id, far, mostOf(view))
+      const ahead = known ?? asNow(sources, head.spec.id)
       return ahead === undefined ? [] : [{ head, ahead }]
     })
 }
 
+/** The policy looks at each of them in each step: the plan is one piece of work in this thread. */
+function chunksEach(found: readonly Found[]): number {
+  const steps = found.reduce((sum, { ahead }) => sum + ahead.path.expected.length, 0)
+  return Math.max(LEAST_LOOKED_CHUNKS, Math.floor(MAX_LOOKED_STEPS / Math.max(1, steps)))
+}
+
+/** What is too young to be foretold is taken to go on as it is. */
+function asNow({ load }: LookSources, volume: VolumeId): Ahead | undefined {
+  const now = loadOf(load.recent(volume))
+  const node = load.forecast(NODE_KEY)
+  if (node === undefined || now === 0) return undefined
+  const steps = Array.from({ length: node.path.length }, () => now)
+  const high = steps.map(expected => expected * YOUNG_SPREAD)
+  return { path: { atMs: node.atMs, stepMs: node.stepMs, expected: steps, high } }
+}
+
+/** A request weighs more than one unit if it is long: the limit is of requests, and says the least. */
+function mostOf(view: VolumeView | undefined): number | undefined {
+  return view?.policy.maxIops === undefined ? undefined : view.policy.maxIops * LIMITED_UNITS
+}
+
 function shardOutlook(
   sources: LookSources,
-  { busy }: Surroundings,
-  head: ShardHead,
-  { path, day }: Ahead
+  { busy, peers }: Surroundings,
+  { head, ahead: { path, day } }: Found,
+  most: number
 ): ShardOutlook {
   const { load, map, shards, store } = sources
   const volume = head.spec.id
@@ -175,16 +211,27 @@ function shardOutlook(
   const parts = shards.replicas.sharesIn(volume, new Date(peakMs(path)).getUTCHours())
   const chance = load.forecast(volume)?.chance
   const rttMs = roundTripMs(sources.network, view)
+  const homeRttMs = homeRoundTripMs(peers, view)
   return {
     volume,
     load: loadOf(load.recent(volume)),
     path,
     ...(chance !== undefined && { chance }),
-    chunks: settings.isOn ? chunksOf(head, { store, parts, busy: busy(volume) }) : [],
+    chunks: settings.isOn ? chunksOf(head, { store, parts, busy: busy(volume), most }) : [],
     settings,
     ...(day !== undefined && { day }),
-    ...(rttMs !== undefined && { rttMs })
+    ...(rttMs !== undefined && { rttMs }),
+    ...(homeRttMs !== undefined && { homeRttMs })
   }
+}
+
+/** That is only known of the gateway's own node, if it keeps data. */
+function homeRoundTripMs(
+  peers: readonly KnownPeer[],
+  view: VolumeView | undefined
+): number | undefined {
+  const gateway = view?.holder?.node
+  return peers.some(({ node }) => node === gateway) ? 0 : undefined
 }
 
 /** From this node to whoever has the volume attached; undefined: nobody, or not measured. */

@@ -6,10 +6,10 @@ import type { Clock, Disk, Log, Network } from '../ports.ts'
 import type { ShardServer } from '../shard/types.ts'
 import type { ChunkStore } from '../storage/types.ts'
 import type { BalanceAsker } from './ask.ts'
-import { type Journal, openJournal } from './journal.ts'
+import { type Journal, type JournalParts, openJournal } from './journal.ts'
 import { type Measured, measuredOf } from './measured.ts'
 
-export interface NodeJournalParts extends BalanceAsker {
+export interface NodeJournalParts extends BalanceAsker, Pick<JournalParts, 'onJudged'> {
   readonly network: Pick<Network, 'self'>
   /** The data directory. */
   readonly disk: Disk

@@ -4,6 +4,7 @@
  *   settings, past, receipts (files) <- deals <- balancer <- load
  *                                       bidder <- peers
  */
+import type { Outcome, Receipt } from '../../protocols/balance/receipt.ts'
 import type { NodeId } from '../../protocols/ids.ts'
 import { Trust } from '../../protocols/negotiate/trust.ts'
 import type { Load } from '../load/load.ts'
@@ -53,8 +54,10 @@ export async function openBalance(parts: BalanceParts): Promise<Balance> {
   const { self, clock, loadClock, log, load, moves, disk, settings, rpc } = parts
   const past = await openPast(disk, log, loadClock)
   const threshold = () => thresholdOf(load, settings.now)?.threshold
-  const { journal, measured } = await openNodeJournal({ ...parts, clock: loadClock, threshold })
   const trust = new Trust()
+  const onJudged = judging(trust, clock)
+  const kept = { ...parts, clock: loadClock, threshold, onJudged }
+  const { journal, measured } = await openNodeJournal(kept)
   const place = { node: self.id, region: self.region, host: self.host }
   const pressure = new Pressure(load, loadClock, () => balancer.pressed())
   const longer = new LongOutlooks(load, loadClock, log)
@@ -100,6 +103,17 @@ export async function openBalance(parts: BalanceParts): Promise<Balance> {
   bidder.serve()
   deals.resume()
   return balance
+}
+
+/** A target that did not stay well had promised more than was true; others took nothing from it. */
+function judging(trust: Trust, clock: Clock): (receipt: Receipt, outcome: Outcome) => void {
+  return ({ target, alternatives }, { targetStayedWell, targetPeak, targetThreshold }) => {
+    const bid = alternatives.find(({ is }) => is === 'chosen')?.bid
+    if (bid === undefined || targetThreshold <= 0) return
+    const { headroom } = bid
+    const peak = targetStayedWell ? targetThreshold - headroom : targetPeak
+    trust.judged(target, { headroom, threshold: targetThreshold, peak }, clock.monotonicMs())
+  }
 }
 
 function balanceOf(

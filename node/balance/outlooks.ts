@@ -4,8 +4,8 @@
  *   |-- standing: an hour, made each step --|-- asked for, older: up to the horizon --|-- the day --
  *   '------------------------------ path ---------------------------------------------'
  */
+import { outlookOf } from '../../protocols/balance/outlook.ts'
 import type { LoadPath } from '../../protocols/balance/types.ts'
-import { quantilesAlong } from '../../protocols/forecast/along.ts'
 import type { Published } from '../../protocols/forecast/subject.ts'
 import { MAX_OFFER_HOURS, MAX_UNITS } from '../../protocols/negotiate/limits.ts'
 
@@ -17,12 +17,13 @@ export interface Ahead {
   readonly day?: LoadPath
 }
 
-export function standingPath(published: Published): LoadPath {
-  const { atMs, stepMs, path, bands } = published
-  const high = quantilesAlong(path, bands, 'q90', stepMs / MINUTE_MS)
+/** `most`: what the load can come to at all. Undefined: nothing is foretold yet. */
+export function standingPath(published: Published, most?: number): LoadPath | undefined {
+  const last = published.bands.at(-1)?.minutes ?? 0
   // Bands of a young forecast may end before its path does.
-  const steps = Math.min(path.length, high.length)
-  return { atMs, stepMs, expected: path.slice(0, steps), high: high.slice(0, steps) }
+  const steps = Math.floor((last * MINUTE_MS) / published.stepMs)
+  const path = published.path.slice(0, steps)
+  return path.length === 0 ? undefined : outlookOf({ ...published, path }, most)
 }
 
 export function aheadOf(standing: LoadPath, long: LoadPath | undefined, minutes: number): Ahead {

@@ -3,12 +3,12 @@
  * that have not ended. In memory as the policy wants it, and in DIR/balance-moves.json
  * (docs/format-balance.md), from which it is made anew.
  *
- * Invariants: the six hours in which no chunk returns survive a restart; what is older than that is
- * forgotten; a negotiated move is in the file before it begins, until its target was told its end.
+ * Invariants: the hours in which no chunk returns, or only for a quiet day, survive a restart; what is
+ * older than that is forgotten; a negotiated move is in the file before it begins, until its target was told its end.
  */
 import { z } from 'zod'
 import { MoveHistory } from '../../protocols/balance/history-of-moves.ts'
-import { RETURN_MS } from '../../protocols/balance/limits.ts'
+import { RETURN_REMEMBERED_MS } from '../../protocols/balance/limits.ts'
 import { type ChunkKey, isNonce, type Nonce, type VolumeId } from '../../protocols/ids.ts'
 import { MAX_COUNTER } from '../../protocols/limits.ts'
 import { MAX_MOVE_RANGES } from '../../protocols/moves/limits.ts'
@@ -116,7 +116,7 @@ export class Past {
   }
 
   #record(): z.infer<typeof fileSchema> {
-    const oldestMs = this.#clock.now() - RETURN_MS
+    const oldestMs = this.#clock.now() - RETURN_REMEMBERED_MS
     this.#events = this.#events.filter(({ atMs }) => atMs > oldestMs).slice(-MAX_PAST_MOVES)
     return { version: 1, events: this.#events, orders: [...this.#orders.values()] }
   }
@@ -129,7 +129,7 @@ export async function openPast(disk: Disk, log: Log, clock: Pick<Clock, 'now'>):
   const problem =
     found.is === 'damaged'
       ? `${BALANCE_MOVES_FILE} could not be read (kept as ${found.keptAs}): chunks that left this ` +
-        'node in the last 6 hours may come back sooner than they should'
+        'node in the last 24 hours may come back sooner than they should'
       : undefined
   const past = new Past(disk, log, clock, problem)
   if (found.is === 'read') past.restore(found.value.events, found.value.orders)

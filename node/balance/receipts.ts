@@ -35,6 +35,8 @@ export interface ReceiptsParts {
   readonly clock: Pick<Clock, 'now'>
   /** Something is there to tell the other end, or to judge. */
   readonly onChange?: () => void
+  /** A move of this node was judged, with this outcome. */
+  readonly onJudged?: ((receipt: Receipt, outcome: Outcome) => void) | undefined
 }
 
 /** Reads what is kept. Never rejects. */
@@ -150,6 +152,7 @@ export class Receipts implements ReceiptDesk {
       'unjudged' in verdict ? { unjudged: words(verdict.unjudged) } : { outcome: verdict }
     const day = this.score.addVerdict(kept.receipt, outcome)
     this.#put({ ...kept, receipt: { ...kept.receipt, ...more } }, { day })
+    if (outcome !== undefined) this.#parts.onJudged?.(kept.receipt, outcome)
   }
 
   /** Its target knows what it is to keep of it, as it was when it was told. */

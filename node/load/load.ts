@@ -144,6 +144,16 @@ export class Load {
     return this.#times.summary()
   }
 
+  /** A synchronous piece of work in the daemon's own thread, counted in `pieceTimes`. */
+  timed<T>(piece: () => T): T {
+    const startedMs = this.options.clock.monotonicMs()
+    try {
+      return piece()
+    } finally {
+      this.#times.record(this.options.clock.monotonicMs() - startedMs)
+    }
+  }
+
   ask<Q extends KeeperAsk['ask']>(question: KeeperAskOf<Q>): Promise<KeeperAnswers[Q]> {
     return this.#port.ask(question)
   }
@@ -246,16 +256,6 @@ export class Load {
     const head = store?.shard(volume)
     const isKnown = (shards?.replicas.hottest(volume, 1).length ?? 0) > 0
     return isKnown || head === undefined ? 0 : 1 / (countChunks(heldRanges(head)) + 1)
-  }
-
-  /** A synchronous piece of work in the daemon's own thread, counted in `pieceTimes`. */
-  timed<T>(piece: () => T): T {
-    const startedMs = this.options.clock.monotonicMs()
-    try {
-      return piece()
-    } finally {
-      this.#times.record(this.options.clock.monotonicMs() - startedMs)
-    }
   }
 }
 

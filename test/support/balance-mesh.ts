@@ -36,7 +36,7 @@ export const CAPACITY = 1_000
 const CHUNK_DATA_BYTES = 64 * KiB
 export const CHUNKS = 8
 /** On a Monday, while the pattern rises to its peak at ten. */
-const START_MS = Date.UTC(2026, 2, 9, 7, 45)
+const START_MS = Date.UTC(2026, 2, 9, 8, 10)
 const LEARNED_DAYS = 3
 const DAY_MINUTES = 1_440
 const MINUTE_MS = 60_000

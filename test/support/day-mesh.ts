@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { Client } from '../../cli/client.ts'
 import { DayClient } from '../../cli/day-client.ts'
 import { homesOf } from '../../cli/day-home.ts'
-import { DAY_MS, DayPattern, NIGHT_PART } from '../../cli/day-pattern.ts'
+import { DAY_MS, DayPattern } from '../../cli/day-pattern.ts'
 import { type DaySetting, demoNodeWords } from '../../cli/day-setting.ts'
 import { systemClock } from '../../node/clock.ts'
 import { connectNbd } from '../../node/nbd/client.ts'
@@ -79,7 +79,7 @@ export async function startDayMesh(wish: DayMeshWish): Promise<DayMesh> {
       await vm.stop()
       await nbd.close()
     }
-    await vm.fill(NIGHT_PART * peak)
+    await vm.fill()
     const midnightMs = Math.floor(clock.now() / STEP_MS) * STEP_MS - startsAtMs
     pattern = new DayPattern(seed, peak, midnightMs)
     vm.start()

@@ -104,6 +104,6 @@ describe('what is remembered of moves', () => {
     const disk = new MemoryDisk()
     await write(disk, BALANCE_MOVES_FILE, '{"version":1,"events":[{"is":"left"}],"orders":[]}')
     const past = await openPast(disk, quietLog, new TurnedClock(0))
-    expect([past.orders, past.problem]).toEqual([[], expect.stringMatching(/6 hours/)])
+    expect([past.orders, past.problem]).toEqual([[], expect.stringMatching(/24 hours/)])
   })
 })

@@ -67,7 +67,7 @@ describe('a predicted overload', () => {
     await foretell()
     const { excess } = a.balance.plan()
     await hasMoved()
-    expect(mesh.clock.now()).toBeLessThan(excess?.highAtMs ?? 0)
+    expect(mesh.clock.now()).toBeLessThan(excess?.expectedAtMs ?? 0)
     const [move] = ended(a)
     expect(move).toMatchObject({ state: 'done' })
     expect(move?.why).toMatch(/this node is foretold to exceed 800 units\/s from 08:\d\d UTC/)
