@@ -142,7 +142,7 @@ export class BalanceMesh {
       this.checks.sent(node, this.wire.sent.get(node.place.node) ?? 0)
     }
     const figures = this.#tally.figures()
-    if (load === 'constant') this.checks.days(figures.movesByDay, 0)
+    if (load === 'constant') this.checks.days(figures.movesByDay, 1)
     if (load === 'repeating') this.checks.days(figures.movesByDay, 2)
     const { broken, compared } = this.checks
     return { figures, broken, compared, cpuMs: (user + system) / 1000 }
