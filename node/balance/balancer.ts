@@ -64,7 +64,9 @@ export class Balancer {
 
   constructor(parts: BalancerParts) {
     this.#parts = parts
-    parts.sources.load.onForecasts(keys => {
+    const { load, longer } = parts.sources
+    load.onForecasts(keys => {
+      for (const key of keys) longer.foretold(key, load.forecast(key)?.atMs ?? 0)
       if (keys.includes(NODE_KEY)) this.#foretold()
     })
   }
