@@ -40,8 +40,9 @@ export const MAX_MESSAGES_PER_MOVE =
   MAX_CANDIDATES * (1 + AWARD_TRIES + 1) + MAX_KEEPS + SETTLE_TRIES
 
 /** After offers that nobody took: doubling, and shortened by chance to half at most. */
-export const BACK_OFF_MIN_MS = 60_000
-export const BACK_OFF_MAX_MS = 30 * 60_000
+export const BACK_OFF_MS = { min: 60_000, max: 30 * 60_000 } as const
+/** The same for what is not urgent. */
+export const CALM_BACK_OFF_MS = { min: 2 * 60 * 60_000, max: 12 * 60 * 60_000 } as const
 
 /** Negotiations of a source that have not ended. */
 export const MAX_OPEN_OFFERS = 64

@@ -18,10 +18,10 @@ import { assert } from '../assert.ts'
 import type { NodeId } from '../ids.ts'
 import {
   AWARD_TRIES,
-  BACK_OFF_MAX_MS,
-  BACK_OFF_MIN_MS,
+  BACK_OFF_MS,
   BIDS_MS,
   CALL_MS,
+  CALM_BACK_OFF_MS,
   FIRST_KEEP_MS,
   KEEPS_PER_LEASE,
   MAX_CANDIDATES,
@@ -58,11 +58,14 @@ export function begin(offer: Offer, candidates: readonly NodeId[], nowMs: number
   }
 }
 
-/** How long to leave alone what nobody took `failures` times (1 or more); `fraction`: 0 to 1. */
-export function backOffMs(failures: number, fraction: number): number {
+/**
+ * How long to leave alone what nobody took `failures` times (1 or more); `fraction`: 0 to 1. What
+ * only goes home is not urgent: a bidder looks at its next day, which changes slowly.
+ */
+export function backOffMs(failures: number, fraction: number, isUrgent = true): number {
   assert(failures >= 1, 'a pause follows a failure')
-  const doublings = Math.min(failures - 1, 30)
-  return Math.min(BACK_OFF_MAX_MS, BACK_OFF_MIN_MS * 2 ** doublings) * (0.5 + fraction / 2)
+  const { min, max } = isUrgent ? BACK_OFF_MS : CALM_BACK_OFF_MS
+  return Math.min(max, min * 2 ** Math.min(failures - 1, 30)) * (0.5 + fraction / 2)
 }
 
 export function step(state: OfferState, event: OfferEvent, context: OfferContext): OfferStep {

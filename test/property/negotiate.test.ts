@@ -5,8 +5,10 @@
 // judged after every event. SEED= repeats a run.
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { considered } from '../../protocols/negotiate/consider.ts'
 import {
   ARRIVED_COUNTS_MS,
+  MAX_CONSIDERED,
   MAX_LEASE_MS,
   MAX_MESSAGES_PER_MOVE
 } from '../../protocols/negotiate/limits.ts'
@@ -119,6 +121,21 @@ describe('messages', () => {
     })
     fc.assert(property, { numRuns: 300, seed: SEED })
   })
+})
+
+it('considers a bounded number of peers, none twice, the near ones first', () => {
+  const sizes = fc.tuple(fc.nat({ max: 200 }), fc.nat({ max: 400 }), fc.nat())
+  const property = fc.property(sizes, ([near, far, seed]) => {
+    const random = new SeededRandom(seed)
+    const list = (count: number, name: string) => Array.from({ length: count }, (_, i) => name + i)
+    const [nearby, distant] = [list(near, 'n'), list(far, 'f')]
+    const some = considered(nearby, distant, () => random.fraction())
+    expect(new Set(some).size).toBe(some.length)
+    expect(some.length).toBe(Math.min(near + far, MAX_CONSIDERED))
+    const nearCount = some.filter(name => name.startsWith('n')).length
+    expect(nearCount).toBeGreaterThanOrEqual(Math.min(near, MAX_CONSIDERED / 2))
+  })
+  fc.assert(property, { numRuns: 100, seed: SEED })
 })
 
 it('backs off within its bounds, never less after more failures', () => {

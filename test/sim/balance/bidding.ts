@@ -45,11 +45,17 @@ export class Bidding {
     const returns = mesh
       .chunksOf(offer)
       .flatMap(({ key }) => this.#node.history.returnsAt(key, nowMs) ?? [])
-    const { reason, path, copyMs } = offer
+    const wasHere = mesh.chunksOf(offer).some(({ key }) => this.#node.history.wasHere(key, nowMs))
+    const { reason, path, copyMs, bytes: size, hourly } = offer
+    const isToStay = wasHere || reason === 'home'
+    const day = isToStay
+      ? this.#node.dayWith(promised.map(other => other.hourly ?? other.path))
+      : undefined
     const appraisal = appraise({
       nowMs,
-      own,
-      offered: { reason, bytes: offer.bytes, path, copyMs },
+      own: { ...own, ...(day !== undefined && { day }) },
+      offered: { reason, bytes: size, path, copyMs, ...(hourly !== undefined && { day: hourly }) },
+      wasHere,
       settings: DEFAULT_SETTINGS,
       ...(returns.length > 0 && { returnsAt: Math.max(...returns) }),
       rttMs: roundTripMs(this.#node.place, mesh.gatewayOf(offer.volume))

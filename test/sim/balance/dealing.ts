@@ -56,6 +56,7 @@ export class Dealing {
 
   /** Loads of what is offered or on its way. */
   get leaving(): readonly LoadPath[] {
+    if (this.#mistakes.offersTwice === true) return []
     return [...this.#deals.values()].map(({ offer }) => offer.path)
   }
 
@@ -65,12 +66,13 @@ export class Dealing {
 
   offer(want: Want, look: Look): void {
     const { nowMs } = look
-    const failed = this.#failures.get(want.volume)
-    if (failed !== undefined && nowMs < failed.untilMs) return
+    if (this.#isLeftAlone(want.volume, nowMs)) return
     const path = offeredPath(want.path, nowMs)
     const terms = this.#terms(want, look)
     const gateway = this.#mesh.gatewayOf(want.volume)
-    const asked = candidates(this.#peers(gateway), terms, this.#mesh.seed()).map(one => one.node)
+    const asked = candidates(this.#peers(want, gateway), terms, this.#mesh.seed()).map(
+      one => one.node
+    )
     if (path === undefined || asked.length === 0) return
     const chunks = want.chunks.map(({ chunk }) => this.#mesh.chunk(chunk))
     const offer: Offer = {
@@ -85,12 +87,18 @@ export class Dealing {
       reason: want.reason,
       copyMs: want.copyMs,
       horizonMs: HOUR_MS,
-      gateway: gateway.node
+      gateway: gateway.node,
+      ...(want.day !== undefined && { hourly: want.day })
     }
     if (!this.#open.open(offer.id, offer) && this.#mistakes.offersTwice !== true) return
     this.begun++
     this.#deals.set(offer.id, { offer, chunks })
     this.#negotiator.begin(offer, asked, this.#rank(terms))
+  }
+
+  /** Volumes that nobody took lately. */
+  refused(nowMs: number): ReadonlySet<VolumeId> {
+    return new Set([...this.#failures.keys()].filter(volume => this.#isLeftAlone(volume, nowMs)))
   }
 
   /** What was started has ended. */
@@ -122,8 +130,14 @@ export class Dealing {
     this.#node.changed()
     const { volume } = deal.offer
     const times = (this.#failures.get(volume)?.times ?? 0) + 1
-    const untilMs = this.#mesh.clock.nowMs + backOffMs(times, this.#mesh.fraction())
+    const isUrgent = deal.offer.reason !== 'home'
+    const pauseMs = backOffMs(times, this.#mesh.fraction(), isUrgent)
+    const untilMs = this.#mesh.clock.nowMs + pauseMs
     this.#failures.set(volume, { times, untilMs })
+  }
+
+  #isLeftAlone(volume: VolumeId, nowMs: number): boolean {
+    return nowMs < (this.#failures.get(volume)?.untilMs ?? 0)
   }
 
   #close(id: string): void {
@@ -136,12 +150,16 @@ export class Dealing {
     return { want, volume: { isOn: true }, settings, takenHosts, source: this.#node.place }
   }
 
-  #peers(gateway: SimPlace): KnownPeer[] {
+  /** For what goes home, those who are nearer to its gateway. */
+  #peers({ reason }: Want, gateway: SimPlace): KnownPeer[] {
     const { trust, place } = this.#node
     const { nowMs } = this.#mesh.clock
-    return this.#mesh.known(this.#node).flatMap(({ node, said }): KnownPeer[] => {
+    const isHome = reason === 'home'
+    const known = this.#mesh.known(this.#node, isHome ? gateway : place)
+    const mostMs = isHome ? roundTripMs(place, gateway) - 1 : Number.POSITIVE_INFINITY
+    return known.flatMap(({ node, said }): KnownPeer[] => {
       const { node: id, region, host } = node.place
-      if (!trust.mayAsk(id, nowMs)) return []
+      if (!trust.mayAsk(id, nowMs) || roundTripMs(node.place, gateway) > mostMs) return []
       return [
         {
           ...{ node: id, region, host },

@@ -76,6 +76,28 @@ export class Foretelling {
     return { atMs: this.#told * STEP_MS, stepMs: STEP_MS, expected, high }
   }
 
+  /** The hours after the path, until a day is full; undefined before a day was seen. */
+  day(v: number): LoadPath | undefined {
+    if (this.#told < STEPS_PER_DAY) return undefined
+    const wide = Z90 * Math.sqrt(Math.max(this.#near[v] ?? 0, this.#far[v] ?? 0))
+    const expected: number[] = []
+    const high: number[] = []
+    for (let from = AHEAD_STEPS; from < STEPS_PER_DAY; from += AHEAD_STEPS) {
+      let most = 0
+      let sum = 0
+      for (let k = from; k < from + AHEAD_STEPS; k++) {
+        const slot = (this.#told + k) % STEPS_PER_DAY
+        const x = this.#season[v * STEPS_PER_DAY + slot] ?? 0
+        sum += Math.expm1(x)
+        most = Math.max(most, Math.expm1(x + wide))
+      }
+      expected.push(sum / AHEAD_STEPS)
+      high.push(most)
+    }
+    const stepMs = AHEAD_STEPS * STEP_MS
+    return { atMs: this.#told * STEP_MS + stepMs, stepMs, expected, high }
+  }
+
   /** That nothing will change. */
   flat(loads: Float64Array, v: number): LoadPath {
     const list = new Array<number>(AHEAD_STEPS).fill(loads[v] ?? 0)

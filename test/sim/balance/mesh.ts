@@ -71,6 +71,11 @@ export interface BalanceResult {
   readonly cpuMs: number
 }
 
+export interface KnownNode {
+  readonly node: BalanceNode
+  readonly said: Publication
+}
+
 interface Judgement {
   readonly move: SimMove
   readonly untilMs: number
@@ -95,6 +100,8 @@ export class BalanceMesh {
   readonly #load: MadeLoad
   readonly #foretelling: Foretelling
   readonly #paths: LoadPath[] = []
+  /** By volume, as far as somebody asked in this step. */
+  readonly #days = new Map<number, LoadPath>()
   readonly #tally: Tally
   #judgements: Judgement[] = []
   #step = 0
@@ -135,7 +142,7 @@ export class BalanceMesh {
       this.checks.sent(node, this.wire.sent.get(node.place.node) ?? 0)
     }
     const figures = this.#tally.figures()
-    if (load === 'constant') this.checks.days(figures.movesByDay, 0)
+    if (load === 'constant') this.checks.days(figures.movesByDay, 1)
     if (load === 'repeating') this.checks.days(figures.movesByDay, 2)
     const { broken, compared } = this.checks
     return { figures, broken, compared, cpuMs: (user + system) / 1000 }
@@ -188,6 +195,15 @@ export class BalanceMesh {
     return found(this.#paths[index])
   }
 
+  /** The same of the rest of a day; undefined: nothing is foretold so far ahead. */
+  day(index: number): LoadPath | undefined {
+    if (!this.isForetelling) return undefined
+    const known = this.#days.get(index)
+    const day = known ?? this.#foretelling.day(index)
+    if (day !== undefined) this.#days.set(index, day)
+    return day
+  }
+
   /** Of nothing. */
   silence(): LoadPath {
     const none = new Array<number>(AHEAD_STEPS).fill(0)
@@ -208,14 +224,18 @@ export class BalanceMesh {
     return part < mute ? 'mute' : part >= 1 - boasters ? 'boaster' : 'honest'
   }
 
-  /** What gossip has brought of a bounded number of others. */
-  known(node: BalanceNode): Array<{ readonly node: BalanceNode; readonly said: Publication }> {
-    const { group } = node.place
-    const near = this.#near.get(group) ?? []
-    const some = considered(near, this.#far.get(group) ?? [], () => this.#random.fraction())
+  get isForetelling(): boolean {
+    return this.#options.mode === 'predicted'
+  }
+
+  /** What gossip has brought of a bounded number of others, those of a group first. */
+  known(node: BalanceNode, around: SimPlace): KnownNode[] {
+    const near = this.#near.get(around.group) ?? []
+    const far = this.#far.get(around.group) ?? []
+    const some = considered(near, far, () => this.#random.fraction())
     return some.flatMap(other => {
       if (other === node) return []
-      const isNear = other.place.group === group
+      const isNear = other.place.group === node.place.group
       const ageMs = isNear
         ? this.#random.fraction() * NEAR_AGE_MS
         : FAR_AGE_MS * (0.5 + this.#random.fraction())
@@ -257,6 +277,7 @@ export class BalanceMesh {
   #begin(): void {
     const step = this.#step
     this.checks.stepped()
+    this.#days.clear()
     this.#load.advance(step)
     this.ground.measure(this.#load.now)
     this.#tally.step(step, this.ground.loads)

@@ -21,7 +21,13 @@ import type { SimChunk, SimMove } from './ground.ts'
 import type { BalanceMesh } from './mesh.ts'
 import { historyWith, type Mistakes } from './mistakes.ts'
 import { roundTripMs, type SimPlace } from './places.ts'
-import { AHEAD_STEPS, CAPACITY, COPY_BYTES_PER_SECOND, THRESHOLD } from './settings.ts'
+import {
+  AHEAD_STEPS,
+  CAPACITY,
+  COPY_BYTES_PER_SECOND,
+  MOST_CHUNK_BYTES,
+  THRESHOLD
+} from './settings.ts'
 
 const KEPT_PUBLICATIONS = 3
 
@@ -87,7 +93,8 @@ export class BalanceNode {
       linkCost: 0,
       copyBytesPerSecond: COPY_BYTES_PER_SECOND,
       underWay: [],
-      greatestThreshold: THRESHOLD
+      greatestThreshold: THRESHOLD,
+      refused: this.dealing.refused(nowMs)
     }
     const before = this.begun
     for (const want of plan(look).wants) this.dealing.offer(want, look)
@@ -161,6 +168,8 @@ export class BalanceNode {
   #shard(index: number, chunks: readonly SimChunk[]): ShardOutlook {
     const share = chunks.reduce((sum, chunk) => sum + chunk.share, 0)
     const { id, gateway } = this.#mesh.volume(index)
+    // A forecast of a day is made only for what may go home.
+    const day = gateway.region === this.place.region ? undefined : this.#mesh.day(index)
     return {
       volume: id,
       load: share * this.#mesh.volumeLoad(index),
@@ -170,8 +179,35 @@ export class BalanceNode {
         .map(({ key, share: part, bytes }) => ({ chunk: key, share: part / share, bytes }))
         .sort((a, b) => b.share - a.share),
       settings: { isOn: true },
-      rttMs: roundTripMs(this.place, gateway)
+      ...this.#wayHome(gateway),
+      ...(day !== undefined && { day: partOf(day, share) })
     }
+  }
+
+  /** Round trips to the gateway: from here, and from the nearest place with room. */
+  #wayHome(gateway: SimPlace): Pick<ShardOutlook, 'rttMs' | 'homeRttMs'> {
+    const rttMs = roundTripMs(this.place, gateway)
+    const said = this.#mesh.node(gateway.index).publications[0]
+    if (said === undefined || said.freeBytes < MOST_CHUNK_BYTES || !this.#mesh.isForetelling) {
+      return { rttMs }
+    }
+    return { rttMs, homeRttMs: 0 }
+  }
+
+  /** The rest of the day of all that is here, and of what is promised. */
+  dayWith(more: readonly LoadPath[]): LoadPath | undefined {
+    const shares = new Map<number, number>()
+    for (const { volume, share } of this.#mesh.heldBy(this)) {
+      shares.set(volume.index, (shares.get(volume.index) ?? 0) + share)
+    }
+    const days: LoadPath[] = []
+    for (const [index, share] of shares) {
+      const day = this.#mesh.day(index)
+      if (day === undefined) return undefined
+      days.push(partOf(day, share))
+    }
+    const [first, ...others] = days
+    return first === undefined ? undefined : addPaths(first, [...others, ...more])
   }
 
   #publish({ load, path, freeBytes }: NodeOutlook): void {
