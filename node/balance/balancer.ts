@@ -10,7 +10,7 @@
  */
 import { MAX_NEW_MOVES } from '../../protocols/balance/limits.ts'
 import { excessOf } from '../../protocols/balance/paths.ts'
-import { type Look, type Plan, plan } from '../../protocols/balance/policy.ts'
+import { type Incurable, type Look, type Plan, plan } from '../../protocols/balance/policy.ts'
 import type { Excess, Want } from '../../protocols/balance/types.ts'
 import { messageOf } from '../../protocols/fault.ts'
 import {
@@ -73,6 +73,12 @@ export class Balancer {
 
   get last(): Planned | undefined {
     return this.#last
+  }
+
+  /** What no move cures, as the last plan saw it; while something leaves, that is not known yet. */
+  incurable(): readonly Incurable[] {
+    if (this.#last === undefined || this.#parts.deals.leaving.length > 0) return []
+    return this.#last.plan.incurable
   }
 
   /** Why nothing begins now. */
