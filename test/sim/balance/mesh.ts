@@ -100,7 +100,7 @@ export class BalanceMesh {
   readonly #load: MadeLoad
   readonly #foretelling: Foretelling
   readonly #paths: LoadPath[] = []
-  /** By volume, as far as somebody asked in this step. */
+  /** By volume, as far as somebody asked in this hour. */
   readonly #days = new Map<number, LoadPath>()
   readonly #tally: Tally
   #judgements: Judgement[] = []
@@ -277,7 +277,7 @@ export class BalanceMesh {
   #begin(): void {
     const step = this.#step
     this.checks.stepped()
-    this.#days.clear()
+    if (step % AHEAD_STEPS === 0) this.#days.clear()
     this.#load.advance(step)
     this.ground.measure(this.#load.now)
     this.#tally.step(step, this.ground.loads)
