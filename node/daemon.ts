@@ -18,7 +18,7 @@ import { loadTopics } from '../protocols/load-gossip/groups.ts'
 import { announcer, leave, refuseIfLeft } from './announcer.ts'
 import { openBalance } from './balance/open.ts'
 import { openSettings, type Settings } from './balance/settings-file.ts'
-import type { Balance } from './balance/types.ts'
+import type { Balance, BalanceMode } from './balance/types.ts'
 import { systemClock, systemRandom } from './clock.ts'
 import { lastSeen, memberOperations, selfInfo, whileCertified } from './context-parts.ts'
 import type { DaemonContext } from './control/context.ts'
@@ -81,6 +81,8 @@ export interface DaemonOptions {
   readonly clock?: Clock
   /** What load and balancing go by: of the demo and of tests it may be faster (scaled-clock.ts). */
   readonly loadClock?: Clock
+  /** Of a bench: whether balancing may look ahead, or act at all. As shipped it may. */
+  readonly balance?: BalanceMode
   readonly random?: Random
 }
 
@@ -127,7 +129,7 @@ async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemo
   const measured = await measure({ maxLoad, ...base, ...storage, ...mesh, ...service }, cleanups)
   load = measured.load
   const balance = await balancing(
-    { ...base, ...storage, ...mesh, ...service, ...measured },
+    { ...base, ...storage, ...mesh, ...service, ...measured, mode: options.balance },
     cleanups
   )
   await mesh.host.start()
@@ -274,7 +276,7 @@ async function measure(
 
 /** Undefined on a node without capacity: nothing can move from there, or to it. */
 async function balancing(
-  parts: Base & Storage & Mesh & Service & Measured,
+  parts: Base & Storage & Mesh & Service & Measured & { readonly mode: BalanceMode | undefined },
   cleanups: Cleanup[]
 ): Promise<Balance | undefined> {
   const { dir, identity, host, store, shards, moves } = parts
