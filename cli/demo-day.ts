@@ -97,7 +97,7 @@ async function twoDays(days: Days, mesh: DemoMesh): Promise<void> {
     await reached(clock, firstMs)
     words.beginDay('the day, with balancing on (the default)')
     const on = await oneDay(days, vm, firstMs, loadAt)
-    const receipts = words.receipts
+    const receipts = [...words.receipts]
     const dir = mesh.gateway.place.dir
     await shoal(day, ['balance', 'pause', '--dir', dir])
     day.say(`moving all of ${day.volume} back to ${home}, as \`shoal move\` does`)
