@@ -6,7 +6,7 @@ import { mkdirSync } from 'node:fs'
 import { capacityWithin, shareWithin } from '../protocols/load/limit.ts'
 import { openBalance } from './balance/open.ts'
 import { openSettings, type Settings } from './balance/settings-file.ts'
-import type { Balance } from './balance/types.ts'
+import type { Balance, BalanceMode } from './balance/types.ts'
 import type { Host } from './host/host.ts'
 import { type Calibration, openCalibration } from './load/calibrate.ts'
 import type { Load } from './load/load.ts'
@@ -75,7 +75,7 @@ export async function measure(
 
 /** Undefined on a node without capacity: nothing can move from there, or to it. */
 export async function balancing(
-  parts: LoadParts & Measured,
+  parts: LoadParts & Measured & { readonly mode: BalanceMode | undefined },
   cleanups: Cleanup[]
 ): Promise<Balance | undefined> {
   const { dir, identity, host, store, shards, moves } = parts

@@ -14,7 +14,7 @@ import { messageOf } from '../protocols/fault.ts'
 import type { ObserveStep } from '../protocols/handoff/steps.ts'
 import { loadTopics } from '../protocols/load-gossip/groups.ts'
 import { announcer, leave, refuseIfLeft } from './announcer.ts'
-import type { Balance } from './balance/types.ts'
+import type { Balance, BalanceMode } from './balance/types.ts'
 import { systemClock, systemRandom } from './clock.ts'
 import { lastSeen, memberOperations, selfInfo, whileCertified } from './context-parts.ts'
 import type { DaemonContext } from './control/context.ts'
@@ -72,6 +72,8 @@ export interface DaemonOptions {
   readonly clock?: Clock
   /** What load and balancing go by: of the demo and of tests it may be faster (scaled-clock.ts). */
   readonly loadClock?: Clock
+  /** Of a bench: whether balancing may look ahead, or act at all. As shipped it may. */
+  readonly balance?: BalanceMode
   readonly random?: Random
 }
 
@@ -118,7 +120,7 @@ async function start(options: DaemonOptions, cleanups: Cleanup[]): Promise<Daemo
   const measured = await measure({ maxLoad, ...base, ...storage, ...mesh, ...service }, cleanups)
   load = measured.load
   const balance = await balancing(
-    { ...base, ...storage, ...mesh, ...service, ...measured },
+    { ...base, ...storage, ...mesh, ...service, ...measured, mode: options.balance },
     cleanups
   )
   await mesh.host.start()

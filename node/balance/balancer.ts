@@ -38,6 +38,8 @@ export interface BalancerParts {
   readonly bidder: Bidder
   readonly offering: Offering
   readonly isDraining: () => boolean
+  /** For a bench that asks what balancing is worth: as if it were paused. */
+  readonly isOff: boolean
   /** What copying may use at most; bytes per second of time. */
   readonly bound: () => number | null
 }
@@ -83,9 +85,9 @@ export class Balancer {
 
   /** Why nothing begins now. */
   idle(): Idle | undefined {
-    const { sources, isDraining } = this.#parts
+    const { sources, isDraining, isOff } = this.#parts
     const settings = sources.settings()
-    if (settings.isPaused) return 'paused'
+    if (settings.isPaused || isOff) return 'paused'
     if (isDraining()) return 'draining'
     if (sources.load.forecast(NODE_KEY) === undefined) return 'blind'
     if (thresholdOf(sources.load, settings) === undefined) return 'blind'

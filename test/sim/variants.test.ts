@@ -12,7 +12,8 @@ const path = (name: string) =>
 
 function runWith(variant: Variant): Promise<{ code: number | null; output: string }> {
   const args = ['--import', path('variant-loader.js'), path('main.js')]
-  const plan = ['--seeds', `${variant.seeds}`, '--from', '1', '--stop-at-failure']
+  const { seeds, from = 1 } = variant
+  const plan = ['--seeds', `${seeds}`, '--from', `${from}`, '--stop-at-failure']
   const env = { ...process.env, SHOAL_SIM_VARIANT: variant.name }
   return new Promise(resolve => {
     const child = spawn(process.execPath, [...args, ...plan], { env })

