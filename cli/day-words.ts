@@ -101,10 +101,10 @@ need ${peak} units a second in the afternoon: more than its ${maxLoad}. From ${t
   #lineOf(event: DayEvent): string | undefined {
     switch (event.is) {
       case 'foreseen': {
-        const { threshold, highAtMs, expectedPeak } = event.excess
+        const { threshold, highAtMs, highPeak } = event.excess
         return (
           `${event.node} foresees that it may exceed ${Math.round(threshold)} units/s from ` +
-          `${timeOf(highAtMs)} on, and reach ${Math.round(expectedPeak)}`
+          `${timeOf(highAtMs)} on, and reach up to ${Math.round(highPeak)}`
         )
       }
       case 'offered':

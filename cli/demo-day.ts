@@ -11,6 +11,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { systemClock } from '../node/clock.ts'
+import type { VolumeDocument } from '../node/control/documents.ts'
 import type { TopDocument } from '../node/control/load-documents.ts'
 import { connectNbd, type NbdClient } from '../node/nbd/client.ts'
 import type { Clock, ClockScale } from '../node/ports.ts'
@@ -48,6 +49,7 @@ const THRESHOLD = THRESHOLD_PART * maxLoad
 /** The mesh goes on by the load clock afterwards; the nodes are those that `started` was told of. */
 export async function showDay(day: DemoDay): Promise<void> {
   const words = new DaySay(day.out, { ...DEMO_DAY, threshold: THRESHOLD })
+  await checkColumns(new Client(day.mesh.gateway.place.dir), day.volume)
   words.introduce(day.volume)
   const fromMs = Date.now()
   const midnightMs = Math.ceil((fromMs + EVENING_MS) / DAY_MS) * DAY_MS
@@ -62,6 +64,13 @@ export async function showDay(day: DemoDay): Promise<void> {
   await withNbd(again, async nbd => {
     await twoDays({ day, nbd, client, clock, pattern, home, words, firstMs: midnightMs }, mesh)
   })
+}
+
+/** One of an earlier demo may be spread over several nodes by its layout. */
+async function checkColumns(client: Client, volume: string): Promise<void> {
+  const { shards } = await client.get<VolumeDocument>(`/v1/volumes/${volume}`)
+  if (shards.every(({ columns }) => columns.every(column => column === 0))) return
+  throw new Error(`the volume ${volume} there is of a demo without --day: name another --dir`)
 }
 
 interface Days {
@@ -88,7 +97,7 @@ async function twoDays(days: Days, mesh: DemoMesh): Promise<void> {
     await reached(clock, firstMs)
     words.beginDay('the day, with balancing on (the default)')
     const on = await oneDay(days, vm, firstMs, loadAt)
-    const receipts = words.receipts
+    const receipts = [...words.receipts]
     const dir = mesh.gateway.place.dir
     await shoal(day, ['balance', 'pause', '--dir', dir])
     day.say(`moving all of ${day.volume} back to ${home}, as \`shoal move\` does`)

@@ -21,14 +21,17 @@ const { values } = parseArgs({
     from: { type: 'string' },
     start: { type: 'string' },
     'max-load': { type: 'string' },
+    balance: { type: 'string' },
     listen: { type: 'string', multiple: true },
     'until-stdin-closes': { type: 'boolean', default: false }
   }
 })
+const MODES = ['predictive', 'reactive', 'off'] as const
 const { listen, rate, from, start, 'max-load': maxLoad } = values
 const dir = resolve(values.dir ?? '')
 const scale: ClockScale = { rate: Number(rate), fromMs: Number(from), startMs: Number(start) }
 const isWhole = Object.values(scale).every(number => Number.isSafeInteger(number) && number >= 1)
+const balance = MODES.find(mode => mode === values.balance)
 if (values.dir === undefined || !isWhole) throw new Error('--dir, --rate, --from and --start')
 
 await runDaemon(
@@ -37,6 +40,7 @@ await runDaemon(
   {
     ...(listen === undefined ? {} : { listen }),
     ...(maxLoad === undefined ? {} : { maxLoad: Number(maxLoad) }),
+    ...(balance === undefined ? {} : { balance }),
     loadClock: scaledClock(scale, systemClock),
     rebind: false,
     acceptLoss: false,

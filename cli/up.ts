@@ -14,8 +14,15 @@ const STOP_LIMIT_MS = 30_000
 export interface RunOptions
   extends Pick<
     DaemonOptions,
-    // The load clock is that of a demo (demo-node.ts): no command sets it.
-    'listen' | 'announce' | 'ioTimeoutMs' | 'moveBound' | 'maxLoad' | 'nbd' | 'loadClock'
+    // The load clock and the mode of balancing are a demo's (demo-node.ts): no command sets them.
+    | 'listen'
+    | 'announce'
+    | 'ioTimeoutMs'
+    | 'moveBound'
+    | 'maxLoad'
+    | 'nbd'
+    | 'loadClock'
+    | 'balance'
   > {
   readonly rebind: boolean
   readonly acceptLoss: boolean

@@ -10,7 +10,7 @@
  */
 import { MAX_NEW_MOVES } from '../../protocols/balance/limits.ts'
 import { excessOf } from '../../protocols/balance/paths.ts'
-import { type Look, type Plan, plan } from '../../protocols/balance/policy.ts'
+import { type Incurable, type Look, type Plan, plan } from '../../protocols/balance/policy.ts'
 import type { Excess, Want } from '../../protocols/balance/types.ts'
 import { messageOf } from '../../protocols/fault.ts'
 import {
@@ -38,6 +38,8 @@ export interface BalancerParts {
   readonly bidder: Bidder
   readonly offering: Offering
   readonly isDraining: () => boolean
+  /** For a bench that asks what balancing is worth: as if it were paused. */
+  readonly isOff: boolean
   /** What copying may use at most; bytes per second of time. */
   readonly bound: () => number | null
 }
@@ -64,7 +66,9 @@ export class Balancer {
 
   constructor(parts: BalancerParts) {
     this.#parts = parts
-    parts.sources.load.onForecasts(keys => {
+    const { load, longer } = parts.sources
+    load.onForecasts(keys => {
+      for (const key of keys) longer.foretold(key, load.forecast(key)?.atMs ?? 0)
       if (keys.includes(NODE_KEY)) this.#foretold()
     })
   }
@@ -73,11 +77,17 @@ export class Balancer {
     return this.#last
   }
 
+  /** What no move cures, as the last plan saw it; while something leaves, that is not known yet. */
+  incurable(): readonly Incurable[] {
+    if (this.#last === undefined || this.#parts.deals.leaving.length > 0) return []
+    return this.#last.plan.incurable
+  }
+
   /** Why nothing begins now. */
   idle(): Idle | undefined {
-    const { sources, isDraining } = this.#parts
+    const { sources, isDraining, isOff } = this.#parts
     const settings = sources.settings()
-    if (settings.isPaused) return 'paused'
+    if (settings.isPaused || isOff) return 'paused'
     if (isDraining()) return 'draining'
     if (sources.load.forecast(NODE_KEY) === undefined) return 'blind'
     if (thresholdOf(sources.load, settings) === undefined) return 'blind'

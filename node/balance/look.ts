@@ -30,7 +30,7 @@ import type { ShardServer } from '../shard/types.ts'
 import type { ChunkStore } from '../storage/types.ts'
 import { chunksOf } from './chunks.ts'
 import type { LongOutlooks } from './long-outlooks.ts'
-import { type Ahead, aheadOf, peakMs, standingPath } from './outlooks.ts'
+import { type Ahead, aheadOf, peakMs, standingPath, unchanged } from './outlooks.ts'
 import type { Past } from './past.ts'
 import type { Pressure } from './pressure.ts'
 import { thresholdOf } from './threshold.ts'
@@ -54,6 +54,8 @@ export interface LookSources {
   readonly shards: Pick<ShardServer, 'replicas'>
   readonly settings: () => NodeSettings
   readonly past: Past
+  /** Nothing is taken to change: for a bench that asks what forecasts are worth. */
+  readonly isReactive?: boolean
 }
 
 /** What forecasts do not know of. */
@@ -139,11 +141,16 @@ export function* looking(
 }
 
 function aheadOfKey(
-  { load, longer }: Pick<LookSources, 'load' | 'longer'>,
+  sources: Pick<LookSources, 'load' | 'longer' | 'pressure' | 'clock' | 'isReactive'>,
   key: string,
   minutes: number,
   most?: number
 ): Ahead | undefined {
+  const { load, longer, pressure, clock } = sources
+  if (sources.isReactive === true) {
+    const now = key === NODE_KEY ? pressure.node : loadOf(load.recent(key))
+    return { path: unchanged(now, clock.now(), minutes) }
+  }
   const published = load.forecast(key)
   const standing = published && standingPath(published, most)
   if (standing === undefined) return undefined

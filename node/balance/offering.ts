@@ -32,6 +32,7 @@ export interface OfferingParts extends Omit<PeerSources, 'trust' | 'mayAsk'> {
   readonly map: Pick<ShardMap, 'mesh' | 'volume'>
   /** Of time. */
   readonly clock: Clock
+  readonly loadClock: Clock
   readonly random: Random
   readonly trust: Trust
   readonly deals: Deals

@@ -27,7 +27,7 @@ import { Pressure } from './pressure.ts'
 import { serveBalance } from './serve.ts'
 import type { Settings } from './settings-file.ts'
 import { thresholdOf } from './threshold.ts'
-import type { Balance } from './types.ts'
+import type { Balance, BalanceMode } from './types.ts'
 import { planOf, statusOf, type ViewParts } from './views.ts'
 
 export interface BalanceParts {
@@ -47,6 +47,7 @@ export interface BalanceParts {
   /** The data directory. */
   readonly disk: Disk
   readonly settings: Settings
+  readonly mode?: BalanceMode | undefined
 }
 
 /** Serves its protocols and begins to look. Rejects as the disk does. */
@@ -63,9 +64,11 @@ export async function openBalance(parts: BalanceParts): Promise<Balance> {
   const longer = new LongOutlooks(load, loadClock, log)
   const sources: LookSources = {
     ...{ ...parts, self: place, clock: loadClock },
-    ...{ longer, pressure, past, settings: () => settings.now }
+    ...{ longer, pressure, past, settings: () => settings.now },
+    isReactive: parts.mode === 'reactive'
   }
   const isDraining = () => moves.draining() !== undefined
+  const isOff = parts.mode === 'off'
   const deals: Deals = new Deals({
     ...{ ...parts, self: self.id, past, trust, receipts: journal.receipts },
     refusal: () => {
@@ -80,7 +83,7 @@ export async function openBalance(parts: BalanceParts): Promise<Balance> {
   const offering = new Offering({ ...parts, self: place, trust, deals })
   const bound = () => moves.list(0).bound
   const loop = { clock, random: parts.random, log, sources, deals, bidder, offering }
-  const balancer: Balancer = new Balancer({ ...loop, isDraining, bound })
+  const balancer: Balancer = new Balancer({ ...loop, isDraining, isOff, bound })
   const problems = () =>
     problemsOf(parts, balancer, [settings.problem, past.problem, ...journal.problems()])
   const balance = balanceOf(
@@ -141,13 +144,14 @@ function problemsOf(
   balancer: Balancer,
   files: ReadonlyArray<string | undefined>
 ): string[] {
-  const incurable = balancer.last?.plan.incurable ?? []
   return [
     ...files.filter(problem => problem !== undefined),
-    ...incurable.map(({ volume, why }) =>
-      volume === undefined
-        ? `this node: ${why}`
-        : `volume ${volumeName(map.mesh(), volume)}: ${why}`
-    )
+    ...balancer
+      .incurable()
+      .map(({ volume, why }) =>
+        volume === undefined
+          ? `this node: ${why}`
+          : `volume ${volumeName(map.mesh(), volume)}: ${why}`
+      )
   ]
 }

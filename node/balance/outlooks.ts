@@ -6,7 +6,7 @@
  */
 import { outlookOf } from '../../protocols/balance/outlook.ts'
 import type { LoadPath } from '../../protocols/balance/types.ts'
-import type { Published } from '../../protocols/forecast/subject.ts'
+import { type Published, STEP_MS } from '../../protocols/forecast/subject.ts'
 import { MAX_OFFER_HOURS, MAX_UNITS } from '../../protocols/negotiate/limits.ts'
 
 const MINUTE_MS = 60_000
@@ -24,6 +24,13 @@ export function standingPath(published: Published, most?: number): LoadPath | un
   const steps = Math.floor((last * MINUTE_MS) / published.stepMs)
   const path = published.path.slice(0, steps)
   return path.length === 0 ? undefined : outlookOf({ ...published, path }, most)
+}
+
+/** What is now, as if it went on. */
+export function unchanged(load: number, nowMs: number, minutes: number): LoadPath {
+  const loads = new Array<number>(Math.ceil((minutes * MINUTE_MS) / STEP_MS)).fill(load)
+  const atMs = Math.floor(nowMs / STEP_MS) * STEP_MS
+  return { atMs, stepMs: STEP_MS, expected: loads, high: loads }
 }
 
 export function aheadOf(standing: LoadPath, long: LoadPath | undefined, minutes: number): Ahead {

@@ -12,12 +12,14 @@ import type { KnownLoad } from '../../protocols/load-gossip/table.ts'
 import { PEER_HEARD_MS, THRESHOLD_PART } from '../limits.ts'
 import type { Load } from '../load/load.ts'
 import type { ShardMap } from '../map/types.ts'
-import type { Network } from '../ports.ts'
+import type { Clock, Network } from '../ports.ts'
+import { leastDelayMs } from '../scaled-clock.ts'
 import { liveNodes } from '../volumes/candidates.ts'
 
 export interface PeerSources {
   readonly self: Place
   readonly load: Pick<Load, 'gossip'>
+  readonly loadClock: Clock
   readonly map: Pick<ShardMap, 'mesh'>
   readonly network: Pick<Network, 'roundTripMs'>
   readonly trust: (node: NodeId) => number
@@ -28,10 +30,12 @@ export interface PeerSources {
 /** `gateway`: of the volume in question; a round trip is known only if that is this node. */
 export function knownPeers(sources: PeerSources, gateway?: NodeId): KnownPeer[] {
   const { self, load, map, mayAsk } = sources
+  // By a faster clock, what was heard is old sooner than it can come again.
+  const heardMs = Math.max(PEER_HEARD_MS, 10 * leastDelayMs(sources.loadClock))
   return liveNodes(map.mesh()).flatMap(entry => {
     if (entry.id === self.node || entry.capacityBytes === 0 || !mayAsk(entry.id)) return []
     const known = load.gossip.known(entry.id)
-    if (known === undefined || known.ageMs > PEER_HEARD_MS) return []
+    if (known === undefined || known.ageMs > heardMs) return []
     return [peerOf(sources, entry, known, gateway)]
   })
 }

@@ -10,6 +10,9 @@ import { BALANCE_PRESSURE_MS, BALANCE_SAMPLE_MS } from '../limits.ts'
 import { NODE_KEY } from '../load/keeper-messages.ts'
 import type { Load } from '../load/load.ts'
 import type { Clock, Timer } from '../ports.ts'
+import { leastDelayMs } from '../scaled-clock.ts'
+
+const FEWEST_SAMPLES = 3
 
 interface Sample {
   readonly atMs: number
@@ -20,6 +23,8 @@ export class Pressure {
   readonly #load: Pick<Load, 'recent'>
   readonly #clock: Clock
   readonly #onSample: () => void
+  /** By a faster clock, of as many looks as it allows. */
+  readonly #windowMs: number
   #samples: Sample[] = []
   #timer: Timer | undefined
 
@@ -28,6 +33,7 @@ export class Pressure {
     this.#load = load
     this.#clock = clock
     this.#onSample = onSample
+    this.#windowMs = Math.max(BALANCE_PRESSURE_MS, FEWEST_SAMPLES * leastDelayMs(clock))
     this.#arm()
   }
 
@@ -41,7 +47,7 @@ export class Pressure {
     const [first] = this.#samples
     const last = this.#samples.at(-1)
     if (first === undefined || last === undefined) return false
-    if (last.atMs - first.atMs < BALANCE_PRESSURE_MS / 2) return false
+    if (last.atMs - first.atMs < this.#windowMs / 2) return false
     return last.load > threshold && this.node > threshold
   }
 
@@ -54,7 +60,7 @@ export class Pressure {
       this.#arm()
       const atMs = this.#clock.monotonicMs()
       this.#samples.push({ atMs, load: loadOf(this.#load.recent(NODE_KEY)) })
-      this.#samples = this.#samples.filter(one => one.atMs > atMs - BALANCE_PRESSURE_MS)
+      this.#samples = this.#samples.filter(one => one.atMs > atMs - this.#windowMs)
       this.#onSample()
     })
   }

@@ -12,6 +12,12 @@ import type { Move } from '../../protocols/moves/messages.ts'
 
 export type { NodeSettings } from '../../protocols/balance/settings.ts'
 
+/**
+ * By what a node decides. As shipped it is predictive; a bench compares that with nodes that know of
+ * no load to come, and with nodes that move nothing. People pause it instead.
+ */
+export type BalanceMode = 'predictive' | 'reactive' | 'off'
+
 /** What is absent stays; null takes a bound away. */
 export interface NodeSettingsChange {
   readonly isPaused?: boolean

@@ -94,7 +94,7 @@ describe('a day with a peak that its node foresees', () => {
     )
     if (offered !== undefined) expect(offered.atMs).toBeLessThanOrEqual(decidedAt)
     expect(predicted?.threshold).toBeCloseTo(THRESHOLD, 0)
-    expect(predicted?.highAtMs).toBeGreaterThan(decidedAt)
+    expect(predicted?.expectedAtMs ?? peakMs).toBeGreaterThan(decidedAt)
   })
 
   it('has its receipts at source and target, and is told in sentences', async () => {

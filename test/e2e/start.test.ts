@@ -25,6 +25,16 @@ describe('npm start', () => {
     rmSync(scratch, { recursive: true })
   })
 
+  it('with --day and --once or --json says that these do not go together', async () => {
+    for (const option of ['--once', '--json']) {
+      const { code, stdout, stderr } = await new Child('demo', process.execPath, [
+        ...[DEMO, '--day', option]
+      ]).exited
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+      expect(stderr).toMatch(/--day .*not with --once or --json/)
+    }
+  })
+
   it('with --json --dir prints one line that scripts can use, and ends its nodes', async () => {
     const scratch = mkdtempSync(join(tmpdir(), 'shoal-start-'))
     const dir = join(scratch, 'mesh')
