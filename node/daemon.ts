@@ -8,38 +8,31 @@
  * was started is stopped in the opposite order, also when the start fails half way; an expired node
  * attaches nothing anew.
  */
-import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { readRevocation } from '../protocols/admission/revocation.ts'
 import { messageOf } from '../protocols/fault.ts'
 import type { ObserveStep } from '../protocols/handoff/steps.ts'
-import { capacityWithin, shareWithin } from '../protocols/load/limit.ts'
 import { loadTopics } from '../protocols/load-gossip/groups.ts'
 import { announcer, leave, refuseIfLeft } from './announcer.ts'
-import { openBalance } from './balance/open.ts'
-import { openSettings, type Settings } from './balance/settings-file.ts'
 import type { Balance, BalanceMode } from './balance/types.ts'
 import { systemClock, systemRandom } from './clock.ts'
 import { lastSeen, memberOperations, selfInfo, whileCertified } from './context-parts.ts'
 import type { DaemonContext } from './control/context.ts'
 import { type Control, startControl } from './control/server.ts'
+import { balancing, diskAt, type Measured, measure } from './daemon-load.ts'
 import { openDataDirectory } from './data-directory.ts'
 import { openExports, type TcpExport } from './exports.ts'
 import { followMap } from './follow-map.ts'
 import { grantAsMover } from './handoff/grant.ts'
 import { createHost, type Host } from './host/host.ts'
 import { ADDRESS_CHECK_MS } from './limits.ts'
-import { type Calibration, openCalibration } from './load/calibrate.ts'
 import type { Load } from './load/load.ts'
-import { type NodeLimit, openNodeLimit } from './load/node-limit.ts'
-import { openLoad } from './load/open.ts'
-import { scratchIn } from './load/scratch.ts'
 import { type Identity, loadIdentity, loadPeers } from './members/identity.ts'
 import { createMembers, type Members } from './members/members.ts'
 import { prepareMemory } from './memory.ts'
 import { MeshKnowledge } from './mesh-knowledge.ts'
 import { createNbdServer } from './nbd/server.ts'
-import type { Clock, Disk, Log, Random } from './ports.ts'
+import type { Clock, Log, Random } from './ports.ts'
 import { problemsOf } from './problems.ts'
 import { createRpc } from './rpc/rpc.ts'
 import type { Rpc } from './rpc/types.ts'
@@ -52,9 +45,7 @@ import {
   type Storage
 } from './service.ts'
 import { continueAfter } from './start-count.ts'
-import { openDisk } from './storage/real-disk.ts'
 import { openAttachmentFile } from './volumes/attachment-file.ts'
-import { hostZone } from './volumes/zones.ts'
 
 export interface DaemonOptions {
   readonly dir: string
@@ -232,63 +223,6 @@ function serviceParts(
   }
 }
 
-interface Measured {
-  readonly load: Load
-  /** Absent on a node without capacity. */
-  readonly calibration: Calibration | undefined
-  readonly limit: NodeLimit | undefined
-  readonly settings: Settings
-}
-
-async function measure(
-  parts: Base & Storage & Mesh & Service & Pick<DaemonOptions, 'maxLoad'>,
-  cleanups: Cleanup[]
-): Promise<Measured> {
-  const { dir, identity, incarnation, host, store, shards, log } = parts
-  const { region } = identity
-  const settings = await openSettings(diskAt(dir), parts.log)
-  const calibration = store && (await openCalibrationOf(parts, cleanups))
-  const limit =
-    shards &&
-    (await openNodeLimit({
-      disk: diskAt(dir),
-      log,
-      thisTime: parts.maxLoad,
-      apply: maxLoad => shards.limitLoad(maxLoad)
-    }))
-  const load = openLoad(
-    {
-      ...parts,
-      network: host,
-      region,
-      start: incarnation.number,
-      zone: hostZone(),
-      capacity: () => capacityWithin(calibration?.last()?.capacity, limit?.maxLoad()),
-      shareOf: record => shareWithin(calibration?.shareOf(record), record, limit?.maxLoad()),
-      thresholdPart: () => settings.now.thresholdPart,
-      onGroup: members => host.setPreferredPeers(members)
-    },
-    dir
-  )
-  cleanups.push(() => load.close())
-  return { load, calibration, limit, settings }
-}
-
-/** Undefined on a node without capacity: nothing can move from there, or to it. */
-async function balancing(
-  parts: Base & Storage & Mesh & Service & Measured & { readonly mode: BalanceMode | undefined },
-  cleanups: Cleanup[]
-): Promise<Balance | undefined> {
-  const { dir, identity, host, store, shards, moves } = parts
-  if (store === undefined || shards === undefined || moves === undefined) return undefined
-  const { id, region } = identity
-  const self = { id, region, host: identity.host }
-  const open = { store, shards, moves, network: host, disk: diskAt(dir) }
-  const balance = await openBalance({ ...parts, ...open, self })
-  cleanups.push(() => balance.close())
-  return balance
-}
-
 async function openContext(
   options: DaemonOptions,
   parts: Base &
@@ -349,23 +283,6 @@ async function openContext(
   }
 }
 
-async function openCalibrationOf(
-  { dir, identity, clock, random, log, shards }: Base & Pick<Service, 'shards'>,
-  cleanups: Cleanup[]
-): Promise<Calibration> {
-  const calibration = await openCalibration({
-    self: identity.id,
-    disk: diskAt(dir),
-    scratch: scratchIn(dir),
-    clock,
-    random,
-    log,
-    requests: () => shards?.replicas.clientLoad().requests ?? 0
-  })
-  cleanups.push(() => calibration.close())
-  return calibration
-}
-
 /** The operator's word: the next start of these bytes comes after all that the mesh knows. */
 async function continueFrom(
   { log, onShutdown }: DaemonOptions,
@@ -382,11 +299,6 @@ async function continueFrom(
 }
 
 // -- the end
-
-function diskAt(path: string): Disk {
-  mkdirSync(path, { recursive: true, mode: 0o700 })
-  return openDisk(path)
-}
 
 function repeat(clock: Clock, everyMs: number, task: () => void): Cleanup {
   let timer = clock.after(everyMs, again)

@@ -10,7 +10,7 @@
  */
 import { MAX_NEW_MOVES } from '../../protocols/balance/limits.ts'
 import { excessOf } from '../../protocols/balance/paths.ts'
-import { type Look, type Plan, plan } from '../../protocols/balance/policy.ts'
+import { type Incurable, type Look, type Plan, plan } from '../../protocols/balance/policy.ts'
 import type { Excess, Want } from '../../protocols/balance/types.ts'
 import { messageOf } from '../../protocols/fault.ts'
 import {
@@ -66,13 +66,21 @@ export class Balancer {
 
   constructor(parts: BalancerParts) {
     this.#parts = parts
-    parts.sources.load.onForecasts(keys => {
+    const { load, longer } = parts.sources
+    load.onForecasts(keys => {
+      for (const key of keys) longer.foretold(key, load.forecast(key)?.atMs ?? 0)
       if (keys.includes(NODE_KEY)) this.#foretold()
     })
   }
 
   get last(): Planned | undefined {
     return this.#last
+  }
+
+  /** What no move cures, as the last plan saw it; while something leaves, that is not known yet. */
+  incurable(): readonly Incurable[] {
+    if (this.#last === undefined || this.#parts.deals.leaving.length > 0) return []
+    return this.#last.plan.incurable
   }
 
   /** Why nothing begins now. */

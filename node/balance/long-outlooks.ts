@@ -22,6 +22,8 @@ interface Kept {
   readonly askedMs: number
   readonly minutes: number
   path: LoadPath | undefined
+  /** Of the last standing forecast. */
+  stepMs: number | undefined
 }
 
 export class LongOutlooks {
@@ -50,14 +52,20 @@ export class LongOutlooks {
     return this.#kept.get(key)?.path
   }
 
-  /** A subject that is gone, or whose history changed: the next question is a new one. */
-  forget(key: string): void {
-    this.#kept.delete(key)
+  /**
+   * The standing forecast of the subject is of the step that ends at `atMs`. The same step twice: its
+   * history has changed, so that the next question is a new one.
+   */
+  foretold(key: string, atMs: number): void {
+    const kept = this.#kept.get(key)
+    if (kept === undefined) return
+    if (kept.stepMs === atMs) this.#kept.delete(key)
+    else kept.stepMs = atMs
   }
 
   #ask(key: string, minutes: number, before: LoadPath | undefined, nowMs: number): void {
     if (this.#asked >= MAX_LONG_OUTLOOKS_ASKED) return
-    const kept: Kept = { askedMs: nowMs, minutes, path: before }
+    const kept: Kept = { askedMs: nowMs, minutes, path: before, stepMs: undefined }
     this.#kept.delete(key)
     this.#kept.set(key, kept)
     for (const oldest of this.#kept.keys()) {

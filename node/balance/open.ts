@@ -144,13 +144,14 @@ function problemsOf(
   balancer: Balancer,
   files: ReadonlyArray<string | undefined>
 ): string[] {
-  const incurable = balancer.last?.plan.incurable ?? []
   return [
     ...files.filter(problem => problem !== undefined),
-    ...incurable.map(({ volume, why }) =>
-      volume === undefined
-        ? `this node: ${why}`
-        : `volume ${volumeName(map.mesh(), volume)}: ${why}`
-    )
+    ...balancer
+      .incurable()
+      .map(({ volume, why }) =>
+        volume === undefined
+          ? `this node: ${why}`
+          : `volume ${volumeName(map.mesh(), volume)}: ${why}`
+      )
   ]
 }

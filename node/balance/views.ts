@@ -39,7 +39,7 @@ export function statusOf(parts: ViewParts): BalanceStatus {
     ...(limit !== undefined && { threshold: limit.threshold, thresholdFrom: limit.from }),
     ...(last !== undefined && { plannedAt: last.atMs }),
     ...(last?.excess !== undefined && { excess: last.excess }),
-    incurable: last === undefined ? [] : last.plan.incurable.map(incurableView),
+    incurable: balancer.incurable().map(incurableView),
     underWay: deals.views,
     promises: bidder.views(),
     movesLeft: Math.max(0, movesPerHour - moves),

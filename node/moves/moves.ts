@@ -9,15 +9,14 @@
  * most; a target is live, has a store, is not being drained, and said that it has room; what a person
  * asks for, or a drain, calls off what the node decided by itself and stands in the way.
  */
-import type { MoveReason } from '../../protocols/balance/types.ts'
-import { messageOf, ShoalError } from '../../protocols/fault.ts'
+import { ShoalError } from '../../protocols/fault.ts'
 import type { VolumeId } from '../../protocols/ids.ts'
 import type { DrainPlan } from '../../protocols/layout/drain.ts'
-import { MAX_ENDED_MOVES, MAX_MOVE_RANGES, MAX_OPEN_RANGES } from '../../protocols/moves/limits.ts'
+import { MAX_ENDED_MOVES, MAX_OPEN_RANGES } from '../../protocols/moves/limits.ts'
 import type { DrainPurpose, DrainStatus, Move } from '../../protocols/moves/messages.ts'
 import type { JsonFile } from '../json-file.ts'
 import { MAKE_WAY_MS } from '../limits.ts'
-import { nodeName } from '../volumes/shards.ts'
+import { checkBounds, hopeless, isOrdered, notWritten, reasonOf } from './checks.ts'
 import { Drain } from './drain.ts'
 import { movesOfPlan } from './drain-moves.ts'
 import { isHeld } from './held.ts'
@@ -76,8 +75,10 @@ class NodeMoves implements Moves {
   }
 
   resume(): void {
-    this.#parts.map.onMesh(() => this.#queue.giveUp(saved => this.#hopeless(saved)))
-    this.#queue.giveUp(saved => this.#hopeless(saved))
+    this.#parts.map.onMesh(() =>
+      this.#queue.giveUp(saved => hopeless(this.#parts.map.mesh(), saved))
+    )
+    this.#queue.giveUp(saved => hopeless(this.#parts.map.mesh(), saved))
     this.#drain.resume()
   }
 
@@ -91,7 +92,7 @@ class NodeMoves implements Moves {
     )
     // All this took a while: another move may have taken some of the chunks, or they are gone.
     const { bytes, ranges } = chooseChunks(this.#parts, this.busy(volume), wish)
-    this.#checkBounds(ranges)
+    checkBounds(this.#queue, ranges)
     return this.#begin({
       id: this.#newId(),
       ...{ volume, to, why, ranges, totalBytes: bytes },
@@ -105,7 +106,7 @@ class NodeMoves implements Moves {
       throw new ShoalError({ code: 'CONFLICT', what: id }, 'the node is being drained')
     }
     const ranges = orderedChunks(this.#parts, this.busy(volume), order)
-    this.#checkBounds(ranges)
+    checkBounds(this.#queue, ranges)
     const what = { id, volume, to, why, ranges, totalBytes: bytes }
     return this.#begin({ ...what, reason, isDrain: false })
   }
@@ -208,25 +209,6 @@ class NodeMoves implements Moves {
     return this.#queue.clear(matches, MAKE_WAY_MS)
   }
 
-  #checkBounds(ranges: readonly ChunkRange[]): void {
-    const isMany = ranges.length > MAX_MOVE_RANGES
-    if (!isMany && !this.#queue.isFull && this.#queue.rangeCount < MAX_OPEN_RANGES) return
-    throw new ShoalError(
-      { code: 'LIMIT', limit: isMany ? 'MAX_MOVE_RANGES' : 'MAX_OPEN_MOVES' },
-      isMany
-        ? 'these chunks are too scattered for one move: move them in parts, with --extents'
-        : 'this node has as many moves as it may: wait for some, or cancel them'
-    )
-  }
-
-  /** Why a move can never be done, as far as the map knows. */
-  #hopeless({ volume, to }: SavedMove): string | undefined {
-    const mesh = this.#parts.map.mesh()
-    if (mesh.tombstones.has(volume)) return 'the volume was deleted'
-    const isGone = mesh.revocations.has(to) || mesh.nodes.get(to)?.leftAt !== undefined
-    return isGone ? `node ${nodeName(mesh, to)} is no member any more` : undefined
-  }
-
   /** What the queue has no room for waits for the next look. */
   #enqueueDrain(plan: DrainPlan, why: string): void {
     for (const wanted of movesOfPlan(plan)) {
@@ -266,20 +248,4 @@ class NodeMoves implements Moves {
   #newId(): string {
     return Buffer.from(this.#parts.random.bytes(6)).toString('hex')
   }
-}
-
-function notWritten(error: unknown): ShoalError {
-  return new ShoalError(
-    { code: 'IO_ERROR' },
-    `the move could not be written down (${messageOf(error)}); nothing is moved`,
-    { cause: error }
-  )
-}
-
-function isOrdered({ reason }: SavedMove): boolean {
-  return reason !== undefined
-}
-
-function reasonOf({ reason, isDrain }: Pick<SavedMove, 'reason' | 'isDrain'>): MoveReason {
-  return reason ?? (isDrain ? 'drain' : 'asked')
 }

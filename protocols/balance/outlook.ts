@@ -18,6 +18,13 @@ import type { LoadPath } from './types.ts'
 /** Middles of the ten parts of equal chance of the normal distribution. */
 const MIDDLES = [-1.645, -1.036, -0.674, -0.385, -0.126, 0.126, 0.385, 0.674, 1.036, 1.645]
 const MINUTE_MS = 60_000
+/**
+ * Steps after the path that are said too: what a move saves is looked at until an hour after its end.
+ * They are drawn towards the last day, as loads are that far ahead.
+ */
+const BEYOND_STEPS = 3
+const DRAWN = 0.3
+const BEYOND_VARIED = 0.1
 
 export interface LastDay {
   /** Mean load of its steps, and their variance about it. */
@@ -36,12 +43,21 @@ export function outlookOf(foretold: Foretold, most = Number.POSITIVE_INFINITY): 
   const varied = Math.min(lastDay?.variance ?? 0, (most * most) / 4)
   const expected: number[] = []
   const high: number[] = []
-  path.forEach((median, i) => {
-    const { mean, variance } = cutMoments(median, spreadAt(foretold, i + 1), most)
-    const load = loadOfMoments({ mean, variance: bandPart(i) * variance + dayPart(i) * varied })
+  const put = (mean: number, variance: number): void => {
+    const load = loadOfMoments({ mean, variance })
     expected.push(Math.min(most, load.expected))
     high.push(Math.min(most, Math.max(load.expected, load.high)))
+  }
+  let last = { mean: 0, variance: 0 }
+  path.forEach((median, i) => {
+    const { mean, variance } = cutMoments(median, spreadAt(foretold, i + 1), most)
+    last = { mean, variance: bandPart(i) * variance + dayPart(i) * varied }
+    put(last.mean, last.variance)
   })
+  const usual = Math.min(most, lastDay?.mean ?? last.mean)
+  for (let i = 0; i < BEYOND_STEPS && path.length > 0; i++) {
+    put((1 - DRAWN) * last.mean + DRAWN * usual, last.variance + BEYOND_VARIED * varied)
+  }
   return { atMs, stepMs, expected, high }
 }
 

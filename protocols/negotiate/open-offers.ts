@@ -9,7 +9,7 @@
 import { assert } from '../assert.ts'
 import type { ChunkKey } from '../ids.ts'
 import { MAX_OPEN_OFFERS } from './limits.ts'
-import { overlap, type RangesOfVolume } from './overlap.ts'
+import { contains, overlap, type RangesOfVolume } from './overlap.ts'
 
 export class OpenOffers {
   readonly #open = new Map<string, RangesOfVolume>()
@@ -36,10 +36,9 @@ export class OpenOffers {
     this.#open.delete(id)
   }
 
-  has({ volume, extent, ...slot }: ChunkKey): boolean {
-    const range = { ...slot, from: extent, to: extent + 1 }
-    for (const other of this.#open.values()) {
-      if (overlap(other, { volume, ranges: [range] })) return true
+  has(chunk: ChunkKey): boolean {
+    for (const { volume, ranges } of this.#open.values()) {
+      if (volume === chunk.volume && ranges.some(range => contains(range, chunk))) return true
     }
     return false
   }

@@ -18,6 +18,8 @@ import type { Setting } from './balance-setting.ts'
 import { DAY, VM_START_MS, VM_ZONE } from './forecast-data.ts'
 
 const PATH_STEPS = 12
+/** Of a shipped one: what outlook.ts says beyond the path included. */
+const OUTLOOK_STEPS = 15
 /** Far enough for what a move may save after the horizon. */
 const PERFECT_STEPS = 16
 /** Live steps before the first that is asked for: quantiles stand on a week of errors. */
@@ -54,7 +56,7 @@ export function msOf(step: number): number {
 
 /** The shipped forecasts of all volumes in the steps [from, to). */
 export function shipped(setting: Setting, from: number, to: number): Foreseer {
-  const width = 2 * PATH_STEPS
+  const width = 2 * OUTLOOK_STEPS
   const kept = setting.measured.map((measured, volume) => {
     const paths = new Float32Array((to - from) * width)
     const book = new ForecastBook(1)
@@ -78,8 +80,8 @@ export function shipped(setting: Setting, from: number, to: number): Foreseer {
   return (volume, step) => {
     const at = (step - from) * width
     const of = (begin: number): number[] =>
-      Array.from(kept[volume]?.subarray(at + begin, at + begin + PATH_STEPS) ?? [])
-    return { atMs: msOf(step), stepMs: STEP_MS, expected: of(0), high: of(PATH_STEPS) }
+      Array.from(kept[volume]?.subarray(at + begin, at + begin + OUTLOOK_STEPS) ?? [])
+    return { atMs: msOf(step), stepMs: STEP_MS, expected: of(0), high: of(OUTLOOK_STEPS) }
   }
 }
 
@@ -89,7 +91,7 @@ function pathAt(
   { lastDay, most }: { readonly lastDay: Moments; readonly most: number }
 ): Float32Array {
   const published = book.forecast(key)
-  if (published === undefined) return new Float32Array(2 * PATH_STEPS)
+  if (published === undefined) return new Float32Array(2 * OUTLOOK_STEPS)
   const { expected, high } = outlookOf({ ...published, lastDay }, most)
   return Float32Array.from([...expected, ...high])
 }

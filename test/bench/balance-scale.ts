@@ -18,7 +18,7 @@ const SIZES = [1_000, 100, 12, 3] as const
 const QUICK_SIZES = [100, 12, 3] as const
 const MODES = ['predicted', 'reactive', 'none'] as const
 /** Days of a run, and how many of them only teach. */
-const DAYS = 3
+const DAYS = 2
 const TAUGHT = 1
 const REPEATING_DAYS = 6
 const LARGE_REPEATING_DAYS = 4

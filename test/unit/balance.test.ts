@@ -2,20 +2,13 @@
 // before it comes; nothing moves that should not, and no target takes more than it can.
 // Method: three whole nodes in one process; their loads are imported, and time is turned by hand.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { BALANCE_MOVES_FILE } from '../../node/balance/past.ts'
 import type { VolumeId } from '../../protocols/ids.ts'
 import {
   NEGOTIATE_PROTOCOL,
   type NegotiateRequest,
   negotiateRequestSchema
 } from '../../protocols/negotiate/messages.ts'
-import {
-  BalanceMesh,
-  type BalanceNode,
-  CHUNKS,
-  morning,
-  untilReal
-} from '../support/balance-mesh.ts'
+import { BalanceMesh, type BalanceNode, CHUNKS, morning } from '../support/balance-mesh.ts'
 
 const MINUTE_MS = 60_000
 
@@ -145,70 +138,5 @@ describe('a candidate', () => {
     await hasMoved()
     expect(ended(a)[0]).toMatchObject({ to: c.id, state: 'done' })
     expect(asked[0]).toBe('offer')
-  })
-})
-
-describe('two nodes that foresee too much', () => {
-  it('do not together give a third more than it can take', async () => {
-    const three = await mesh.createVolume(3, c)
-    const four = await mesh.createVolume(4, c)
-    await foretell()
-    await c.learn(three, morning(700))
-    await c.learn(four, morning(600))
-    await mesh.until(() => [a, c].some(node => ended(node).length > 0))
-    for (let passed = 0; passed < 120; passed += 10) await mesh.pass(10)
-    await mesh.until(() => [a, c].every(isOver))
-    const taken = [one, two, three, four].map(volume => b.holds(volume) / CHUNKS)
-    const peaks = [700, 600, 700, 600]
-    const peak = taken.reduce((sum, part, i) => sum + part * (peaks[i] ?? 0), 0)
-    expect(peak).toBeGreaterThan(0)
-    // An hour ahead is what bids are about: at nine, three quarters of the peak.
-    expect(peak * 0.78).toBeLessThanOrEqual(800)
-    expect(b.balance.plan().excess).toBeUndefined()
-  })
-})
-
-describe('a restart', () => {
-  it('goes on with the move, and settles it with its target', async () => {
-    let isDown = false
-    a.node.observe = step => {
-      if (step !== 'source: copying' || isDown) return
-      isDown = true
-      a.die()
-    }
-    await foretell()
-    await mesh.until(() => isDown)
-    await a.restart()
-    await untilReal(() => ended(a).length > 0)
-    expect(ended(a)[0]).toMatchObject({ state: 'done' })
-    await mesh.until(
-      () => isOver(a) && [b, c].every(node => node.balance.status().promises.length === 0)
-    )
-    expect(a.balance.status().movesLeft).toBe(11)
-  })
-
-  it('forgets what was only offered: the bids expire', async () => {
-    const reservations: string[] = []
-    for (const node of [b, c])
-      node.node.network.handle(NEGOTIATE_PROTOCOL, () => void reservations.push(node.name))
-    await foretell()
-    await mesh.until(() => reservations.length > 0)
-    await a.restart()
-    expect(a.balance.status().underWay).toEqual([])
-    expect(held(a)).toBe(2 * CHUNKS)
-  })
-
-  it('keeps a chunk from coming back for six hours', async () => {
-    await foretell()
-    await hasMoved()
-    await a.restart()
-    const disk = a.node.mapDisk
-    const file = await disk.open(BALANCE_MOVES_FILE)
-    const bytes = Buffer.alloc(await file.size())
-    await file.read(bytes, 0)
-    await file.close()
-    expect(
-      JSON.parse(bytes.toString()).events.some((one: { is: string }) => one.is === 'left')
-    ).toBe(true)
   })
 })

@@ -112,7 +112,7 @@ export class BalanceChecks {
     const sum = (days: readonly number[]): number => days.reduce((all, count) => all + count, 0)
     const earlier = sum(moves.slice(first, first + half))
     const later = sum(moves.slice(moves.length - half))
-    if (later > earlier + CHANCE * Math.sqrt(earlier)) {
+    if (later > earlier + CHANCE * Math.sqrt(earlier + 1)) {
       this.#say(`moves of days grow: ${moves.join(', ')}`)
     }
   }

@@ -56,6 +56,7 @@ export class Dealing {
 
   /** Loads of what is offered or on its way. */
   get leaving(): readonly LoadPath[] {
+    if (this.#mistakes.offersTwice === true) return []
     return [...this.#deals.values()].map(({ offer }) => offer.path)
   }
 

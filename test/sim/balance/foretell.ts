@@ -16,6 +16,8 @@ const ERRORS_LAST = 0.98
 /** Variance of ln(1 + load), until errors were seen. */
 const FIRST_VARIANCE = 0.05
 const MOST_DAYS = 4
+/** Of the steps of an hour of the rest of a day, those that are looked at. */
+const EVERY = 3
 
 export class Foretelling {
   readonly #volumes: number
@@ -85,13 +87,13 @@ export class Foretelling {
     for (let from = AHEAD_STEPS; from < STEPS_PER_DAY; from += AHEAD_STEPS) {
       let most = 0
       let sum = 0
-      for (let k = from; k < from + AHEAD_STEPS; k++) {
+      for (let k = from; k < from + AHEAD_STEPS; k += EVERY) {
         const slot = (this.#told + k) % STEPS_PER_DAY
         const x = this.#season[v * STEPS_PER_DAY + slot] ?? 0
         sum += Math.expm1(x)
         most = Math.max(most, Math.expm1(x + wide))
       }
-      expected.push(sum / AHEAD_STEPS)
+      expected.push((sum * EVERY) / AHEAD_STEPS)
       high.push(most)
     }
     const stepMs = AHEAD_STEPS * STEP_MS

@@ -100,7 +100,7 @@ export class BalanceMesh {
   readonly #load: MadeLoad
   readonly #foretelling: Foretelling
   readonly #paths: LoadPath[] = []
-  /** By volume, as far as somebody asked in this step. */
+  /** By volume, as far as somebody asked in this hour. */
   readonly #days = new Map<number, LoadPath>()
   readonly #tally: Tally
   #judgements: Judgement[] = []
@@ -142,7 +142,7 @@ export class BalanceMesh {
       this.checks.sent(node, this.wire.sent.get(node.place.node) ?? 0)
     }
     const figures = this.#tally.figures()
-    if (load === 'constant') this.checks.days(figures.movesByDay, 0)
+    if (load === 'constant') this.checks.days(figures.movesByDay, 1)
     if (load === 'repeating') this.checks.days(figures.movesByDay, 2)
     const { broken, compared } = this.checks
     return { figures, broken, compared, cpuMs: (user + system) / 1000 }
@@ -277,7 +277,7 @@ export class BalanceMesh {
   #begin(): void {
     const step = this.#step
     this.checks.stepped()
-    this.#days.clear()
+    if (step % AHEAD_STEPS === 0) this.#days.clear()
     this.#load.advance(step)
     this.ground.measure(this.#load.now)
     this.#tally.step(step, this.ground.loads)

@@ -6,7 +6,7 @@ export interface Mistakes {
   readonly ignoresPromises?: boolean
   /** Nothing is remembered of what left and came: no cool-down. */
   readonly forgetsMoves?: boolean
-  /** What is under way is looked at, and offered again. */
+  /** What is under way is looked at as if it were not, and offered again. */
   readonly offersTwice?: boolean
 }
 

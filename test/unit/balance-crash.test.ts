@@ -1,0 +1,122 @@
+// Goal: no target takes more than it can when several nodes award at once; what was awarded goes on
+// after a crash of the source and is settled, what was only offered is forgotten.
+// Method: three whole nodes in one process; their loads are imported, and time is turned by hand.
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { BALANCE_MOVES_FILE } from '../../node/balance/past.ts'
+import type { VolumeId } from '../../protocols/ids.ts'
+import { NEGOTIATE_PROTOCOL } from '../../protocols/negotiate/messages.ts'
+import {
+  BalanceMesh,
+  type BalanceNode,
+  CHUNKS,
+  morning,
+  untilReal
+} from '../support/balance-mesh.ts'
+
+let mesh: BalanceMesh
+let a: BalanceNode
+let b: BalanceNode
+let c: BalanceNode
+let one: VolumeId
+let two: VolumeId
+
+/** Everybody foretells something, and has heard of everybody. */
+beforeEach(async () => {
+  mesh = await BalanceMesh.start(['a', 'b', 'c'])
+  a = mesh.node(0)
+  b = mesh.node(1)
+  c = mesh.node(2)
+  one = await mesh.createVolume(1, a)
+  two = await mesh.createVolume(2, a)
+  await mesh.settle()
+})
+
+afterEach(() => mesh.close())
+
+/** The peak of both together is above what `a` should have; each alone is not. */
+async function foretell(): Promise<void> {
+  await a.learn(one, morning(700))
+  await a.learn(two, morning(600))
+}
+
+function isOver(node: BalanceNode): boolean {
+  return node.balance.status().underWay.length === 0
+}
+
+function ended(node: BalanceNode) {
+  return node.moves.list(100).moves.filter(({ endedAt }) => endedAt !== undefined)
+}
+
+/** Chunks of both volumes that this node holds. */
+function held(node: BalanceNode): number {
+  return node.holds(one) + node.holds(two)
+}
+
+async function hasMoved(): Promise<void> {
+  await mesh.until(() => ended(a).length > 0 && isOver(a))
+}
+
+describe('two nodes that foresee too much', () => {
+  it('do not together give a third more than it can take', async () => {
+    const three = await mesh.createVolume(3, c)
+    const four = await mesh.createVolume(4, c)
+    await foretell()
+    await c.learn(three, morning(700))
+    await c.learn(four, morning(600))
+    await mesh.until(() => [a, c].some(node => ended(node).length > 0))
+    for (let passed = 0; passed < 120; passed += 10) await mesh.pass(10)
+    await mesh.until(() => [a, c].every(isOver))
+    const taken = [one, two, three, four].map(volume => b.holds(volume) / CHUNKS)
+    const peaks = [700, 600, 700, 600]
+    const peak = taken.reduce((sum, part, i) => sum + part * (peaks[i] ?? 0), 0)
+    expect(peak).toBeGreaterThan(0)
+    // An hour ahead is what bids are about: at nine, three quarters of the peak.
+    expect(peak * 0.78).toBeLessThanOrEqual(800)
+    expect(b.balance.plan().excess).toBeUndefined()
+  })
+})
+
+describe('a restart', () => {
+  it('goes on with the move, and settles it with its target', async () => {
+    let isDown = false
+    a.node.observe = step => {
+      if (step !== 'source: copying' || isDown) return
+      isDown = true
+      a.die()
+    }
+    await foretell()
+    await mesh.until(() => isDown)
+    await a.restart()
+    await untilReal(() => ended(a).length > 0)
+    expect(ended(a)[0]).toMatchObject({ state: 'done' })
+    await mesh.until(
+      () => isOver(a) && [b, c].every(node => node.balance.status().promises.length === 0)
+    )
+    expect(a.balance.status().movesLeft).toBe(11)
+  })
+
+  it('forgets what was only offered: the bids expire', async () => {
+    const reservations: string[] = []
+    for (const node of [b, c])
+      node.node.network.handle(NEGOTIATE_PROTOCOL, () => void reservations.push(node.name))
+    await foretell()
+    await mesh.until(() => reservations.length > 0)
+    await a.restart()
+    expect(a.balance.status().underWay).toEqual([])
+    expect(held(a)).toBe(2 * CHUNKS)
+  })
+
+  it('keeps a chunk from coming back for six hours', async () => {
+    await foretell()
+    await hasMoved()
+    await a.restart()
+    const disk = a.node.mapDisk
+    const file = await disk.open(BALANCE_MOVES_FILE)
+    const bytes = Buffer.alloc(await file.size())
+    await file.read(bytes, 0)
+    await file.close()
+    expect(
+      JSON.parse(bytes.toString()).events.some((one: { is: string }) => one.is === 'left')
+    ).toBe(true)
+  })
+})
