@@ -106,7 +106,7 @@ describe('a day with a peak that its node foresees', () => {
     const list = await day.gate.run('moves')
     expect(list.stdout).toContain(id)
     // What was foretold, and of which threshold.
-    expect(list.stdout).toMatch(/[\d,]+ to [\d,]+ > 640 at/)
+    expect(list.stdout).toMatch(/\d+ > 640/)
     const told = await day.gate.run('explain', id)
     expect(told.code).toBe(0)
     for (const word of [sourceName, targetName, VOLUME]) expect(told.stdout).toContain(word)
