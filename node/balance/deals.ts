@@ -217,22 +217,22 @@ export class Deals {
   }
 
   #over(deal: Deal, end: OfferEnd): void {
-    const { id, volume, outcome, ahead } = deal
+    const { id, volume, outcome, ahead, reason } = deal
     const { past, log } = this.#parts
     this.#deals.delete(id)
     if (outcome === 'done') this.#leaving.add(ahead)
     if (end.is !== 'settled')
       log.info({ move: id, volume, why: end.why }, 'an offer came to nothing')
     if (end.is === 'nobody' || (outcome !== 'done' && end.is === 'settled'))
-      this.#leaveAlone(volume)
+      this.#leaveAlone(volume, reason !== 'home')
     past.drop(id)
     past.saveSoon()
   }
 
-  #leaveAlone(volume: VolumeId): void {
+  #leaveAlone(volume: VolumeId, isUrgent: boolean): void {
     const { loadClock, random } = this.#parts
     const times = (this.#failures.get(volume)?.times ?? 0) + 1
-    const pauseMs = backOffMs(times, random.fraction())
+    const pauseMs = backOffMs(times, random.fraction(), isUrgent)
     this.#failures.delete(volume)
     this.#failures.set(volume, { times, untilMs: loadClock.monotonicMs() + pauseMs })
     // The oldest is over, or there are more than anybody offers.

@@ -109,10 +109,13 @@ export class Offering {
     }
   }
 
-  #terms(want: Want, { settings }: Look, view: VolumeView | undefined): RankTerms {
+  #terms(want: Want, { settings, shards }: Look, view: VolumeView | undefined): RankTerms {
     const { self, map } = this.#parts
     const takenHosts = view === undefined ? new Set<string>() : otherHosts(view, map.mesh(), self)
-    return { want, volume: balanceOf(view), settings, takenHosts, source: self }
+    const { rttMs } = shards.find(({ volume }) => volume === want.volume) ?? {}
+    const isHome = want.reason === 'home' && rttMs !== undefined
+    const terms = { want, volume: balanceOf(view), settings, takenHosts, source: self }
+    return { ...terms, ...(isHome && { nearerThanMs: rttMs }) }
   }
 
   #rank(terms: RankTerms): Rank {

@@ -2,7 +2,7 @@
  * Which chunks of a shard would best leave, and what that is worth: for the smallest number of its
  * hottest chunks whose move removes nearly as much excess as any.
  *
- *   benefit   expected units above the threshold that go away at the source, less those that copying adds
+ *   benefit   expected harm of overload that goes away at the source (curve.ts), less what copying adds
  *   cost      what a move is worth avoiding for: bytes, link, its chance of being unneeded
  *
  * Invariants: no chunk that is under way, or came lately, is chosen; a benefit counts only from the
@@ -18,7 +18,7 @@ import type { ChunkLoad } from './types.ts'
 
 /** Seconds of a full node that a move must save: of any move, and of one that copies an hour's quarter. */
 const MOVE_SECONDS = 10
-const COPY_SECONDS = 20
+const COPY_SECONDS = 40
 const COPIED_MS = 15 * MINUTE_MS
 const LINK_PART = 0.25
 /** Fewer chunks are as good if they save so much of what the best number saves. */

@@ -55,7 +55,13 @@ export const COPY_PART = 0.1
 /** Its variance: on a load that is already there, and on another. */
 const COPY_VARIANCE = { [-1]: 2 * COPY_PART + COPY_PART * COPY_PART, 1: COPY_PART * COPY_PART }
 
-/** Sum over the steps of expected load above the threshold, in units, with the move. */
+/**
+ * How bad an overload is: the load above the threshold, and this part of the threshold for being
+ * above it at all. Without it small excesses are never worth a move, and last.
+ */
+const OVER_PART = 0.05
+
+/** Sum over the steps of the expected harm, in units, with the move. */
 export function excessWith(
   own: Curve,
   moved: Curve,
@@ -80,7 +86,7 @@ export function stepWith(
   const mean = (own.mean[i] ?? 0) + (i < from ? COPY_PART : way) * (moved.mean[i] ?? 0)
   const more = i < from ? COPY_VARIANCE[way] : way
   const variance = (own.variance[i] ?? 0) + more * (moved.variance[i] ?? 0)
-  return meanAboveOf(Math.max(0, mean), Math.max(0, variance), threshold)
+  return harmOf(Math.max(0, mean), Math.max(0, variance), threshold)
 }
 
 /** The sum after the move, for what is decided on it next; the same curve, changed. */
@@ -98,12 +104,18 @@ export function scaleCurve({ mean, variance }: Curve, part: number): Curve {
   return { mean: mean.map(x => x * part), variance: variance.map(x => x * part * part) }
 }
 
+/** The same without a move. */
 export function excessOfCurve({ mean, variance }: Curve, threshold: number, grid: Grid): number {
   let sum = 0
   for (let i = 0; i < grid.steps; i++) {
-    sum += meanAboveOf(mean[i] ?? 0, variance[i] ?? 0, threshold)
+    sum += harmOf(mean[i] ?? 0, variance[i] ?? 0, threshold)
   }
   return (sum * grid.stepMs) / 1000
+}
+
+function harmOf(mean: number, variance: number, threshold: number): number {
+  const above = meanAboveOf(mean, variance, threshold)
+  return above === 0 ? 0 : above + OVER_PART * threshold * chanceAboveOf(mean, variance, threshold)
 }
 
 /** Mean of max(0, load - threshold) of a load with these moments, as excess.ts takes it. */

@@ -110,6 +110,8 @@ export interface RankTerms {
   /** Hosts and regions that hold another replica of what moves. */
   readonly takenHosts: ReadonlySet<string>
   readonly source: Place
+  /** Of what goes home: only where the round trip to the gateway is shorter than it is now. */
+  readonly nearerThanMs?: number
 }
 
 export interface Ranked {
@@ -140,7 +142,7 @@ function order(a: Ranked, b: Ranked): number {
 /** Why a place is out of the question, whatever it bids. */
 export function unfit(
   place: Place & Pick<Bid, 'linkCost'> & { readonly figures?: BidFigures },
-  { volume, settings, takenHosts, source, want }: RankTerms
+  { volume, settings, takenHosts, source, want, nearerThanMs }: RankTerms
 ): string | undefined {
   const { regions, maxRttMs } = volume
   const { rttMs, freeBytes } = place.figures ?? {}
@@ -152,6 +154,13 @@ export function unfit(
   if (freeBytes !== undefined && freeBytes < 0) return 'not enough free space'
   if (maxRttMs !== undefined && place.figures !== undefined && !((rttMs ?? Infinity) <= maxRttMs)) {
     return `its round trip to the gateway is not within ${maxRttMs} ms`
+  }
+  if (
+    nearerThanMs !== undefined &&
+    place.figures !== undefined &&
+    !((rttMs ?? Infinity) < nearerThanMs)
+  ) {
+    return 'it is no nearer to the gateway'
   }
   return want.bytes < 0 ? 'nothing to move' : undefined
 }
