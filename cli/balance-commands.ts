@@ -14,7 +14,7 @@ import { parseBytes } from '../protocols/layout/sizes.ts'
 import { planText, setText, settingsText, statusText } from './balance-view.ts'
 import type { Io } from './io.ts'
 import { BALANCE_HORIZON, SCORE_DAYS } from './limits.ts'
-import { badOption, commonOptions, parseCount, parseDurationWithin } from './options.ts'
+import { badOption, commonOptions, parseCount, parseDurationWithin, parseMoves } from './options.ts'
 import { report } from './output.ts'
 import { checkNode, examples } from './shared.ts'
 
@@ -221,15 +221,6 @@ function parseThreshold(text: string): number {
   throw badOption(
     'threshold',
     `--threshold must be from ${min * 100}% to ${max * 100}%, for example 80%`
-  )
-}
-
-function parseMoves(text: string): number {
-  const { max } = BOUNDS.movesPerHour
-  if (/^[0-9]{1,4}$/.test(text) && Number(text) <= max) return Number(text)
-  throw badOption(
-    'moves-per-hour',
-    `--moves-per-hour must be a whole number from 0 to ${max}, for example 12`
   )
 }
 

@@ -2,6 +2,7 @@
 import { homedir, hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
+import { BOUNDS } from '../protocols/balance/settings.ts'
 import { ShoalError } from '../protocols/fault.ts'
 import { parseBytes } from '../protocols/layout/sizes.ts'
 import { MAX_NAME_CHARS } from '../protocols/limits.ts'
@@ -48,6 +49,16 @@ export function parseCapacity(text: string): number {
 export function parseCount(text: string, field: string, example: number): number {
   if (/^[0-9]{1,9}$/.test(text) && Number(text) >= 1) return Number(text)
   throw badOption(field, `--${field} must be a whole number from 1 up, for example ${example}`)
+}
+
+/** Moves of an hour, of a node or a volume; 0 for none. */
+export function parseMoves(text: string): number {
+  const { max } = BOUNDS.movesPerHour
+  if (/^[0-9]{1,4}$/.test(text) && Number(text) <= max) return Number(text)
+  throw badOption(
+    'moves-per-hour',
+    `--moves-per-hour must be a whole number from 0 to ${max}, for example 12`
+  )
 }
 
 /** Bytes per second, `50M`; null for `unlimited`. */

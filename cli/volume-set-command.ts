@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import type { PolicyChange } from '../node/volumes/policy.ts'
 import type { VolumeBalance } from '../protocols/balance/types.ts'
+import { parseBytes } from '../protocols/layout/sizes.ts'
 import type { Io } from './io.ts'
 import {
   badOption,
@@ -9,6 +10,7 @@ import {
   parseCount,
   parseDurationWithin,
   parseList,
+  parseMoves,
   parsePart,
   parseWord
 } from './options.ts'
@@ -23,6 +25,8 @@ interface SetOptions {
   readonly maxRtt?: string
   readonly horizon?: string
   readonly threshold?: string
+  readonly movesPerHour?: string
+  readonly bytesPerHour?: string
 }
 
 export function addVolumeSet(volume: Command, io: Io): void {
@@ -40,6 +44,8 @@ export function addVolumeSet(volume: Command, io: Io): void {
     .option('--max-rtt <duration>', 'round trip to its gateway, for example 20ms, or none')
     .option('--horizon <duration>', 'how far its nodes look ahead, 15m to 24h, or default')
     .option('--threshold <part>', "part of a node's capacity that it may use there, or default")
+    .option('--moves-per-hour <n>', 'that each of its nodes may begin of it, or default')
+    .option('--bytes-per-hour <size>', 'of these moves, for example 20G, or default')
     .addHelpText(
       'after',
       examples(
@@ -62,6 +68,8 @@ export function addVolumeSet(volume: Command, io: Io): void {
 
 function changeOf(options: SetOptions): PolicyChange {
   const { maxIops, balance, regions, maxRtt, horizon, threshold } = options
+  const { movesPerHour, bytesPerHour } = options
+  const size = (text: string) => parseBytes(text, 'bytes-per-hour')
   const within = { min: '15m', max: '24h' }
   const minutes = (text: string) => parseDurationWithin(text, 'horizon', within) / 60_000
   const rtt = (text: string) => parseDurationWithin(text, 'max-rtt', { min: '1ms', max: '60s' })
@@ -71,7 +79,9 @@ function changeOf(options: SetOptions): PolicyChange {
     ...said('regions', regions, 'all', text => parseList(text, 'regions', 'eu-west,eu-north')),
     ...said('maxRttMs', maxRtt, 'none', rtt),
     ...said('horizonMinutes', horizon, 'default', minutes),
-    ...said('thresholdPart', threshold, 'default', text => parsePart(text, 'threshold'))
+    ...said('thresholdPart', threshold, 'default', text => parsePart(text, 'threshold')),
+    ...said('movesPerHour', movesPerHour, 'default', parseMoves),
+    ...said('bytesPerHour', bytesPerHour, 'default', size)
   }
 }
 

@@ -38,6 +38,8 @@ export const MAX_POLICY_RTT_MS = 60_000
 export const MIN_HORIZON_MINUTES = 15
 export const MAX_HORIZON_MINUTES = 1440
 export const MIN_THRESHOLD_PART = 0.01
+export const MAX_POLICY_MOVES_PER_HOUR = 1_000
+export const MAX_POLICY_BYTES_PER_HOUR = Number.MAX_SAFE_INTEGER
 /** Cost of moving between two regions; and different pairs for which it was ever set. */
 export const MAX_LINK_FACTOR = 1_000
 export const MAX_LINK_RECORDS = 4_096

@@ -14,6 +14,8 @@ import { isCounter, isName, isNodeId } from '../protocols/ids.ts'
 import {
   MAX_HORIZON_MINUTES,
   MAX_IOPS,
+  MAX_POLICY_BYTES_PER_HOUR,
+  MAX_POLICY_MOVES_PER_HOUR,
   MAX_POLICY_REGIONS,
   MAX_POLICY_RTT_MS,
   MIN_HORIZON_MINUTES,
@@ -31,6 +33,7 @@ export interface PolicyRecord extends VolumeBalance {
 export const UNSAID_POLICY: VolumeBalance = { isOn: true }
 
 const FIELDS = ['isOn', 'regions', 'maxRttMs', 'horizonMinutes', 'thresholdPart', 'maxIops']
+const ADDED = ['movesPerHour', 'bytesPerHour']
 
 const policySchema = z.strictObject({
   kind: z.literal('policy'),
@@ -46,25 +49,31 @@ const policySchema = z.strictObject({
   maxRttMs: z.number().positive().max(MAX_POLICY_RTT_MS).optional(),
   horizonMinutes: z.number().int().min(MIN_HORIZON_MINUTES).max(MAX_HORIZON_MINUTES).optional(),
   thresholdPart: z.number().min(MIN_THRESHOLD_PART).max(1).optional(),
-  maxIops: z.number().int().min(1).max(MAX_IOPS).optional()
+  maxIops: z.number().int().min(1).max(MAX_IOPS).optional(),
+  movesPerHour: z.number().int().min(0).max(MAX_POLICY_MOVES_PER_HOUR).optional(),
+  bytesPerHour: z.number().int().min(0).max(MAX_POLICY_BYTES_PER_HOUR).optional()
 })
 
 export const policyKind: Kind = {
   kind: 'policy',
   fields: ['counter', 'by', ...FIELDS],
+  added: ADDED,
   schema: policySchema
 }
 
 /** What a record says, without its version and without what it leaves unsaid. */
 export function policyOf(record: PolicyRecord): VolumeBalance {
   const { isOn, regions, maxRttMs, horizonMinutes, thresholdPart, maxIops } = record
+  const { movesPerHour, bytesPerHour } = record
   return {
     isOn,
     ...(regions === undefined ? {} : { regions }),
     ...(maxRttMs === undefined ? {} : { maxRttMs }),
     ...(horizonMinutes === undefined ? {} : { horizonMinutes }),
     ...(thresholdPart === undefined ? {} : { thresholdPart }),
-    ...(maxIops === undefined ? {} : { maxIops })
+    ...(maxIops === undefined ? {} : { maxIops }),
+    ...(movesPerHour === undefined ? {} : { movesPerHour }),
+    ...(bytesPerHour === undefined ? {} : { bytesPerHour })
   }
 }
 

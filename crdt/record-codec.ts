@@ -4,6 +4,9 @@
  * them. Decoding is total: any bytes give a record that its schema accepts, or undefined.
  *
  *   token [counter, attach]   epoch [counter, attach, counter]   absent null
+ *
+ * Invariant: one record has one encoding. Fields that a kind got later end with the last that is
+ * there: a record without them is the bytes that it was before, and builds of before read it.
  */
 import { decode, encode } from 'cborg'
 import type { z } from 'zod'
@@ -13,6 +16,8 @@ import { MAX_RECORD_BYTES } from './limits.ts'
 export interface Kind {
   readonly kind: string
   readonly fields: readonly string[]
+  /** Those that came later, after the others; optional ones. */
+  readonly added?: readonly string[]
   readonly schema: z.ZodType
 }
 
@@ -41,16 +46,19 @@ export function recordCodec<R extends Kinded>(kinds: readonly Kind[]): RecordCod
   return {
     encode: record => {
       const values = new Map(Object.entries(record))
-      const fields = byTag.get(record.kind)?.fields ?? []
+      const { fields = [], added = [] } = byTag.get(record.kind) ?? {}
+      const last = added.findLastIndex(field => values.get(field) !== undefined)
+      const all = [...fields, ...added.slice(0, last + 1)]
       // A plain Uint8Array of its own memory: Yjs takes no Buffer.
-      return new Uint8Array(encode([record.kind, ...fields.map(f => pack(f, values.get(f)))]))
+      return new Uint8Array(encode([record.kind, ...all.map(f => pack(f, values.get(f)))]))
     },
     decode: bytes => {
       const list = decodeList(bytes)
       const kind = list === undefined ? undefined : byTag.get(String(list[0]))
       if (list === undefined || kind === undefined) return undefined
-      if (list[0] !== kind.kind || list.length !== kind.fields.length + 1) return undefined
-      const entries = kind.fields.flatMap((field, i) => unpack(field, list[i + 1]))
+      if (list[0] !== kind.kind || !isLongEnough(kind, list)) return undefined
+      const all = [...kind.fields, ...(kind.added ?? [])].slice(0, list.length - 1)
+      const entries = all.flatMap((field, i) => unpack(field, list[i + 1]))
       const parsed = kind.schema.safeParse({ kind: kind.kind, ...Object.fromEntries(entries) })
       return parsed.success ? (parsed.data as R) : undefined
     }
@@ -65,6 +73,11 @@ function decodeList(bytes: Uint8Array): unknown[] | undefined {
   } catch {
     return undefined
   }
+}
+
+function isLongEnough({ fields, added = [] }: Kind, list: readonly unknown[]): boolean {
+  const more = list.length - 1 - fields.length
+  return more === 0 || (more > 0 && more <= added.length && list.at(-1) !== null)
 }
 
 function pack(field: string, value: unknown): unknown {

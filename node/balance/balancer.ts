@@ -22,6 +22,7 @@ import {
 import { NODE_KEY } from '../load/keeper-messages.ts'
 import type { Clock, Log, Random, Timer } from '../ports.ts'
 import type { Bidder } from './bidder.ts'
+import { offeredOf } from './deal.ts'
 import type { Deals } from './deals.ts'
 import { type LookSources, looking, type Surroundings } from './look.ts'
 import type { Offering } from './offering.ts'
@@ -147,6 +148,7 @@ export class Balancer {
       // Counted as gone from the offer on: a plan that comes meanwhile wants nothing more for it.
       less: deals.leaving,
       busy: volume => deals.busy(volume),
+      offered: volume => offeredOf(deals.views, volume),
       peers: offering.peers(),
       refused: deals.refused(),
       copyBytesPerSecond: deals.speed.perSecond(bound())

@@ -1,5 +1,5 @@
 /** One thing that leaves this node by its own decision: from the offer until its load is gone. */
-import type { LoadPath, Want } from '../../protocols/balance/types.ts'
+import type { LoadPath, Used, Want } from '../../protocols/balance/types.ts'
 import type { NodeId, VolumeId } from '../../protocols/ids.ts'
 import type { Outcome } from '../../protocols/negotiate/messages.ts'
 import type { ChunkRange } from '../moves/ranges.ts'
@@ -61,6 +61,12 @@ export function resumedDeal(order: {
     started: undefined,
     outcome: undefined
   }
+}
+
+/** Of one volume: what is offered and not yet awarded. */
+export function offeredOf(views: readonly UnderWay[], volume: VolumeId): Used {
+  const its = views.filter(view => view.at === 'offering' && view.volume === volume)
+  return { moves: its.length, bytes: its.reduce((sum, { bytes }) => sum + bytes, 0) }
 }
 
 export function viewOf({ id, volume, reason, at, to, since, bytes }: Deal): UnderWay {

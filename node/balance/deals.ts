@@ -47,8 +47,8 @@ export interface DealsParts {
   readonly past: Past
   readonly trust: Trust
   readonly receipts: Pick<ReceiptDesk, 'opened'>
-  /** Why nothing may begin now; undefined: it may. */
-  readonly refusal: () => string | undefined
+  /** Why it may not begin now; undefined: it may. */
+  readonly refusal: (want: Want) => string | undefined
 }
 
 export class Deals {
@@ -167,7 +167,7 @@ export class Deals {
     const { moves, past, receipts, refusal, self } = this.#parts
     const { id, volume, want, ranges, bytes, reason, since } = deal
     assert(want !== undefined, 'what begins was wanted in this life')
-    const why = refusal()
+    const why = refusal(want)
     if (why !== undefined) throw new ShoalError({ code: 'CONFLICT', what: id }, why)
     const { to, promise } = started
     Object.assign(deal, { to, started, at: 'moving' })
@@ -178,7 +178,7 @@ export class Deals {
       ranges: [...ranges],
       path: { ...path, expected: [...path.expected], high: [...path.high] }
     })
-    past.begun(bytes)
+    past.begun(volume, bytes)
     past.noted('left', volume, ranges)
     await past.save()
     const chunks = want.chunks.map(({ chunk }) => chunk)

@@ -10,7 +10,7 @@ import { addPaths, cutPath, loadAt } from '../../protocols/balance/paths.ts'
 import type { Look } from '../../protocols/balance/policy.ts'
 import type { NodeSettings } from '../../protocols/balance/settings.ts'
 import type { KnownPeer, Place } from '../../protocols/balance/target.ts'
-import type { LoadPath, NodeOutlook, ShardOutlook } from '../../protocols/balance/types.ts'
+import type { LoadPath, NodeOutlook, ShardOutlook, Used } from '../../protocols/balance/types.ts'
 import type { VolumeId } from '../../protocols/ids.ts'
 import { MIN_ROOM_BYTES } from '../../protocols/layout/placement.ts'
 import { loadOf } from '../../protocols/load/record.ts'
@@ -69,6 +69,8 @@ export interface Pending {
 export interface Surroundings extends Pending {
   /** Chunks that somebody moves, or offers. */
   readonly busy: (volume: VolumeId) => readonly ChunkRange[]
+  /** What of it is on offer. */
+  readonly offered: (volume: VolumeId) => Used
   readonly peers: readonly KnownPeer[]
   readonly copyBytesPerSecond: number
   /** Offered lately, and nobody took them. */
@@ -207,7 +209,7 @@ function mostOf(view: VolumeView | undefined): number | undefined {
 
 function shardOutlook(
   sources: LookSources,
-  { busy, peers }: Surroundings,
+  { busy, offered, peers }: Surroundings,
   { head, ahead: { path, day } }: Found,
   most: number
 ): ShardOutlook {
@@ -226,6 +228,7 @@ function shardOutlook(
     ...(chance !== undefined && { chance }),
     chunks: settings.isOn ? chunksOf(head, { store, parts, busy: busy(volume), most }) : [],
     settings,
+    offered: offered(volume),
     ...(day !== undefined && { day }),
     ...(rttMs !== undefined && { rttMs }),
     ...(homeRttMs !== undefined && { homeRttMs })

@@ -4,6 +4,7 @@
  *   settings, past, receipts (files) <- deals <- balancer <- load
  *                                       bidder <- peers
  */
+import { isWithin } from '../../protocols/balance/budget.ts'
 import type { Outcome, Receipt } from '../../protocols/balance/receipt.ts'
 import type { NodeId } from '../../protocols/ids.ts'
 import { Trust } from '../../protocols/negotiate/trust.ts'
@@ -71,9 +72,12 @@ export async function openBalance(parts: BalanceParts): Promise<Balance> {
   const isOff = parts.mode === 'off'
   const deals: Deals = new Deals({
     ...{ ...parts, self: self.id, past, trust, receipts: journal.receipts },
-    refusal: () => {
+    refusal: ({ volume, bytes }) => {
       if (settings.now.isPaused) return 'balancing is paused'
-      return isDraining() ? 'the node is being drained' : undefined
+      if (isDraining()) return 'the node is being drained'
+      const used = past.history.ofVolume(volume, loadClock.now())
+      const isLeft = isWithin(used, bytes, parts.map.volume(volume)?.policy ?? {})
+      return isLeft ? undefined : 'what may move of the volume in this hour is used up'
     }
   })
   const bidder = new Bidder({

@@ -29,7 +29,12 @@ const ranges = z.array(chunkRangeSchema).max(MAX_MOVE_RANGES)
 const loads = z.array(amount).max(MAX_STEPS)
 
 const eventSchema = z.discriminatedUnion('is', [
-  z.strictObject({ is: z.literal('begun'), atMs: amount, bytes: amount }),
+  z.strictObject({
+    is: z.literal('begun'),
+    atMs: amount,
+    bytes: amount,
+    volume: volumeIdSchema.optional()
+  }),
   z.strictObject({ is: z.enum(['left', 'arrived']), atMs: amount, volume: volumeIdSchema, ranges })
 ])
 type PastEvent = z.infer<typeof eventSchema>
@@ -75,8 +80,8 @@ export class Past {
     for (const order of orders) this.#orders.set(order.id, order)
   }
 
-  begun(bytes: number): void {
-    this.#take({ is: 'begun', atMs: this.#clock.now(), bytes })
+  begun(volume: VolumeId, bytes: number): void {
+    this.#take({ is: 'begun', atMs: this.#clock.now(), bytes, volume })
   }
 
   noted(is: 'left' | 'arrived', volume: VolumeId, of: readonly ChunkRange[]): void {
@@ -107,7 +112,7 @@ export class Past {
 
   #take(event: PastEvent): void {
     this.#events.push(event)
-    if (event.is === 'begun') this.history.begin(event.atMs, event.bytes)
+    if (event.is === 'begun') this.history.begin(event.atMs, event.bytes, event.volume)
     else {
       const { is, atMs, volume } = event
       const chunks = event.ranges.flatMap(range => chunksIn(volume, range))

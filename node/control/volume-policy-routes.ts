@@ -17,7 +17,9 @@ const changeSchema = z.strictObject({
   maxRttMs: number,
   horizonMinutes: number,
   thresholdPart: number,
-  maxIops: number
+  maxIops: number,
+  movesPerHour: number,
+  bytesPerHour: number
 })
 const linkSchema = z.strictObject({ factor: z.union([z.number(), z.literal('never'), z.null()]) })
 

@@ -9,6 +9,8 @@ import {
   MAX_HORIZON_MINUTES,
   MAX_IOPS,
   MAX_LINK_FACTOR,
+  MAX_POLICY_BYTES_PER_HOUR,
+  MAX_POLICY_MOVES_PER_HOUR,
   MAX_POLICY_REGIONS,
   MAX_POLICY_RTT_MS,
   MIN_HORIZON_MINUTES,
@@ -34,6 +36,8 @@ export interface PolicyChange {
   readonly horizonMinutes?: number | null | undefined
   readonly thresholdPart?: number | null | undefined
   readonly maxIops?: number | null | undefined
+  readonly movesPerHour?: number | null | undefined
+  readonly bytesPerHour?: number | null | undefined
 }
 
 /** Throws BAD_INPUT that names the field, UNKNOWN_REGION, NOT_FOUND ... Else what holds now. */
@@ -99,11 +103,22 @@ function checkPolicy(change: PolicyChange): void {
   if (isBeyond(thresholdPart, MIN_THRESHOLD_PART, 1)) {
     throw bad('thresholdPart', "a threshold is from 1% to 100% of a node's capacity")
   }
+  checkBudget(change)
   if (regions !== undefined && regions !== null && regions.length === 0) {
     throw bad('regions', 'name a region at least, or all')
   }
   if ((regions?.length ?? 0) > MAX_POLICY_REGIONS) {
     throw bad('regions', `at most ${MAX_POLICY_REGIONS} regions can be named`)
+  }
+}
+
+function checkBudget({ movesPerHour, bytesPerHour }: PolicyChange): void {
+  if (isBeyond(movesPerHour, 0, MAX_POLICY_MOVES_PER_HOUR) || isBroken(movesPerHour)) {
+    const words = `moves of an hour are a whole number from 0 to ${MAX_POLICY_MOVES_PER_HOUR}`
+    throw bad('movesPerHour', words)
+  }
+  if (isBeyond(bytesPerHour, 0, MAX_POLICY_BYTES_PER_HOUR) || isBroken(bytesPerHour)) {
+    throw bad('bytesPerHour', 'what moves in an hour is a whole number of bytes, 0 or more')
   }
 }
 

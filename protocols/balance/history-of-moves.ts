@@ -6,7 +6,7 @@
  *   arrived - LEAST_STAY_MS -> may leave
  *
  * Invariants: bounded; what is forgotten for want of room forbids more, never less: its whole volume
- * then counts as the chunk did. Time is passed in; it may stand still, never matters if it goes back.
+ * then counts as the chunk did, and a move of an unknown volume counts for each. Time is passed in; it may stand still, never matters if it goes back.
  */
 import { type ChunkKey, chunkName, type VolumeId } from '../ids.ts'
 import {
@@ -17,6 +17,7 @@ import {
   RETURN_REMEMBERED_MS
 } from './limits.ts'
 import { HOUR_MS } from './time.ts'
+import type { Used } from './types.ts'
 
 export interface PastMove {
   readonly is: 'left' | 'arrived'
@@ -29,6 +30,8 @@ export interface PastMove {
 interface Started {
   readonly atMs: number
   readonly bytes: number
+  /** Absent: kept by a build that did not note it. */
+  readonly volume: VolumeId | undefined
 }
 
 export class MoveHistory {
@@ -42,8 +45,8 @@ export class MoveHistory {
   }
 
   /** A move of this node has begun: it counts against the budget of the hour. */
-  begin(atMs: number, bytes: number): void {
-    this.#started.push({ atMs, bytes })
+  begin(atMs: number, bytes: number, volume?: VolumeId): void {
+    this.#started.push({ atMs, bytes, volume })
     if (this.#started.length > MAX_REMEMBERED_MOVES) this.#started.shift()
   }
 
@@ -69,11 +72,21 @@ export class MoveHistory {
   }
 
   /** Moves that began, and their bytes, within the hour. */
-  ofHour(nowMs: number): { readonly moves: number; readonly bytes: number } {
+  ofHour(nowMs: number): Used {
     this.#started = this.#started.filter(({ atMs }) => atMs > nowMs - HOUR_MS)
-    const bytes = this.#started.reduce((sum, move) => sum + move.bytes, 0)
-    return { moves: this.#started.length, bytes }
+    return usedBy(this.#started)
   }
+
+  /** The same, of one volume. */
+  ofVolume(id: VolumeId, nowMs: number): Used {
+    const since = nowMs - HOUR_MS
+    const isIts = ({ volume = id, atMs }: Started): boolean => volume === id && atMs > since
+    return usedBy(this.#started.filter(isIts))
+  }
+}
+
+function usedBy(moves: readonly Started[]): Used {
+  return { moves: moves.length, bytes: moves.reduce((sum, move) => sum + move.bytes, 0) }
 }
 
 function after(endMs: number, nowMs: number): number | undefined {

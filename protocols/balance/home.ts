@@ -5,6 +5,7 @@
  *
  * Invariant: one want at most, and none while the node is about to be overloaded.
  */
+import { isAffordable } from './budget.ts'
 import { copyMsOf, movable } from './choice.ts'
 import { partOf, stepOf } from './paths.ts'
 import type { Look } from './policy.ts'
@@ -29,6 +30,7 @@ function homeWant(look: Look, shard: ShardOutlook): Want | undefined {
   const chunks = movable(shard.chunks, look.nowMs, look.past, look.underWay)
   if (chunks.length === 0) return undefined
   const bytes = chunks.reduce((sum, chunk) => sum + chunk.bytes, 0)
+  if (!isAffordable(look, shard, bytes)) return undefined
   const share = Math.min(
     1,
     chunks.reduce((sum, chunk) => sum + chunk.share, 0)

@@ -2,6 +2,7 @@
  * What no move cures, in words: one chunk that is too hot for any node, or a node whose chunks may
  * not move. Only said where the expected load, not only its high quantile, is above the threshold.
  */
+import { isUsedUp } from './budget.ts'
 import { movable } from './choice.ts'
 import { MAX_INCURABLE_TOLD } from './limits.ts'
 import type { Incurable, Look } from './policy.ts'
@@ -34,6 +35,7 @@ function tooHot(look: Look, shard: ShardOutlook, excess: Excess): Incurable | un
 function whyNot(look: Look, shard: ShardOutlook): string | undefined {
   if (!shard.settings.isOn) return 'only people move them'
   if (look.refused?.has(shard.volume) === true) return 'nobody took them lately'
+  if (isUsedUp(look, shard)) return 'what may move of their volume in this hour is used up'
   if (movable(shard.chunks, look.nowMs, look.past, look.underWay).length > 0) return undefined
   return 'they are on their way, or have just come'
 }

@@ -7,9 +7,10 @@
  *     -> due now, or can it wait? -> of those that save about as much, the one that moves least
  *
  * Invariants: at most MAX_NEW_MOVES wants, of different volumes; nothing is wanted whose benefit is
- * not above its cost, nor past the budget of the hour, nor of a volume that only people move.
+ * not above its cost, nor past a budget of the hour (budget.ts), nor of a volume that only people move.
  */
 import type { ChunkKey, VolumeId } from '../ids.ts'
+import { isAffordable, isUsedUp } from './budget.ts'
 import { bestChoice, type Choice, type ChoiceTerms, movable } from './choice.ts'
 import { type Curve, curveOf, gridOf, shiftCurve } from './curve.ts'
 import type { MoveHistory } from './history-of-moves.ts'
@@ -108,15 +109,20 @@ function hotOf(look: Look): Hot | undefined {
   const horizonMs = look.settings.horizonMinutes * MINUTE_MS
   const found = excessOf('node', nodePath, node.threshold, nowMs, horizonMs)
   if (found !== undefined) return heat(look, found, nodePath, node.load, look.shards)
+  let first: Hot | undefined
   for (const shard of look.shards) {
     const { thresholdPart, horizonMinutes = look.settings.horizonMinutes } = shard.settings
     if (thresholdPart === undefined || node.capacity === undefined) continue
     const threshold = thresholdPart * node.capacity
     const path = liftedPath(shard.path, shard.load, nowMs)
     const above = excessOf('shard', path, threshold, nowMs, horizonMinutes * MINUTE_MS)
-    if (above !== undefined) return heat(look, above, path, shard.load, [shard])
+    if (above === undefined) continue
+    const hot = heat(look, above, path, shard.load, [shard])
+    if (!isUsedUp(look, shard)) return hot
+    first ??= hot
   }
-  return undefined
+  // Of several only one is looked at: rather one of which something may still leave.
+  return first
 }
 
 function heat(
@@ -166,13 +172,8 @@ function choiceOf(
   const chunks = movable(shard.chunks, look.nowMs, look.past, look.underWay)
   const path = liftedPath(shard.path, shard.load, look.nowMs)
   const choice = bestChoice(chunks, curveOf(path, terms.grid), { ...terms, own })
-  if (choice === undefined || !isAffordable(look, choice)) return undefined
+  if (choice === undefined || !isAffordable(look, shard, choice.bytes)) return undefined
   return { shard, choice, excess }
-}
-
-function isAffordable({ past, nowMs, settings }: Look, { bytes }: Choice): boolean {
-  const { bytesPerHour } = settings
-  return bytesPerHour === undefined || past.ofHour(nowMs).bytes + bytes <= bytesPerHour
 }
 
 /** Of those that save about as much as the best, the one that copies least, then moves least load. */

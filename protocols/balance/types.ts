@@ -39,6 +39,15 @@ export interface VolumeBalance {
   readonly thresholdPart?: number
   /** Enforced at the gateway: so it bounds what any forecast can come to. */
   readonly maxIops?: number
+  /** Moves, and bytes of them, that each of its nodes may begin within an hour by its own decision. */
+  readonly movesPerHour?: number
+  readonly bytesPerHour?: number
+}
+
+/** Moves, and bytes of them, that count against a budget. */
+export interface Used {
+  readonly moves: number
+  readonly bytes: number
 }
 
 export interface ShardOutlook {
@@ -50,6 +59,8 @@ export interface ShardOutlook {
   /** The hottest first; at most MAX_LOOKED_CHUNKS. */
   readonly chunks: readonly ChunkLoad[]
   readonly settings: VolumeBalance
+  /** What of it is on offer: it counts as begun. */
+  readonly offered?: Used
   /** The hours after the path, up to a day, if something foretells them. */
   readonly day?: LoadPath
   /** Round trip to the gateway of its volume, now. */

@@ -87,13 +87,14 @@ export function patternOf(
   return { kind: 'pattern', id, ...version, removed, ...declared }
 }
 
-/** The n-th of four policies. */
+/** The n-th of five policies. */
 export function policyOf(n: number, version: { counter: number; by: NodeId }): VolumeRecord {
   const settings = [
     { isOn: true },
     { isOn: false, maxIops: 500 },
     { isOn: true, regions: ['east', 'west'], maxRttMs: 12.5 },
-    { isOn: true, horizonMinutes: 120, thresholdPart: 0.5 }
+    { isOn: true, horizonMinutes: 120, thresholdPart: 0.5 },
+    { isOn: true, movesPerHour: 0, bytesPerHour: 1024 }
   ]
   return { kind: 'policy', ...version, isOn: true, ...settings[n % settings.length] }
 }

@@ -58,7 +58,7 @@ export function randomVolumeRecord(random: SeededRandom): VolumeRecord {
   const version = { counter: random.below(4), by: records.nodeIdOf(random.below(3)) }
   switch (random.below(8)) {
     case 7:
-      return records.policyOf(random.below(4), version)
+      return records.policyOf(random.below(5), version)
     case 5:
       return records.patternOf(random.below(3), version, random.below(2) === 0)
     case 6:

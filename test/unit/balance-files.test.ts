@@ -13,6 +13,7 @@ import { MemoryDisk } from '../support/memory-disk.ts'
 import { quietLog, volumeId } from '../support/shard-harness.ts'
 
 const V = volumeId(1)
+const OTHER = volumeId(2)
 const RANGE = { generation: 0, column: 0, replica: 0, from: 3, to: 6 }
 
 function chunk(extent: number): ChunkKey {
@@ -80,7 +81,7 @@ describe('what is remembered of moves', () => {
     const disk = new MemoryDisk()
     const clock = new TurnedClock(Date.UTC(2026, 2, 9))
     const past = await openPast(disk, quietLog, clock)
-    past.begun(77)
+    past.begun(V, 77)
     past.noted('left', V, [RANGE])
     past.noted('arrived', V, [{ ...RANGE, from: 20, to: 21 }])
     past.put(order)
@@ -89,6 +90,8 @@ describe('what is remembered of moves', () => {
     const now = clock.now()
     expect(again.orders).toEqual([order])
     expect(again.history.ofHour(now)).toEqual({ moves: 1, bytes: 77 })
+    expect(again.history.ofVolume(V, now)).toEqual({ moves: 1, bytes: 77 })
+    expect(again.history.ofVolume(OTHER, now)).toEqual({ moves: 0, bytes: 0 })
     expect(again.history.returnsAt(chunk(5), now)).toBe(now + RETURN_MS)
     expect(again.history.returnsAt(chunk(6), now)).toBeUndefined()
     expect(again.history.leavesAt(chunk(20), now)).toBeGreaterThan(now)
@@ -98,6 +101,19 @@ describe('what is remembered of moves', () => {
     await again.save()
     const text = JSON.stringify((await openPast(disk, quietLog, clock)).orders)
     expect(text).toContain(order.id)
+  })
+
+  it('counts a move of a file of before, which names no volume, for every volume', async () => {
+    const disk = new MemoryDisk()
+    const event = { is: 'begun', atMs: 5, bytes: 7 }
+    await write(
+      disk,
+      BALANCE_MOVES_FILE,
+      JSON.stringify({ version: 1, events: [event], orders: [] })
+    )
+    const { history, problem } = await openPast(disk, quietLog, new TurnedClock(9))
+    expect([problem, history.ofVolume(V, 9)]).toEqual([undefined, { moves: 1, bytes: 7 }])
+    expect(history.ofVolume(OTHER, 9)).toEqual({ moves: 1, bytes: 7 })
   })
 
   it('is nothing if the file is damaged, and that is a problem', async () => {

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { MoveHistory } from '../../protocols/balance/history-of-moves.ts'
 import { plan } from '../../protocols/balance/policy.ts'
 import { DEFAULT_SETTINGS } from '../../protocols/balance/settings.ts'
+import type { Used, VolumeBalance } from '../../protocols/balance/types.ts'
 import {
   chunkOf,
   chunksOf,
@@ -113,6 +114,39 @@ test('a shard that a volume bounds moves though its node has room', () => {
   const { wants } = plan(lookOf(outlookOf(0, flat(500)), [shard]))
   expect(wants[0]?.excess?.subject).toBe('shard')
   expect(wants[0]?.chunks.length).toBeLessThan(3)
+})
+
+test('a volume past its own budget is left, and another is taken', () => {
+  const GiB = 1024 ** 3
+  const past = new MoveHistory()
+  past.begin(NOW - HOUR / 2, GiB, volumeOf(2))
+  const taken = (budget: Partial<VolumeBalance>, offered?: Used, nowMs = NOW) => {
+    const shards = busy.map(shard => {
+      if (shard.volume !== volumeOf(2)) return shard
+      return { ...shard, settings: { isOn: true, ...budget }, ...(offered && { offered }) }
+    })
+    return plan(lookOf(rise, shards, { past, nowMs })).wants[0]?.volume
+  }
+  expect(taken({})).toBe(volumeOf(2))
+  expect(taken({ movesPerHour: 2, bytesPerHour: 2 * GiB })).toBe(volumeOf(2))
+  expect(taken({ movesPerHour: 1 })).toBe(volumeOf(1))
+  expect(taken({ movesPerHour: 0 })).toBe(volumeOf(1))
+  expect(taken({ bytesPerHour: 2 * GiB - 1 })).toBe(volumeOf(1))
+  expect(taken({ movesPerHour: 2 }, { moves: 1, bytes: GiB })).toBe(volumeOf(1))
+  expect(taken({ movesPerHour: 1 }, undefined, NOW + HOUR / 2)).toBe(volumeOf(2))
+})
+
+test('a volume with nothing left of its budget hides no other that is above its threshold', () => {
+  const part = { isOn: true, thresholdPart: 0.2 }
+  const used = { ...part, movesPerHour: 0 }
+  const chunks = (volume: number) => chunksOf(volume, [0.5, 0.3, 0.2])
+  const one = shardOf(1, flat(400), { settings: used, chunks: chunks(1) })
+  const two = shardOf(2, flat(400), { settings: part, chunks: chunks(2) })
+  const node = outlookOf(0, flat(900))
+  expect(plan(lookOf(node, [one, two])).wants.map(({ volume }) => volume)).toEqual([volumeOf(2)])
+  const { wants, incurable } = plan(lookOf(node, [one]))
+  expect(wants).toEqual([])
+  expect(incurable[0]?.why).toContain('in this hour is used up')
 })
 
 test('chunks come home from afar while nothing threatens, if it is worth it', () => {

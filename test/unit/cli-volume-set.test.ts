@@ -38,21 +38,28 @@ describe('shoal volume set', () => {
     expect(set).toMatchObject({ code: 0, err: '' })
     expect(set.out).toBe('web: limit 2000 IOPS, balance on; at most 20 ms from its gateway\n')
     const words = ['--balance', 'off', '--regions', 'eu-west,eu-north', '--horizon', '2h']
-    const all = await json('volume', 'set', 'web', ...words, '--threshold', '50%')
+    const budget = ['--moves-per-hour', '4', '--bytes-per-hour', '20G']
+    const all = await json('volume', 'set', 'web', ...words, '--threshold', '50%', ...budget)
     expect(all).toEqual({
       isOn: false,
       regions: ['eu-north', 'eu-west'],
       maxRttMs: 20,
       horizonMinutes: 120,
       thresholdPart: 0.5,
-      maxIops: 2000
+      maxIops: 2000,
+      movesPerHour: 4,
+      bytesPerHour: 20 * GiB
     })
     expect((await json<VolumeDocument>('volume', 'show', 'web')).policy).toEqual(all)
     expect((await shoal('volume', 'show', 'web')).out).toMatch(
       /limit {5}2000 IOPS\n {2}balance {3}off: only people move it; only in eu-north, eu-west; at most/
     )
+    expect((await shoal('volume', 'show', 'web')).out).toContain(
+      '; 4 moves an hour and node; 20 GiB an hour and node'
+    )
     const back = ['--max-iops', 'none', '--max-rtt', 'none', '--regions', 'all', '--balance', 'on']
-    const defaults = ['--horizon', 'default', '--threshold', 'default']
+    const names = ['--horizon', '--threshold', '--moves-per-hour', '--bytes-per-hour']
+    const defaults = names.flatMap(name => [name, 'default'])
     expect(await json('volume', 'set', 'web', ...back, ...defaults)).toEqual({ isOn: true })
   })
 
@@ -82,6 +89,9 @@ describe('shoal volume set', () => {
     [['--horizon', '90001s'], /--horizon must be from 15m to 24h/],
     [['--horizon', '1000s'], /whole minutes/],
     [['--threshold', '0%'], /--threshold must be from 1% to 100%/],
+    [['--moves-per-hour', '1001'], /--moves-per-hour must be a whole number from 0 to 1000/],
+    [['--moves-per-hour', 'none'], /--moves-per-hour must be a whole number/],
+    [['--bytes-per-hour', '-1'], /bytes-per-hour must be a number of bytes/],
     [['--threshold', '0.5'], /--threshold must be from 1% to 100%/]
   ])('%j is bad usage', async (words, expected) => {
     const { code, err, out } = await shoal('volume', 'set', 'web', ...words)
@@ -111,6 +121,11 @@ describe('shoal volume set', () => {
       { horizonMinutes: 14 },
       { horizonMinutes: 15.5 },
       { thresholdPart: 1.1 },
+      { movesPerHour: -1 },
+      { movesPerHour: 1001 },
+      { movesPerHour: 1.5 },
+      { bytesPerHour: -1 },
+      { bytesPerHour: 1.5 },
       { regions: [] },
       { regions: ['x y'] },
       { isOn: null },

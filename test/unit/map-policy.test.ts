@@ -1,6 +1,7 @@
 // Goal: every member sees the same policy of a volume and the same costs of links, whoever set them at
 // the same time; a record that breaks a bound never enters a document; documents of before are read.
 // Method: two documents that exchange updates, records spoiled in one field each, bytes of before.
+import { decode, encode } from 'cborg'
 import { describe, expect, it } from 'vitest'
 import type { MeshDocument, MeshRecord } from '../../crdt/mesh-document.ts'
 import { createMeshDocument, meshRules, meshView } from '../../crdt/mesh-document.ts'
@@ -65,7 +66,9 @@ describe('the policy of a volume', () => {
       maxRttMs: 2.5,
       horizonMinutes: 120,
       thresholdPart: 0.5,
-      maxIops: 1
+      maxIops: 1,
+      movesPerHour: 0,
+      bytesPerHour: 1
     }
     const rules = volumeRules(id)
     const decoded = (one: object) => rules.decode(rules.encode(one as VolumeRecord))
@@ -90,11 +93,38 @@ describe('the policy of a volume', () => {
       { thresholdPart: 1.01 },
       { maxIops: 0 },
       { maxIops: 1.5 },
-      { maxIops: 1e10 }
+      { maxIops: 1e10 },
+      { movesPerHour: -1 },
+      { movesPerHour: 1.5 },
+      { movesPerHour: 1001 },
+      { bytesPerHour: -1 },
+      { bytesPerHour: 1.5 },
+      { bytesPerHour: 2 ** 53 }
     ]
     for (const part of spoiled) {
       expect(decoded({ ...good, ...part }), JSON.stringify(part)).toBeUndefined()
     }
+  })
+
+  it('is the bytes of before without a budget, and has one encoding with it', () => {
+    const rules = volumeRules(id)
+    const before = ['policy', 1, low, true, null, null, null, null, 5]
+    const policy = { kind: 'policy' as const, counter: 1, by: low, isOn: true, maxIops: 5 }
+    const encoded = (budget: object) => decode(rules.encode({ ...policy, ...budget }))
+    expect(encoded({})).toEqual(before)
+    expect(encoded({ movesPerHour: 3 })).toEqual([...before, 3])
+    expect(encoded({ bytesPerHour: 4 })).toEqual([...before, null, 4])
+    const decoded = (...more: unknown[]) => rules.decode(encode([...before, ...more]))
+    expect(decoded()).toEqual(policy)
+    expect(decoded(3)).toEqual({ ...policy, movesPerHour: 3 })
+    expect(decoded(null, 4)).toEqual({ ...policy, bytesPerHour: 4 })
+    for (const more of [[null], [3, null], [null, null], [3, 4, 5], [3, 4, null]]) {
+      expect(decoded(...more), JSON.stringify(more)).toBeUndefined()
+    }
+    const [a, b] = twoVolumes()
+    a.add([{ ...policy, movesPerHour: 3, bytesPerHour: 4 }])
+    const met = { isOn: true, maxIops: 5, movesPerHour: 3, bytesPerHour: 4 }
+    expect(policyAfterMeeting(a, b)).toEqual(met)
   })
 })
 
