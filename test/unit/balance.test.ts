@@ -92,6 +92,23 @@ describe('a predicted overload', () => {
     expect(held(a)).toBeLessThan(2 * CHUNKS)
   })
 
+  it('is left if its volumes have no budget left, also if that is set after the offer', async () => {
+    const offers = new Set<string>()
+    b.node.parts.rpc.serve(NEGOTIATE_PROTOCOL, negotiateRequestSchema, async (_from, request) => {
+      offers.add(request.id)
+      const none = { isOn: true, movesPerHour: 0 }
+      for (const volume of [one, two]) a.node.parts.map.announcePolicy(volume, none)
+      return { is: 'refused', code: 'unknown', why: 'never heard' }
+    })
+    await foretell()
+    await mesh.until(() => offers.size > 0)
+    await mesh.until(() => isOver(a))
+    await mesh.turn(6 * MINUTE_MS)
+    await mesh.until(() => isOver(a))
+    expect([held(a), ended(a), offers.size]).toEqual([2 * CHUNKS, [], 1])
+    expect(a.balance.plan()).toMatchObject({ wants: [], excess: { subject: 'node' } })
+  })
+
   it('is only told of by a plan', async () => {
     await foretell()
     const plan = a.balance.plan()
