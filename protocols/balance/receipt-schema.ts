@@ -212,7 +212,8 @@ function chosenFirst(alternatives: readonly Alternative[]): Alternative[] {
 
 function figure(value: number): number {
   if (Number.isNaN(value)) return 0
-  return Math.min(MAX_BALANCE_AMOUNT, Math.max(-MAX_BALANCE_AMOUNT, value))
+  // CBOR knows one zero only.
+  return Math.min(MAX_BALANCE_AMOUNT, Math.max(-MAX_BALANCE_AMOUNT, value)) + 0
 }
 
 function count(value: number): number {
