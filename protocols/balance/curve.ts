@@ -59,7 +59,7 @@ const COPY_VARIANCE = { [-1]: 2 * COPY_PART + COPY_PART * COPY_PART, 1: COPY_PAR
  * How bad an overload is: the load above the threshold, and this part of the threshold for being
  * above it at all. Without it small excesses are never worth a move, and last.
  */
-const OVER_PART = 0.05
+const OVER_PART = 0.08
 
 /** Sum over the steps of the expected harm, in units, with the move. */
 export function excessWith(

@@ -165,9 +165,15 @@ export function unfit(
   return want.bytes < 0 ? 'nothing to move' : undefined
 }
 
+/**
+ * So many times what comes there must go away here: in a mesh that is full everywhere, chunks would
+ * else go round for ever, each time for a little.
+ */
+const LEAST_GAIN = 2
+
 function hopeless({ figures }: Bid, { want }: RankTerms): string | undefined {
-  return figures.addedExcess + want.cost >= want.benefit
-    ? 'as much overload would come there as goes away here'
+  return LEAST_GAIN * figures.addedExcess + want.cost >= want.benefit
+    ? 'too much of the overload that goes away here would come there'
     : undefined
 }
 
