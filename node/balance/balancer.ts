@@ -204,11 +204,8 @@ export class Balancer {
   }
 
   #begin(want: Want, look: Look): void {
-    const { deals, offering, sources } = this.#parts
+    const { deals, offering } = this.#parts
     if (this.idle() !== undefined || deals.offering >= MAX_NEGOTIATIONS) return
-    const { bytesPerHour } = look.settings
-    const { bytes } = sources.past.history.ofHour(look.nowMs)
-    if (bytesPerHour !== undefined && bytes + want.bytes > bytesPerHour) return
     if (this.#timed(() => offering.offer(want, look))) this.#begun += 1
   }
 

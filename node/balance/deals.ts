@@ -5,7 +5,8 @@
  *   offer --> negotiation --award--> move (node/moves) --ended--> settled with the target --> forgotten
  *                \__ nobody: left alone for a while
  *
- * Invariants: no chunk is in two of them, or in one and an open move; a move is in the file before it
+ * Invariants: no chunk is in two of them, or in one and an open move, and they are as many as the
+ * file takes (OpenOffers); a move is in the file before it
  * begins; whatever ends is settled with its target once; after a restart moves go on and are settled,
  * negotiations have expired.
  */
@@ -19,6 +20,7 @@ import type { Offer, Outcome } from '../../protocols/negotiate/messages.ts'
 import { backOffMs, begin } from '../../protocols/negotiate/offer.ts'
 import { resume } from '../../protocols/negotiate/offer-move.ts'
 import type { OfferEnd, OfferStep, Rank } from '../../protocols/negotiate/offer-types.ts'
+import { OpenOffers } from '../../protocols/negotiate/open-offers.ts'
 import type { Trust } from '../../protocols/negotiate/trust.ts'
 import { MAX_LOOKED_SHARDS } from '../limits.ts'
 import type { ChunkRange } from '../moves/ranges.ts'
@@ -55,6 +57,7 @@ export class Deals {
   readonly speed: CopySpeed
   readonly #parts: DealsParts
   readonly #deals = new Map<string, Deal>()
+  readonly #open = new OpenOffers()
   readonly #leaving: Leaving
   /** By volume: how often nobody took it, and until when it is left alone (load, monotonic). */
   readonly #failures = new Map<VolumeId, { readonly times: number; readonly untilMs: number }>()
@@ -117,20 +120,21 @@ export class Deals {
     return open.length === 0 ? undefined : Math.min(...open)
   }
 
-  /** `rank`: of the bids on it. */
+  /** `rank`: of the bids on it. False: some of it is in another one, or there are too many. */
   offer(
     want: Want,
     { id, ranges, ...offer }: Omit<Offer, 'call'>,
     candidates: readonly NodeId[],
     rank: Rank
-  ): void {
-    assert(!this.#deals.has(id), 'an id names one deal')
+  ): boolean {
+    if (!this.#open.open(id, { volume: want.volume, ranges })) return false
     const { clock, loadClock, log } = this.#parts
     const deal = dealOf(want, { id, ranges, since: loadClock.now() })
     this.#deals.set(id, deal)
     log.info({ move: id, volume: want.volume, why: whyOf(want), candidates }, 'chunks are offered')
     const request: Offer = { call: 'offer', id, ranges, ...offer }
     this.#negotiate(deal, begin(request, candidates, clock.monotonicMs()), rank)
+    return true
   }
 
   /** What was not awarded is withdrawn. */
@@ -189,6 +193,9 @@ export class Deals {
 
   #resume(order: SavedOrder): void {
     const { id, to, reservation } = order
+    const { volume, ranges } = order
+    // What a file says never stops a start: a doubled one ends by its move.
+    this.#open.open(id, { volume, ranges })
     const deal = resumedDeal(order)
     this.#deals.set(id, deal)
     const nowMs = this.#parts.clock.monotonicMs()
@@ -220,6 +227,7 @@ export class Deals {
     const { id, volume, outcome, ahead, reason } = deal
     const { past, log } = this.#parts
     this.#deals.delete(id)
+    this.#open.close(id)
     if (outcome === 'done') this.#leaving.add(ahead)
     if (end.is !== 'settled')
       log.info({ move: id, volume, why: end.why }, 'an offer came to nothing')

@@ -55,7 +55,7 @@ export class Offering {
     return knownPeers({ ...this.#parts, ...asked }, gateway)
   }
 
-  /** False: there is nobody to ask. */
+  /** False: there is nobody to ask, or too much is under way. */
   offer(want: Want, look: Look): boolean {
     const { random, deals } = this.#parts
     const view = this.#parts.map.volume(want.volume)
@@ -65,8 +65,7 @@ export class Offering {
     const path = offeredPath(want.path, look.nowMs)
     if (asked.length === 0 || path === undefined) return false
     const offer = this.#offerOf(want, look, view, path)
-    deals.offer(want, offer, asked, this.#rank(terms))
-    return true
+    return deals.offer(want, offer, asked, this.#rank(terms))
   }
 
   /** Who would be asked, and why the others would not; asks nobody. */

@@ -75,7 +75,11 @@ export async function openBalance(parts: BalanceParts): Promise<Balance> {
     refusal: ({ volume, bytes }) => {
       if (settings.now.isPaused) return 'balancing is paused'
       if (isDraining()) return 'the node is being drained'
-      const used = past.history.ofVolume(volume, loadClock.now())
+      const nowMs = loadClock.now()
+      if (!isWithin(past.history.ofHour(nowMs), bytes, settings.now)) {
+        return 'what may move from this node in this hour is used up'
+      }
+      const used = past.history.ofVolume(volume, nowMs)
       const isLeft = isWithin(used, bytes, parts.map.volume(volume)?.policy ?? {})
       return isLeft ? undefined : 'what may move of the volume in this hour is used up'
     }

@@ -8,7 +8,7 @@
  */
 import { z } from 'zod'
 import { MoveHistory } from '../../protocols/balance/history-of-moves.ts'
-import { RETURN_REMEMBERED_MS } from '../../protocols/balance/limits.ts'
+import { MAX_REMEMBERED_CHUNKS, RETURN_REMEMBERED_MS } from '../../protocols/balance/limits.ts'
 import { type ChunkKey, isNonce, type Nonce, type VolumeId } from '../../protocols/ids.ts'
 import { MAX_COUNTER } from '../../protocols/limits.ts'
 import { MAX_MOVE_RANGES } from '../../protocols/moves/limits.ts'
@@ -122,9 +122,22 @@ export class Past {
 
   #record(): z.infer<typeof fileSchema> {
     const oldestMs = this.#clock.now() - RETURN_REMEMBERED_MS
-    this.#events = this.#events.filter(({ atMs }) => atMs > oldestMs).slice(-MAX_PAST_MOVES)
+    this.#events = youngest(this.#events.filter(({ atMs }) => atMs > oldestMs))
     return { version: 1, events: this.#events, orders: [...this.#orders.values()] }
   }
+}
+
+/** As many as the file may have, moves and ranges: the history remembers no more chunks than these. */
+function youngest(events: readonly PastEvent[]): PastEvent[] {
+  let left = MAX_REMEMBERED_CHUNKS
+  let from = events.length
+  while (from > Math.max(0, events.length - MAX_PAST_MOVES)) {
+    const event = events[from - 1]
+    left -= event === undefined || event.is === 'begun' ? 1 : event.ranges.length
+    if (left < 0) break
+    from -= 1
+  }
+  return events.slice(from)
 }
 
 /** `clock`: that of load. Rejects as the disk does. */
