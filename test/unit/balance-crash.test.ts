@@ -6,12 +6,13 @@ import { BALANCE_MOVES_FILE } from '../../node/balance/past.ts'
 import type { VolumeId } from '../../protocols/ids.ts'
 import { NEGOTIATE_PROTOCOL } from '../../protocols/negotiate/messages.ts'
 import {
-  BalanceMesh,
+  type BalanceMesh,
   type BalanceNode,
   CHUNKS,
   morning,
   untilReal
 } from '../support/balance-mesh.ts'
+import { ended, foretellTooMuch, isOver, startTrio } from '../support/balance-trio.ts'
 
 let mesh: BalanceMesh
 let a: BalanceNode
@@ -20,32 +21,13 @@ let c: BalanceNode
 let one: VolumeId
 let two: VolumeId
 
-/** Everybody foretells something, and has heard of everybody. */
 beforeEach(async () => {
-  mesh = await BalanceMesh.start(['a', 'b', 'c'])
-  a = mesh.node(0)
-  b = mesh.node(1)
-  c = mesh.node(2)
-  one = await mesh.createVolume(1, a)
-  two = await mesh.createVolume(2, a)
-  await mesh.settle()
+  ;({ mesh, a, b, c, one, two } = await startTrio())
 })
 
 afterEach(() => mesh.close())
 
-/** The peak of both together is above what `a` should have; each alone is not. */
-async function foretell(): Promise<void> {
-  await a.learn(one, morning(700))
-  await a.learn(two, morning(600))
-}
-
-function isOver(node: BalanceNode): boolean {
-  return node.balance.status().underWay.length === 0
-}
-
-function ended(node: BalanceNode) {
-  return node.moves.list(100).moves.filter(({ endedAt }) => endedAt !== undefined)
-}
+const foretell = () => foretellTooMuch({ a, one, two })
 
 /** Chunks of both volumes that this node holds. */
 function held(node: BalanceNode): number {
