@@ -154,6 +154,8 @@ export async function openPast(disk: Disk, log: Log, clock: Pick<Clock, 'now'>):
   return past
 }
 
+/** Of a larger range the first ones: the history remembers no more. */
 export function chunksIn(volume: VolumeId, { from, to, ...slot }: ChunkRange): ChunkKey[] {
-  return Array.from({ length: to - from }, (_, i) => ({ volume, extent: from + i, ...slot }))
+  const length = Math.max(0, Math.min(to - from, MAX_REMEMBERED_CHUNKS))
+  return Array.from({ length }, (_, i) => ({ volume, extent: from + i, ...slot }))
 }

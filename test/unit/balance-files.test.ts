@@ -7,6 +7,7 @@ import { BALANCE_FILE, openSettings } from '../../node/balance/settings-file.ts'
 import { RETURN_MS } from '../../protocols/balance/limits.ts'
 import { DEFAULT_SETTINGS } from '../../protocols/balance/settings.ts'
 import type { ChunkKey, Nonce } from '../../protocols/ids.ts'
+import { MAX_MOVE_RANGES } from '../../protocols/moves/limits.ts'
 import { nodeId } from '../support/gateway-mesh.ts'
 import { TurnedClock } from '../support/load-clock.ts'
 import { MemoryDisk } from '../support/memory-disk.ts'
@@ -76,6 +77,25 @@ describe('what is remembered of moves', () => {
     ranges: [RANGE],
     path: { atMs: 0, stepMs: 300_000, expected: [1], high: [2] }
   }
+
+  it('is read again however many scattered chunks left, the youngest surely', async () => {
+    const disk = new MemoryDisk()
+    const clock = new TurnedClock(1)
+    const past = await openPast(disk, quietLog, clock)
+    for (let move = 0; move < 17; move++) {
+      const ranges = Array.from({ length: MAX_MOVE_RANGES }, (_, i) => {
+        const from = 2 * (move * MAX_MOVE_RANGES + i)
+        return { ...RANGE, from, to: from + 1 }
+      })
+      past.noted('left', V, ranges)
+    }
+    past.noted('left', V, [{ ...RANGE, from: 1, to: 0xffff }])
+    past.noted('left', V, [{ ...RANGE, column: 1 }])
+    await past.save()
+    const again = await openPast(disk.crashImage({ loss: 'all' }), quietLog, clock)
+    expect(again.problem).toBeUndefined()
+    expect(again.history.returnsAt({ ...chunk(3), column: 1 }, 2)).toBeDefined()
+  })
 
   it('keeps chunks away for six hours, over a restart, and no longer', async () => {
     const disk = new MemoryDisk()
