@@ -110,11 +110,20 @@ class Memory {
     const name = chunkName(chunk)
     this.#chunks.delete(name)
     this.#chunks.set(name, { atMs, volume: chunk.volume })
-    for (const [oldest, known] of this.#chunks) {
-      if (this.#chunks.size <= this.#limit && known.atMs > atMs - this.#spanMs) break
+    if (this.#chunks.size > this.#limit) this.#makeRoom(atMs)
+  }
+
+  /** Many at a time: one after the other costs a walk over all that were taken from a Map before. */
+  #makeRoom(nowMs: number): void {
+    const wanted = this.#limit - (this.#limit >> 3)
+    const sinceMs = nowMs - this.#spanMs
+    for (const [oldest, { volume, atMs }] of this.#chunks) {
+      if (this.#chunks.size <= wanted) break
       this.#chunks.delete(oldest)
-      if (known.atMs > atMs - this.#spanMs) this.#noteVolume(known.volume, known.atMs)
+      const known = this.#volumes.get(volume) ?? atMs
+      if (atMs > sinceMs) this.#volumes.set(volume, Math.max(atMs, known))
     }
+    for (const [volume, atMs] of this.#volumes) if (atMs <= sinceMs) this.#volumes.delete(volume)
   }
 
   /** -Infinity: not that it knows. */
@@ -122,13 +131,5 @@ class Memory {
     const one = this.#chunks.get(chunkName(chunk))?.atMs ?? Number.NEGATIVE_INFINITY
     const all = this.#volumes.get(chunk.volume) ?? Number.NEGATIVE_INFINITY
     return Math.max(one, all)
-  }
-
-  /** As many volumes as chunks at most. */
-  #noteVolume(volume: VolumeId, atMs: number): void {
-    this.#volumes.set(volume, Math.max(atMs, this.#volumes.get(volume) ?? atMs))
-    for (const [known, at] of this.#volumes) {
-      if (at <= atMs - this.#spanMs) this.#volumes.delete(known)
-    }
   }
 }
