@@ -21,6 +21,7 @@ import { type Fault, isFault, ShoalError } from '../../protocols/fault.ts'
 import type { NodeId } from '../../protocols/ids.ts'
 import { BALANCE_CALL_TIMEOUT_MS, MAX_PARALLEL_CALLS, NODE_STATUS_TIMEOUT_MS } from '../limits.ts'
 import type { ShardMap } from '../map/types.ts'
+import { expected } from '../rpc/expected.ts'
 import type { Rpc } from '../rpc/types.ts'
 import { liveNodes } from '../volumes/candidates.ts'
 import { mapConcurrently } from '../volumes/concurrency.ts'
@@ -155,18 +156,7 @@ async function call<Is extends Exclude<BalanceAnswer['is'], 'refused'>>(
   const answer = await rpc.call(node, BALANCE_PROTOCOL, request, balanceAnswerSchema, { timeoutMs })
   const name = nodeName(map.mesh(), node)
   if (answer.is === 'refused') throw new ShoalError(faultOf(answer.code, name), answer.why)
-  if (isWanted(answer, wanted)) return answer
-  throw new ShoalError(
-    { code: 'BAD_MESSAGE', protocol: BALANCE_PROTOCOL },
-    `node ${name} gave an answer of another call (${answer.is})`
-  )
-}
-
-function isWanted<Is extends BalanceAnswer['is']>(
-  answer: BalanceAnswer,
-  wanted: Is
-): answer is AnswerOf<Is> {
-  return answer.is === wanted
+  return expected(answer, wanted, { protocol: BALANCE_PROTOCOL, name })
 }
 
 function faultOf(code: AnswerOf<'refused'>['code'], what: string): Fault {

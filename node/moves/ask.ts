@@ -13,6 +13,7 @@ import {
   type Refused
 } from '../../protocols/moves/messages.ts'
 import { MAX_PARALLEL_CALLS, MOVES_CALL_TIMEOUT_MS, NODE_STATUS_TIMEOUT_MS } from '../limits.ts'
+import { expected } from '../rpc/expected.ts'
 import { liveNodes } from '../volumes/candidates.ts'
 import { mapConcurrently } from '../volumes/concurrency.ts'
 import { nodeName } from '../volumes/shards.ts'
@@ -90,21 +91,9 @@ async function call<Is extends Exclude<MovesAnswer['is'], 'refused'>>(
   timeoutMs = MOVES_CALL_TIMEOUT_MS
 ): Promise<AnswerOf<Is>> {
   const answer = await rpc.call(node, MOVES_PROTOCOL, request, movesAnswerSchema, { timeoutMs })
-  if (answer.is === 'refused') throw faultOf(answer, nodeName(map.mesh(), node))
-  if (!isWanted(answer, wanted)) {
-    throw new ShoalError(
-      { code: 'BAD_MESSAGE', protocol: MOVES_PROTOCOL },
-      `node ${nodeName(map.mesh(), node)} gave an answer of another call (${answer.is})`
-    )
-  }
-  return answer
-}
-
-function isWanted<Is extends MovesAnswer['is']>(
-  answer: MovesAnswer,
-  wanted: Is
-): answer is AnswerOf<Is> {
-  return answer.is === wanted
+  const name = nodeName(map.mesh(), node)
+  if (answer.is === 'refused') throw faultOf(answer, name)
+  return expected(answer, wanted, { protocol: MOVES_PROTOCOL, name })
 }
 
 function faultOf(refused: Refused, what: string): ShoalError {
