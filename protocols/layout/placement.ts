@@ -12,7 +12,8 @@
  *   region     10 ms for every node already taken in the same region; 1 ms if a region is asked for
  *   host       20 ms for every node already taken on the same host
  *
- * Invariants: what is foretold never puts two columns on one host where the rest would not; no node twice; only nodes with room; exactly as many as asked for.
+ * Invariants: never on fewer hosts than without forecasts; no node twice; only nodes with room;
+ * exactly as many as asked for.
  */
 import { assert } from '../assert.ts'
 import type { NodeId } from '../ids.ts'
@@ -56,6 +57,13 @@ export function hasRoom(candidate: Candidate): boolean {
 
 /** The node of each column. The caller has checked that enough candidates have room. */
 export function choosePlacement(candidates: readonly Candidate[], wish: PlacementWish): NodeId[] {
+  const foretold = oneByOne(candidates, wish)
+  const blind = oneByOne(unforetold(candidates), wish)
+  const chosen = hostsOf(foretold) < hostsOf(blind) ? blind : foretold
+  return chosen.map(candidate => candidate.node)
+}
+
+function oneByOne(candidates: readonly Candidate[], wish: PlacementWish): readonly Candidate[] {
   const left = candidates.filter(hasRoom).sort(byId)
   assert(left.length >= wish.columns, 'there is a node with room for every column')
   const taken: Candidate[] = []
@@ -64,7 +72,15 @@ export function choosePlacement(candidates: readonly Candidate[], wish: Placemen
     taken.push(best)
     left.splice(left.indexOf(best), 1)
   }
-  return taken.map(candidate => candidate.node)
+  return taken
+}
+
+function unforetold(candidates: readonly Candidate[]): readonly Candidate[] {
+  return candidates.map(candidate => ({ ...candidate, quiet: undefined }))
+}
+
+function hostsOf(candidates: readonly Candidate[]): number {
+  return new Set(candidates.map(({ host }) => host)).size
 }
 
 /** A candidate of a placement, and why. */
@@ -88,20 +104,22 @@ export function reasonsFor(
       const { node, distanceMs, availableBytes, quiet } = found
       return [{ node, distanceMs, availableBytes, quiet }]
     })
-  const blind = candidates.map(candidate => ({ ...candidate, quiet: undefined }))
-  const others = choosePlacement(blind, wish).filter(node => !chosen.includes(node))
+  const blind = choosePlacement(unforetold(candidates), wish)
+  const others = blind.filter(node => !chosen.includes(node))
   return { chosen: reasons(chosen), passedOver: reasons(others) }
 }
 
-/** Failure domains first: a forecast decides only among those that share a host no more. */
+/**
+ * Failure domains first: a forecast decides only among those that share a host no more. What was
+ * taken before may have been the forecast's choice already: choosePlacement looks at the whole.
+ */
 function withinRules(
   left: readonly Candidate[],
   taken: readonly Candidate[],
   wish: PlacementWish
 ): readonly Candidate[] {
   const shares = ({ host }: Candidate) => taken.some(other => other.host === host)
-  const blind = left.map(candidate => ({ ...candidate, quiet: undefined }))
-  if (shares(cheapest(blind, taken, wish))) return left
+  if (shares(cheapest(unforetold(left), taken, wish))) return left
   return left.filter(candidate => !shares(candidate))
 }
 

@@ -133,7 +133,7 @@ describe('a placement with forecasts', () => {
     expect(choosePlacement(list, { columns: 2 })).toEqual(['a', 'c'])
   })
 
-  it('is the one of before where nothing is known, whatever the order', () => {
+  it('is the same in any order, and never on fewer hosts than without forecasts', () => {
     const random = new SeededRandom(SEED + 1)
     for (let n = 0; n < 100; n++) {
       const list = Array.from({ length: 2 + random.below(8) }, (_, i) =>
@@ -152,7 +152,7 @@ describe('a placement with forecasts', () => {
       const hosts = (nodes: readonly NodeId[]) =>
         new Set(nodes.map(node => list.find(one => one.node === node)?.host)).size
       const blind = list.map(one => ({ ...one, quiet: undefined }))
-      expect(hosts(chosen)).toBeGreaterThanOrEqual(Math.min(hosts(choosePlacement(blind, wish)), 2))
+      expect(hosts(chosen)).toBeGreaterThanOrEqual(hosts(choosePlacement(blind, wish)))
     }
   })
 })
