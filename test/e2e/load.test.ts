@@ -265,7 +265,7 @@ describe('load', () => {
     }
     const [home = ''] = await holders(gate, 'busy')
     const silent = mesh.node(home)
-    silent.freeze()
+    await silent.freeze()
     try {
       for (const node of mesh.nodes.filter(one => one !== silent)) {
         const top = await topAt(node)

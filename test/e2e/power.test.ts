@@ -130,7 +130,9 @@ async function addPowerless(mesh: ProcessMesh) {
   return { node, disk }
 }
 
+/** Held still first: a node without power answers nobody, not even that its disk is gone. */
 async function losePower(node: ProcessNode, medium: PowerlessDisk): Promise<void> {
+  await node.freeze()
   medium.losePower()
   await node.kill()
   await medium.unmount()

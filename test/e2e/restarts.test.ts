@@ -82,7 +82,7 @@ describe('restarts', () => {
     const old = await connectDisk(await newVolume(mesh(), 'stopped'))
     const checker = new Checker(seed, 256)
     await checker.writeAll(old)
-    gate.freeze()
+    await gate.freeze()
     onTestFinished(() => gate.thaw())
     const pending = [0, 1, 2, 3].map(block => outcomeOf(checker.write(old, block)))
     const pendingRead = outcomeOf(checker.check(old, 9, 'acknowledged'))

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SHOAL, shoal, shoalJson } from './process-cli.ts'
 import { connectedNames, statusOf } from './process-control.ts'
-import { Child, type Outcome, type SpawnOptions, until } from './process-spawn.ts'
+import { Child, isStopped, type Outcome, type SpawnOptions, until } from './process-spawn.ts'
 
 export interface NodePlan {
   readonly name: string
@@ -97,8 +97,11 @@ export class ProcessNode {
     return this.#child?.stop()
   }
 
-  freeze(): void {
-    this.#child?.signal('SIGSTOP')
+  /** Afterwards every thread stands still, and no system call is under way. */
+  async freeze(): Promise<void> {
+    const child = this.#child
+    child?.signal('SIGSTOP')
+    if (child !== undefined) await until('it stands still', () => isStopped(child.pid))
   }
 
   thaw(): void {

@@ -6,8 +6,9 @@
  * deadline and names what it waited for.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { isAbsent } from '../../node/storage/health.ts'
 
 const KEPT_OUTPUT_CHARS = 1024 * 1024
 const POLL_MS = 50
@@ -160,6 +161,20 @@ export function cpuSeconds(pid: number): number {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const CLOCK_TICKS_PER_SECOND = 100
   return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS_PER_SECOND
+}
+
+/** Whether a signal has stopped every thread of the process. */
+export function isStopped(pid: number): boolean {
+  const tasks = `/proc/${pid}/task`
+  try {
+    return readdirSync(tasks).every(task =>
+      /^State:\s+T/m.test(readFileSync(`${tasks}/${task}/status`, 'utf8'))
+    )
+  } catch (error) {
+    // A thread that ended meanwhile, of a process that has not stopped yet.
+    if (isAbsent(error)) return false
+    throw error
+  }
 }
 
 /** Waits until the child has printed a line that matches, and gives the match. */
