@@ -29,6 +29,7 @@ import type { Clock, Network } from '../ports.ts'
 import type { ShardServer } from '../shard/types.ts'
 import type { ChunkStore } from '../storage/types.ts'
 import { chunksOf } from './chunks.ts'
+import { homeRoundTripMs } from './home.ts'
 import type { LongOutlooks } from './long-outlooks.ts'
 import { type Ahead, aheadOf, peakMs, standingPath, unchanged } from './outlooks.ts'
 import type { Past } from './past.ts'
@@ -220,7 +221,7 @@ function shardOutlook(
   const parts = shards.replicas.sharesIn(volume, new Date(peakMs(path)).getUTCHours())
   const chance = load.forecast(volume)?.chance
   const rttMs = roundTripMs(sources.network, view)
-  const homeRttMs = homeRoundTripMs(peers, view)
+  const homeRttMs = homeRoundTripMs(peers, view, sources)
   return {
     volume,
     load: loadOf(load.recent(volume)),
@@ -233,15 +234,6 @@ function shardOutlook(
     ...(rttMs !== undefined && { rttMs }),
     ...(homeRttMs !== undefined && { homeRttMs })
   }
-}
-
-/** That is only known of the gateway's own node, if it keeps data. */
-function homeRoundTripMs(
-  peers: readonly KnownPeer[],
-  view: VolumeView | undefined
-): number | undefined {
-  const gateway = view?.holder?.node
-  return peers.some(({ node }) => node === gateway) ? 0 : undefined
 }
 
 /** From this node to whoever has the volume attached; undefined: nobody, or not measured. */

@@ -23,6 +23,7 @@ import type { ShardMap } from '../map/types.ts'
 import { rangesOfChunks } from '../moves/ranges.ts'
 import type { Clock, Random } from '../ports.ts'
 import type { Deals } from './deals.ts'
+import { peersAtHome } from './home.ts'
 import { hourly } from './outlooks.ts'
 import { knownPeers, type PeerSources } from './peers.ts'
 
@@ -61,7 +62,8 @@ export class Offering {
     const view = this.#parts.map.volume(want.volume)
     const terms = this.#terms(want, look, view)
     const seed = Buffer.from(random.bytes(4)).readUInt32LE()
-    const asked = candidates(this.peers(view?.holder?.node), terms, seed).map(({ node }) => node)
+    const peers = this.#peersFor(want, view)
+    const asked = candidates(peers, terms, seed).map(({ node }) => node)
     const path = offeredPath(want.path, look.nowMs)
     if (asked.length === 0 || path === undefined) return false
     const offer = this.#offerOf(want, look, view, path)
@@ -72,7 +74,7 @@ export class Offering {
   wouldAsk(want: Want, look: Look): Alternative[] {
     const view = this.#parts.map.volume(want.volume)
     const terms = this.#terms(want, look, view)
-    const peers = this.peers(view?.holder?.node)
+    const peers = this.#peersFor(want, view)
     const asked = candidates(peers, terms, 0)
     const others = peers.filter(peer => !asked.includes(peer))
     return [
@@ -82,6 +84,11 @@ export class Offering {
         return { node: peer.node, is: 'unfit', why }
       })
     ]
+  }
+
+  #peersFor({ reason }: Want, view: VolumeView | undefined): KnownPeer[] {
+    const peers = this.peers(view?.holder?.node)
+    return reason === 'home' ? peersAtHome(peers, view, this.#parts.map) : peers
   }
 
   #offerOf(

@@ -191,15 +191,18 @@ export class BalanceMesh {
 
   static async start(names: readonly string[]): Promise<BalanceMesh> {
     const mesh = new BalanceMesh()
-    for (const name of names) {
-      const node = new BalanceNode(mesh, await mesh.handoffs.add(name), `region-${name}`)
-      mesh.nodes.push(node)
-      await node.begin()
-    }
-    await untilReal(() =>
-      mesh.nodes.every(({ node }) => node.parts.map.mesh().nodes.size === names.length)
-    )
+    for (const name of names) await mesh.add(name)
     return mesh
+  }
+
+  async add(name: string): Promise<BalanceNode> {
+    const node = new BalanceNode(this, await this.handoffs.add(name), `region-${name}`)
+    this.nodes.push(node)
+    await node.begin()
+    await untilReal(() =>
+      this.nodes.every(one => one.node.parts.map.mesh().nodes.size >= this.nodes.length)
+    )
+    return node
   }
 
   node(index: number): BalanceNode {

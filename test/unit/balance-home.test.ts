@@ -2,6 +2,7 @@
 // quiet there for the next day.
 // Method: two whole nodes in one process; the way between them is made long.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { NodeEntry } from '../../crdt/types.ts'
 import type { VolumeId } from '../../protocols/ids.ts'
 import { BalanceMesh, type BalanceNode, CHUNKS, untilReal } from '../support/balance-mesh.ts'
 import { token } from '../support/shard-harness.ts'
@@ -46,4 +47,23 @@ describe('a node that nothing threatens', () => {
     for (let passed = 0; passed < 400; passed += 20) await mesh.pass(20)
     expect(a.holds(volume)).toBe(CHUNKS)
   })
+
+  it('gives them to a node of the region of a gateway that keeps no data', async () => {
+    const c = await mesh.add('c')
+    c.node.network.roundTripMs = () => 2
+    retold(b, { capacityBytes: 0 })
+    retold(c, { region: b.region })
+    await mesh.settle()
+    attachAt(b)
+    await a.learn(volume, steady)
+    await mesh.until(() => c.holds(volume) === CHUNKS, 600)
+    expect(b.holds(volume)).toBe(0)
+  })
 })
+
+/** What the mesh knows of a node, told otherwise. */
+function retold({ id, node }: BalanceNode, what: Partial<NodeEntry>): void {
+  const entry = node.parts.map.mesh().nodes.get(id)
+  if (entry === undefined) throw new Error('a node announces itself')
+  node.parts.map.announceNode({ ...entry, ...what })
+}
