@@ -12,10 +12,9 @@
  */
 
 import {
-  encodeHeader,
   encodeRecord,
+  RECEIPT_LOG,
   type ReceiptEntry,
-  readHeader,
   readReceipts
 } from '../../protocols/balance/receipt-file.ts'
 import {
@@ -23,6 +22,7 @@ import {
   RECEIPTS_LOG_MIN_BYTES
 } from '../../protocols/balance/receipt-limits.ts'
 import { messageOf } from '../../protocols/fault.ts'
+import { encodeHeader, readHeader } from '../../protocols/file-header.ts'
 import type { Disk, DiskFile, Log } from '../ports.ts'
 import { isAbsent } from '../storage/health.ts'
 
@@ -145,7 +145,7 @@ export class ReceiptLog {
     const { disk, snapshot } = this.#options
     this.#pending = []
     this.#mustReplace = false
-    const parts = [encodeHeader(), ...snapshot().map(encodeRecord)]
+    const parts = [encodeHeader(RECEIPT_LOG), ...snapshot().map(encodeRecord)]
     const file = await disk.open(NEXT, 'if-absent')
     try {
       await file.truncate(0)
@@ -181,7 +181,7 @@ async function look(options: ReceiptLogOptions): Promise<Found> {
 async function read({ disk, log }: ReceiptLogOptions, file: DiskFile): Promise<Found> {
   const bytes = new Uint8Array(Math.min(await file.size(), MAX_RECEIPTS_LOG_BYTES))
   await file.read(bytes, 0)
-  const header = readHeader(bytes)
+  const header = readHeader(bytes, RECEIPT_LOG)
   if (header === 'foreign') {
     await file.close()
     await keepAside(disk, bytes)

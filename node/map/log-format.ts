@@ -11,6 +11,7 @@ import { z } from 'zod'
 import { assert } from '../../protocols/assert.ts'
 import { decodeCbor, encodeCbor } from '../../protocols/cbor.ts'
 import { checksum } from '../../protocols/checksum.ts'
+import { type FileKind, HEADER_BYTES } from '../../protocols/file-header.ts'
 import type { DocumentName, Head } from '../../protocols/map-sync/messages.ts'
 import { changeSchema, generationSchema } from '../../protocols/map-sync/messages.ts'
 import { MAX_MAP_RECORD_BYTES } from '../limits.ts'
@@ -49,29 +50,9 @@ export interface ReadLog {
   readonly tornBytes: number
 }
 
-const NAME: Uint8Array = new TextEncoder().encode('SHOALMAP')
-const VERSION = 1
-export const HEADER_BYTES = 16
+export const MAP_LOG: FileKind = { name: 'SHOALMAP', version: 1 }
 const MAGIC = 0x4345_524d
 const RECORD_HEADER_BYTES = 12
-
-export function encodeHeader(): Uint8Array {
-  const header = new Uint8Array(HEADER_BYTES)
-  const view = new DataView(header.buffer)
-  header.set(NAME)
-  view.setUint32(8, VERSION, true)
-  view.setUint32(12, checksum(header.subarray(0, 12)), true)
-  return header
-}
-
-/** `ours`: a log of this version. `foreign`: of another. `damaged`: no header at all. */
-export function readHeader(bytes: Uint8Array): 'ours' | 'foreign' | 'damaged' {
-  if (bytes.length < HEADER_BYTES) return 'damaged'
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const isNamed = NAME.every((byte, i) => bytes[i] === byte)
-  if (!isNamed || view.getUint32(12, true) !== checksum(bytes.subarray(0, 12))) return 'damaged'
-  return view.getUint32(8, true) === VERSION ? 'ours' : 'foreign'
-}
 
 /** A record, as parts to be written one after the other. */
 export function encodeEntry(entry: LogEntry): Uint8Array[] {

@@ -11,6 +11,7 @@
  * kept aside as `damaged-<n>`, and the rest of it used.
  */
 import { isFault, messageOf, ShoalError } from '../../protocols/fault.ts'
+import { encodeHeader, HEADER_BYTES, readHeader } from '../../protocols/file-header.ts'
 import {
   MAP_LOG_GROWTH,
   MAP_LOG_MIN_BYTES,
@@ -19,7 +20,7 @@ import {
 } from '../limits.ts'
 import type { Clock, Disk, DiskFile, Log, Timer } from '../ports.ts'
 import type { LogEntry } from './log-format.ts'
-import { encodeEntry, encodeHeader, HEADER_BYTES, readHeader, readLog } from './log-format.ts'
+import { encodeEntry, MAP_LOG, readLog } from './log-format.ts'
 
 export const MAP_DIRECTORY = 'map'
 
@@ -89,7 +90,7 @@ export class MapLog {
     const path = this.#path()
     const file = await disk.open(path)
     const bytes = await readWhole(file)
-    const header = readHeader(bytes)
+    const header = readHeader(bytes, MAP_LOG)
     if (header === 'foreign') {
       await file.close()
       const fault = { code: 'DATA_DIR', dir: MAP_DIRECTORY, problem: 'format' } as const
@@ -188,7 +189,7 @@ export class MapLog {
     const file = await disk.open(`${next}.new`, 'if-absent')
     this.#pending = []
     this.#mustReplace = false
-    const parts = [encodeHeader(), ...this.#options.snapshot().flatMap(encodeEntry)]
+    const parts = [encodeHeader(MAP_LOG), ...this.#options.snapshot().flatMap(encodeEntry)]
     try {
       await file.truncate(0)
       await file.write(parts, 0)

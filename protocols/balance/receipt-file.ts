@@ -14,6 +14,7 @@ import { z } from 'zod'
 import { assert } from '../assert.ts'
 import { decodeCbor, encodeCbor } from '../cbor.ts'
 import { checksum } from '../checksum.ts'
+import { type FileKind, HEADER_BYTES, readHeader } from '../file-header.ts'
 import { MAX_COLUMNS } from '../limits.ts'
 import type { Receipt } from './receipt.ts'
 import { MAX_RECEIPT_RANGES, MAX_RECORD_BYTES } from './receipt-limits.ts'
@@ -61,31 +62,12 @@ export interface ReadReceipts {
   readonly tornBytes: number
 }
 
-const NAME = Uint8Array.from('SHOALRCT', char => char.charCodeAt(0))
+/** Of the file as a whole, by its header. */
+export const RECEIPT_LOG: FileKind = { name: 'SHOALRCT', version: 1 }
 const MAGIC = Uint8Array.from('RREC', char => char.charCodeAt(0))
-const VERSION = 1
-export const HEADER_BYTES = 16
 export const RECORD_HEADER_BYTES = 12
 const LENGTH_AT = 4
 const CRC_AT = 8
-
-export function encodeHeader(): Uint8Array {
-  const header = new Uint8Array(HEADER_BYTES)
-  const view = new DataView(header.buffer)
-  header.set(NAME)
-  view.setUint32(8, VERSION, true)
-  view.setUint32(12, checksum(header.subarray(0, 12)), true)
-  return header
-}
-
-/** `ours`: of this version. `foreign`: of another. `damaged`: no header at all. */
-export function readHeader(bytes: Uint8Array): 'ours' | 'foreign' | 'damaged' {
-  if (bytes.length < HEADER_BYTES) return 'damaged'
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const isNamed = NAME.every((byte, i) => bytes[i] === byte)
-  if (!isNamed || view.getUint32(12, true) !== checksum(bytes.subarray(0, 12))) return 'damaged'
-  return view.getUint32(8, true) === VERSION ? 'ours' : 'foreign'
-}
 
 export function encodeRecord(entry: ReceiptEntry): Uint8Array {
   const payload = encodeCbor(plain(entry))
@@ -102,7 +84,7 @@ export function encodeRecord(entry: ReceiptEntry): Uint8Array {
 /** The entries of a whole file, header included. */
 export function readReceipts(bytes: Uint8Array): ReadReceipts {
   const entries: ReceiptEntry[] = []
-  let at = readHeader(bytes) === 'damaged' ? 0 : HEADER_BYTES
+  let at = readHeader(bytes, RECEIPT_LOG) === 'damaged' ? 0 : HEADER_BYTES
   let endBytes = Math.min(HEADER_BYTES, bytes.length)
   let lostBytes = 0
   while (at < bytes.length) {

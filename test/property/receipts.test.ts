@@ -5,15 +5,14 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { openReceiptLog, RECEIPTS_FILE } from '../../node/balance/receipt-log.ts'
 import {
-  encodeHeader,
   encodeRecord,
-  HEADER_BYTES,
+  RECEIPT_LOG,
   type ReceiptEntry,
-  readHeader,
   readReceipts
 } from '../../protocols/balance/receipt-file.ts'
 import { MAX_RECORD_BYTES } from '../../protocols/balance/receipt-limits.ts'
 import { fitReceipt, forTarget, readReceipt } from '../../protocols/balance/receipt-schema.ts'
+import { encodeHeader, HEADER_BYTES, readHeader } from '../../protocols/file-header.ts'
 import { MapDisk } from '../support/map-disk.ts'
 import { anyEntry, anyReceipt } from '../support/receipts-made.ts'
 import { quiet } from '../support/storage-rig.ts'
@@ -23,7 +22,7 @@ const options = { seed: SEED, numRuns: 60 }
 const entries = fc.array(anyEntry(anyReceipt.map(fitReceipt)), { minLength: 1, maxLength: 5 })
 
 function fileOf(list: readonly ReceiptEntry[]): { bytes: Uint8Array; ends: number[] } {
-  const parts = [encodeHeader(), ...list.map(encodeRecord)]
+  const parts = [encodeHeader(RECEIPT_LOG), ...list.map(encodeRecord)]
   let at = 0
   const ends = parts.map(part => {
     at += part.length
@@ -81,7 +80,7 @@ describe(`receipts (SEED=${SEED})`, () => {
         const read = readReceipts(bytes)
         const hit = ends.findIndex(end => at < end)
         expect(read.entries).toEqual(list.filter((_, i) => i !== hit - 1))
-        if (hit === 0) expect(readHeader(bytes)).not.toBe('ours')
+        if (hit === 0) expect(readHeader(bytes, RECEIPT_LOG)).not.toBe('ours')
         else expect(read.lostBytes + read.tornBytes).toBeGreaterThan(0)
       }),
       options

@@ -5,9 +5,10 @@ import { describe, expect, it } from 'vitest'
 import type { MapLog } from '../../node/map/log.ts'
 import { MAP_DIRECTORY, openMapLog } from '../../node/map/log.ts'
 import type { LogEntry } from '../../node/map/log-format.ts'
-import { encodeEntry, encodeHeader, readLog } from '../../node/map/log-format.ts'
+import { encodeEntry, MAP_LOG, readLog } from '../../node/map/log-format.ts'
 import type { Disk } from '../../node/ports.ts'
 import { isFault } from '../../protocols/fault.ts'
+import { encodeHeader } from '../../protocols/file-header.ts'
 import { ZERO_NONCE } from '../../protocols/ids.ts'
 import { MapDisk } from '../support/map-disk.ts'
 import { StepClock } from '../support/map-mesh.ts'
@@ -47,7 +48,10 @@ describe('the map log', () => {
   })
 
   it('gives back a prefix at every length to which the file may be cut', async () => {
-    const bytes = Buffer.concat([encodeHeader(), ...[1, 2, 3].map(noteOf).flatMap(encodeEntry)])
+    const bytes = Buffer.concat([
+      encodeHeader(MAP_LOG),
+      ...[1, 2, 3].map(noteOf).flatMap(encodeEntry)
+    ])
     for (let length = 0; length <= bytes.length; length++) {
       const { entries, tornBytes, lostBytes } = readLog(bytes.subarray(0, length))
       expect(entries).toEqual([1, 2, 3].slice(0, entries.length).map(noteOf))
@@ -139,7 +143,10 @@ describe('the map log', () => {
 
   it('reads any bytes without throwing', () => {
     const random = new SeededRandom(SEED)
-    const bytes = Buffer.concat([encodeHeader(), ...[1, 2, 3].map(noteOf).flatMap(encodeEntry)])
+    const bytes = Buffer.concat([
+      encodeHeader(MAP_LOG),
+      ...[1, 2, 3].map(noteOf).flatMap(encodeEntry)
+    ])
     for (let n = 0; n < 2_000; n++) {
       const spoiled = Buffer.from(bytes)
       for (let i = 0; i <= random.below(4); i++)

@@ -11,13 +11,14 @@ import {
 } from '../../node/balance/receipt-log.ts'
 import type { Disk } from '../../node/ports.ts'
 import {
-  encodeHeader,
   encodeRecord,
+  RECEIPT_LOG,
   type ReceiptEntry,
   readReceipts
 } from '../../protocols/balance/receipt-file.ts'
 import { RECEIPTS_LOG_MIN_BYTES } from '../../protocols/balance/receipt-limits.ts'
 import { NO_SCORE } from '../../protocols/balance/score.ts'
+import { encodeHeader } from '../../protocols/file-header.ts'
 import { MapDisk } from '../support/map-disk.ts'
 import { MemoryDisk } from '../support/memory-disk.ts'
 import { outcomeMade, receiptMade } from '../support/receipts-made.ts'
@@ -132,7 +133,7 @@ describe('the log of receipts', () => {
 /** A header of version 2 whose checksum is right. */
 async function otherVersion(): Promise<Uint8Array> {
   const { checksum } = await import('../../protocols/checksum.ts')
-  const header = encodeHeader()
+  const header = encodeHeader(RECEIPT_LOG)
   const view = new DataView(header.buffer)
   view.setUint32(8, 2, true)
   view.setUint32(12, checksum(header.subarray(0, 12)), true)
@@ -149,7 +150,7 @@ describe('the bytes of receipts', () => {
   }
 
   it('are those of the first version', () => {
-    const bytes = Buffer.concat([encodeHeader(), encodeRecord(entry)])
+    const bytes = Buffer.concat([encodeHeader(RECEIPT_LOG), encodeRecord(entry)])
     expect(bytes.toString('base64')).toBe(FIRST_FILE)
     const read = readReceipts(Buffer.from(FIRST_FILE, 'base64'))
     expect(read).toEqual({ entries: [entry], endBytes: bytes.length, lostBytes: 0, tornBytes: 0 })
