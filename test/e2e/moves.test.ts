@@ -40,9 +40,11 @@ const QUARTER = STEPS.filter((_, i) => i % 4 === 1)
 const CHOSEN = process.env.SHOAL_TEST_ALL === '1' ? STEPS : QUARTER
 
 /** Written at random and verified, at a rate that leaves room for others. */
-const VERIFIED = ['--rw=randwrite', '--bs=4k', '--rate_iops=800', `--randseed=${seed}`]
+const VERIFIED = ['--rw=randwrite', '--bs=4k', `--randseed=${seed}`]
+/** Reads and writes of a VM that leaves processors to those whose restarts are waited for. */
+const BUSY = { inFlight: 4, readPercent: 40, flushEvery: 20, pauseMs: 10 }
 /** Where the checker does not write: in the second extent. */
-const BESIDE = ['--offset=64M', '--size=8M', '--io_size=2M']
+const BESIDE = ['--rate_iops=300', '--offset=64M', '--size=8M', '--io_size=2M']
 /** In the third extent; verified against `mark`, so that an older one is not taken for it. */
 const stamp = (mark: number): string[] => [
   '--rw=write',
@@ -65,7 +67,8 @@ describe('moves', () => {
     const uri = await newVolume(mesh(), 'round')
     let isOver = false
     const writing = (async () => {
-      while (!isOver) await fio(uri, mesh().dir, ...VERIFIED, '--size=48M', '--io_size=16M')
+      while (!isOver)
+        await fio(uri, mesh().dir, ...VERIFIED, '--rate_iops=800', '--size=48M', '--io_size=16M')
     })()
     const lap = ['west', 'north', 'east', 'west', 'east', 'north', 'west']
     try {
@@ -221,7 +224,7 @@ async function struck(
   if (isHolders) await attach(gate, 'steps', '--take-over')
   let isOver = false
   const random = new SeededRandom(seed)
-  const options = { random, inFlight: 4, readPercent: 40, flushEvery: 20, until: () => isOver }
+  const options = { random, ...BUSY, until: () => isOver }
   const working = load?.checker.load(load.disk, options)
   const verifying = (async () => {
     while (load !== undefined && !isOver) await fio(load.uri, mesh.dir, ...VERIFIED, ...BESIDE)

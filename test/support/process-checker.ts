@@ -9,6 +9,7 @@
  * show one generation, whole, of this very block, in [floor, issued]; anything else is a loss.
  * At most one write per block is in flight, so generations of a block take effect in order.
  */
+import { setTimeout } from 'node:timers/promises'
 import { BLOCK_BYTES } from '../../protocols/limits.ts'
 import type { SeededRandom } from './process-random.ts'
 import { until } from './process-spawn.ts'
@@ -26,6 +27,8 @@ export interface Load {
   readonly readPercent: number
   /** Operations between two flushes of one worker; 0: never. */
   readonly flushEvery: number
+  /** Of a worker between two operations: leaves processors to others. */
+  readonly pauseMs?: number
   readonly until: () => boolean
 }
 
@@ -127,6 +130,7 @@ export class Checker {
           await this.#step(disk, load, turn)
           operations++
           this.completed++
+          if (load.pauseMs !== undefined) await setTimeout(load.pauseMs)
         } catch (error) {
           if (error instanceof WrongData) throw error
           errors.push(error instanceof Error ? error.message : String(error))
