@@ -128,6 +128,7 @@ export class Balancer {
     if (this.#isLooking || this.#isStopped) return
     this.#isLooking = true
     this.#lookedMs = this.#parts.sources.clock.monotonicMs()
+    this.#parts.deals.delay.looked()
     try {
       const look = await this.#looked()
       if (look === undefined || this.#isStopped) return
@@ -151,7 +152,8 @@ export class Balancer {
       offered: volume => offeredOf(deals.views, volume),
       peers: offering.peers(),
       refused: deals.refused(),
-      copyBytesPerSecond: deals.speed.perSecond(bound())
+      copyBytesPerSecond: deals.speed.perSecond(bound()),
+      besideMs: deals.delay.ms
     }
   }
 

@@ -30,6 +30,7 @@ import type { Rpc } from '../rpc/types.ts'
 import { CopySpeed } from './copy-speed.ts'
 import { type Deal, dealOf, resumedDeal, viewOf } from './deal.ts'
 import { Leaving } from './leaving.ts'
+import { MoveDelay } from './move-delay.ts'
 import { Negotiation, type Started } from './negotiation.ts'
 import type { Ahead } from './outlooks.ts'
 import type { Past, SavedOrder } from './past.ts'
@@ -55,6 +56,7 @@ export interface DealsParts {
 
 export class Deals {
   readonly speed: CopySpeed
+  readonly delay: MoveDelay
   readonly #parts: DealsParts
   readonly #deals = new Map<string, Deal>()
   readonly #open = new OpenOffers()
@@ -66,6 +68,7 @@ export class Deals {
   constructor(parts: DealsParts) {
     this.#parts = parts
     this.speed = new CopySpeed(parts.loadClock)
+    this.delay = new MoveDelay(parts.loadClock)
     this.#leaving = new Leaving(parts.loadClock)
     parts.moves.watch({
       started: () => undefined,
@@ -129,7 +132,12 @@ export class Deals {
   ): boolean {
     if (!this.#open.open(id, { volume: want.volume, ranges })) return false
     const { clock, loadClock, log } = this.#parts
-    const deal = dealOf(want, { id, ranges, since: loadClock.now() })
+    const deal = dealOf(want, {
+      id,
+      ranges,
+      since: loadClock.now(),
+      wantedMs: this.delay.wantedMs()
+    })
     this.#deals.set(id, deal)
     log.info({ move: id, volume: want.volume, why: whyOf(want), candidates }, 'chunks are offered')
     const request: Offer = { call: 'offer', id, ranges, ...offer }
@@ -207,6 +215,8 @@ export class Deals {
     if (this.#isStopped) return
     const { past } = this.#parts
     this.speed.note(move)
+    const wantedMs = this.#deals.get(move.id)?.wantedMs
+    if (wantedMs !== undefined) this.delay.ended(move, wantedMs, this.speed.perSecond(null))
     past.noted('left', move.volume, ranges)
     past.saveSoon()
     this.#settle(move.id, outcomeOf(move))

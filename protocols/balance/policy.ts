@@ -36,6 +36,8 @@ export interface Look {
   readonly linkCost: number
   /** At which moves have copied lately. */
   readonly copyBytesPerSecond: number
+  /** What a move takes beside copying, from the want to its end; absent: nothing. */
+  readonly besideMs?: number
   /** Chunks that are offered or moving away now. */
   readonly underWay: readonly ChunkKey[]
   /** The greatest threshold among the peers that are known; absent: unknown. */
@@ -126,17 +128,17 @@ function hotOf(look: Look): Hot | undefined {
 }
 
 function heat(
-  { nowMs, copyBytesPerSecond, linkCost }: Look,
+  { nowMs, copyBytesPerSecond, besideMs = 0, linkCost }: Look,
   excess: Excess,
   path: NodeOutlook['path'],
   load: number,
   shards: readonly ShardOutlook[]
 ): Hot {
   const { threshold, horizonMs } = excess
-  // What a move saves is looked at for as long as the horizon after the longest copying it could be.
-  const endMs = nowMs + horizonMs + Math.min(15 * MINUTE_MS, horizonMs)
+  // What a move saves is looked at for as long as the horizon after the longest move it could be.
+  const endMs = nowMs + horizonMs + Math.min(15 * MINUTE_MS + besideMs, horizonMs)
   const grid = gridOf(nowMs, endMs, path.stepMs)
-  const terms = { threshold, grid, copyBytesPerSecond, linkCost }
+  const terms = { threshold, grid, copyBytesPerSecond, besideMs, linkCost }
   return { excess, isNow: load > threshold, own: curveOf(path, grid), terms, shards }
 }
 

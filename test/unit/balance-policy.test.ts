@@ -56,6 +56,20 @@ test('a move that copies for long begins earlier', () => {
   expect(isBegun(1024 ** 3 / 900)).toBe(true)
 })
 
+test('a move that takes long beside copying begins earlier, and costs no more for it', () => {
+  const node = outlookOf(0, rising(800, 1_300, 4))
+  const shards = [shardOf(1, rising(300, 800, 4)), shardOf(2, flat(400))]
+  const wantsOf = (besideMs?: number) => {
+    return plan(lookOf(node, shards, besideMs === undefined ? {} : { besideMs })).wants
+  }
+  expect(wantsOf()).toEqual([])
+  expect(wantsOf(1_000)).toEqual([])
+  const [want] = wantsOf(15 * MINUTE)
+  expect(want?.copyMs).toBeGreaterThan(15 * MINUTE)
+  const [soon] = plan(lookOf(outlookOf(0, rising(800, 1_300, 1)), shards)).wants
+  expect(want?.cost).toBe(soon?.cost)
+})
+
 test('of a hot shard only the few hottest chunks move that are needed', () => {
   const shares = [0.4, 0.2, 0.1, 0.1, 0.1, 0.05, 0.05]
   const shard = shardOf(1, flat(1_200), { chunks: chunksOf(1, shares) })
