@@ -413,7 +413,7 @@ export const MOVE_DELAY_MS = 1_000
 export const MOST_DELAY_MS = 60_000
 /** A move that is smaller says nothing of how fast copying is, a larger one nothing of the rest. */
 export const MEASURED_COPY_BYTES = 4 * MiB
-/** balance.json, and balance-moves.json: what is remembered of moves. */
+/** balance.json and balance-peers.json, and balance-moves.json: what is remembered of moves. */
 export const MAX_BALANCE_FILE_BYTES = MiB
 export const MAX_BALANCE_MOVES_BYTES = 32 * MiB
 export const MAX_PAST_MOVES = 16_384
