@@ -26,7 +26,7 @@ const GOOD_PART = 0.9
 /** Numbers of chunks that are tried one by one; then every larger step. */
 const TRIED_ONE_BY_ONE = 16
 /** What a move saves at once: within so long after it has ended. */
-const SOON_MS = 10 * MINUTE_MS
+export const SOON_MS = 10 * MINUTE_MS
 
 export interface Choice {
   readonly chunks: readonly ChunkLoad[]
