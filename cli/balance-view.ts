@@ -157,7 +157,7 @@ export function wantLines(planned: PlannedDocument, nowMs: number, clock: Calend
   return [
     `  ${plural(want.chunkCount, 'chunk')} of ${volumeName} (${size(want.bytes)}): ${why}`,
     ...ahead,
-    `    worth ${short(want.benefit)} units of overload, costs ${short(want.cost)}; copying takes ` +
+    `    worth ${short(want.benefit)} units of overload, costs ${short(want.cost)}; the move takes ` +
       durationText(want.copyMs),
     ...candidates.map(({ name, region, is, why }) => {
       const state = is === 'unfit' ? 'would not be asked' : 'would be asked'

@@ -118,7 +118,7 @@ function worth({ cost }: ReceiptDocument): string[] {
   if (cost === undefined) return []
   const { benefit, cost: price, copyMs } = cost
   return [
-    `It was worth ${short(benefit)} units of overload and cost ${short(price)}; copying was to take ` +
+    `It was worth ${short(benefit)} units of overload and cost ${short(price)}; the move was to take ` +
       `${durationText(copyMs)}.`
   ]
 }

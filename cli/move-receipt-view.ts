@@ -140,7 +140,7 @@ function decisionFacts(receipt: ReceiptDocument, time: (ms: number) => string): 
     [
       'worth',
       cost &&
-        `${short(cost.benefit)} units of overload, cost ${short(cost.cost)}; copying was to take ` +
+        `${short(cost.benefit)} units of overload, cost ${short(cost.cost)}; the move was to take ` +
           durationText(cost.copyMs)
     ]
   ]

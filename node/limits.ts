@@ -381,7 +381,7 @@ export const STANDING_MINUTES = 60
 /** A subject is asked for more than that once in so long; so many are kept, and asked at a time. */
 export const LONG_OUTLOOK_MS = 3_600_000
 /** ... and so much time apart, however fast the load clock runs. */
-export const LONG_OUTLOOK_LEAST_MS = 30_000
+export const LONG_OUTLOOK_LEAST_MS = 10_000
 export const MAX_LONG_OUTLOOKS = 512
 export const MAX_LONG_OUTLOOKS_ASKED = 2
 /** The load of now: how often it is looked at, and over how long it is a mean. */
@@ -408,9 +408,12 @@ export const MOVED_SETTLES_MS = CARRY_AFTER_MS + 15_000
 export const MOVED_FORGOTTEN_MS = 900_000
 /** How fast moves copy until one was measured; bytes per second of time. */
 export const COPY_BYTES_PER_SECOND = 32 * MiB
-/** A move that is smaller says nothing of how fast copying is. */
+/** What a move takes beside copying until some were measured, and at most; ms of time. */
+export const MOVE_DELAY_MS = 1_000
+export const MOST_DELAY_MS = 60_000
+/** A move that is smaller says nothing of how fast copying is, a larger one nothing of the rest. */
 export const MEASURED_COPY_BYTES = 4 * MiB
-/** balance.json, and balance-moves.json: what is remembered of moves. */
+/** balance.json and balance-peers.json, and balance-moves.json: what is remembered of moves. */
 export const MAX_BALANCE_FILE_BYTES = MiB
 export const MAX_BALANCE_MOVES_BYTES = 32 * MiB
 export const MAX_PAST_MOVES = 16_384

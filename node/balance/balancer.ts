@@ -128,6 +128,7 @@ export class Balancer {
     if (this.#isLooking || this.#isStopped) return
     this.#isLooking = true
     this.#lookedMs = this.#parts.sources.clock.monotonicMs()
+    this.#parts.deals.delay.looked()
     try {
       const look = await this.#looked()
       if (look === undefined || this.#isStopped) return
@@ -150,8 +151,9 @@ export class Balancer {
       busy: volume => deals.busy(volume),
       offered: volume => offeredOf(deals.views, volume),
       peers: offering.peers(),
-      refused: deals.refused(),
-      copyBytesPerSecond: deals.speed.perSecond(bound())
+      refused: deals.refused.volumes,
+      copyBytesPerSecond: deals.speed.perSecond(bound()),
+      besideMs: deals.delay.ms
     }
   }
 
@@ -181,7 +183,7 @@ export class Balancer {
   /** What is above its threshold and was refused is tried again when its pause is over. */
   #lookAgain(): void {
     const { deals, random } = this.#parts
-    const refusedMs = this.#last?.excess === undefined ? undefined : deals.refusedMs()
+    const refusedMs = this.#last?.excess === undefined ? undefined : deals.refused.leftMs
     if (refusedMs === undefined) return
     this.#lookIn(refusedMs + random.fraction() * BALANCE_JITTER_MS)
   }

@@ -17,6 +17,8 @@ export interface Deal {
   readonly ahead: Ahead
   /** Wall ms of load time. */
   readonly since: number
+  /** Monotonic ms of load time; absent after a restart. */
+  readonly wantedMs?: number
   /** Absent after a restart: then it was awarded before. */
   readonly want?: Want
   negotiation: Negotiation | undefined
@@ -26,10 +28,7 @@ export interface Deal {
   outcome: Outcome | undefined
 }
 
-export function dealOf(
-  want: Want,
-  what: { readonly id: string; readonly ranges: readonly ChunkRange[]; readonly since: number }
-): Deal {
+export function dealOf(want: Want, what: Pick<Deal, 'id' | 'ranges' | 'since' | 'wantedMs'>): Deal {
   const { volume, reason, bytes, path, day } = want
   return {
     ...{ ...what, volume, reason, bytes, want },

@@ -17,12 +17,10 @@ import type { NodeId, VolumeId } from '../../protocols/ids.ts'
 import { MAX_LISTED_ENDED } from '../../protocols/moves/limits.ts'
 import type { Move } from '../../protocols/moves/messages.ts'
 import type { Offer, Outcome } from '../../protocols/negotiate/messages.ts'
-import { backOffMs, begin } from '../../protocols/negotiate/offer.ts'
+import { begin } from '../../protocols/negotiate/offer.ts'
 import { resume } from '../../protocols/negotiate/offer-move.ts'
 import type { OfferEnd, OfferStep, Rank } from '../../protocols/negotiate/offer-types.ts'
 import { OpenOffers } from '../../protocols/negotiate/open-offers.ts'
-import type { Trust } from '../../protocols/negotiate/trust.ts'
-import { MAX_LOOKED_SHARDS } from '../limits.ts'
 import type { ChunkRange } from '../moves/ranges.ts'
 import type { Moves } from '../moves/types.ts'
 import type { Clock, Log, Random } from '../ports.ts'
@@ -30,10 +28,13 @@ import type { Rpc } from '../rpc/types.ts'
 import { CopySpeed } from './copy-speed.ts'
 import { type Deal, dealOf, resumedDeal, viewOf } from './deal.ts'
 import { Leaving } from './leaving.ts'
+import { MoveDelay } from './move-delay.ts'
 import { Negotiation, type Started } from './negotiation.ts'
 import type { Ahead } from './outlooks.ts'
 import type { Past, SavedOrder } from './past.ts'
+import type { PeerRecords } from './peer-records.ts'
 import { receiptOf } from './receipt.ts'
+import { Refused } from './refused.ts'
 import { whyOf } from './sentences.ts'
 import type { ReceiptDesk, UnderWay } from './types.ts'
 
@@ -47,7 +48,7 @@ export interface DealsParts {
   readonly log: Log
   readonly moves: Moves
   readonly past: Past
-  readonly trust: Trust
+  readonly records: Pick<PeerRecords, 'trust' | 'saveSoon'>
   readonly receipts: Pick<ReceiptDesk, 'opened'>
   /** Why it may not begin now; undefined: it may. */
   readonly refusal: (want: Want) => string | undefined
@@ -55,17 +56,19 @@ export interface DealsParts {
 
 export class Deals {
   readonly speed: CopySpeed
+  readonly delay: MoveDelay
+  readonly refused: Refused
   readonly #parts: DealsParts
   readonly #deals = new Map<string, Deal>()
   readonly #open = new OpenOffers()
   readonly #leaving: Leaving
-  /** By volume: how often nobody took it, and until when it is left alone (load, monotonic). */
-  readonly #failures = new Map<VolumeId, { readonly times: number; readonly untilMs: number }>()
   #isStopped = false
 
   constructor(parts: DealsParts) {
     this.#parts = parts
     this.speed = new CopySpeed(parts.loadClock)
+    this.delay = new MoveDelay(parts.loadClock)
+    this.refused = new Refused(parts.loadClock, parts.random)
     this.#leaving = new Leaving(parts.loadClock)
     parts.moves.watch({
       started: () => undefined,
@@ -105,21 +108,6 @@ export class Deals {
     return [...this.#parts.moves.busy(volume), ...offered.flatMap(({ ranges }) => ranges)]
   }
 
-  /** Volumes that are left alone for now, because nobody took something of them lately. */
-  refused(): Set<VolumeId> {
-    const nowMs = this.#parts.loadClock.monotonicMs()
-    const held = [...this.#failures].filter(([, { untilMs }]) => untilMs > nowMs)
-    return new Set(held.map(([volume]) => volume))
-  }
-
-  /** Until the first of them may be offered again; undefined: there is none. */
-  refusedMs(): number | undefined {
-    const nowMs = this.#parts.loadClock.monotonicMs()
-    const left = [...this.#failures.values()].map(({ untilMs }) => untilMs - nowMs)
-    const open = left.filter(ms => ms > 0)
-    return open.length === 0 ? undefined : Math.min(...open)
-  }
-
   /** `rank`: of the bids on it. False: some of it is in another one, or there are too many. */
   offer(
     want: Want,
@@ -129,7 +117,12 @@ export class Deals {
   ): boolean {
     if (!this.#open.open(id, { volume: want.volume, ranges })) return false
     const { clock, loadClock, log } = this.#parts
-    const deal = dealOf(want, { id, ranges, since: loadClock.now() })
+    const deal = dealOf(want, {
+      id,
+      ranges,
+      since: loadClock.now(),
+      wantedMs: this.delay.wantedMs()
+    })
     this.#deals.set(id, deal)
     log.info({ move: id, volume: want.volume, why: whyOf(want), candidates }, 'chunks are offered')
     const request: Offer = { call: 'offer', id, ranges, ...offer }
@@ -155,11 +148,11 @@ export class Deals {
   }
 
   #negotiate(deal: Deal, first: OfferStep, rank: Rank): void {
-    const { clock, rpc, log, trust } = this.#parts
+    const { clock, rpc, log, records } = this.#parts
     deal.negotiation = new Negotiation(
       {
         ...{ id: deal.id, rpc, clock, log, rank },
-        note: (node, is) => trust.note(node, is, clock.monotonicMs()),
+        note: (node, is) => records.trust.note(node, is, clock.monotonicMs()),
         start: started => this.#start(deal, started),
         onEnd: end => this.#over(deal, end)
       },
@@ -188,7 +181,7 @@ export class Deals {
     const chunks = want.chunks.map(({ chunk }) => chunk)
     await moves.order({ id, volume, to, chunks, bytes, reason, why: whyOf(want) })
     receipts.opened(receiptOf({ id, self, want, started, decidedAt: since }))
-    this.#failures.delete(volume)
+    this.refused.taken(volume)
   }
 
   #resume(order: SavedOrder): void {
@@ -207,6 +200,8 @@ export class Deals {
     if (this.#isStopped) return
     const { past } = this.#parts
     this.speed.note(move)
+    const wantedMs = this.#deals.get(move.id)?.wantedMs
+    if (wantedMs !== undefined) this.delay.ended(move, wantedMs, this.speed.perSecond(null))
     past.noted('left', move.volume, ranges)
     past.saveSoon()
     this.#settle(move.id, outcomeOf(move))
@@ -215,39 +210,27 @@ export class Deals {
   #settle(id: string, outcome: Outcome): void {
     const deal = this.#deals.get(id)
     if (deal === undefined || deal.outcome !== undefined) return
-    const { clock, trust } = this.#parts
+    const { clock, records } = this.#parts
     Object.assign(deal, { outcome, at: 'settling' })
     if (outcome !== 'cancelled' && deal.to !== undefined) {
-      trust.ended(deal.to, outcome === 'done', clock.monotonicMs())
+      records.trust.ended(deal.to, outcome === 'done', clock.monotonicMs())
     }
     deal.negotiation?.moved(outcome)
   }
 
   #over(deal: Deal, end: OfferEnd): void {
     const { id, volume, outcome, ahead, reason } = deal
-    const { past, log } = this.#parts
+    const { past, log, records } = this.#parts
     this.#deals.delete(id)
     this.#open.close(id)
     if (outcome === 'done') this.#leaving.add(ahead)
     if (end.is !== 'settled')
       log.info({ move: id, volume, why: end.why }, 'an offer came to nothing')
     if (end.is === 'nobody' || (outcome !== 'done' && end.is === 'settled'))
-      this.#leaveAlone(volume, reason !== 'home')
+      this.refused.add(volume, reason !== 'home')
     past.drop(id)
     past.saveSoon()
-  }
-
-  #leaveAlone(volume: VolumeId, isUrgent: boolean): void {
-    const { loadClock, random } = this.#parts
-    const times = (this.#failures.get(volume)?.times ?? 0) + 1
-    const pauseMs = backOffMs(times, random.fraction(), isUrgent)
-    this.#failures.delete(volume)
-    this.#failures.set(volume, { times, untilMs: loadClock.monotonicMs() + pauseMs })
-    // The oldest is over, or there are more than anybody offers.
-    const [oldest] = this.#failures.keys()
-    if (this.#failures.size > MAX_LOOKED_SHARDS && oldest !== undefined) {
-      this.#failures.delete(oldest)
-    }
+    records.saveSoon()
   }
 }
 

@@ -74,6 +74,8 @@ export interface Surroundings extends Pending {
   readonly offered: (volume: VolumeId) => Used
   readonly peers: readonly KnownPeer[]
   readonly copyBytesPerSecond: number
+  /** What a move takes beside copying. */
+  readonly besideMs: number
   /** Offered lately, and nobody took them. */
   readonly refused: ReadonlySet<VolumeId>
 }
@@ -125,7 +127,7 @@ export function* looking(
     shards.push(shardOutlook(sources, around, one, most))
     yield
   }
-  const { peers, copyBytesPerSecond } = around
+  const { peers, copyBytesPerSecond, besideMs } = around
   const costs = peers.flatMap(({ linkCost }) => (linkCost === 'never' ? [] : [linkCost]))
   const thresholds = peers.flatMap(({ threshold }) => threshold ?? [])
   return {
@@ -136,6 +138,7 @@ export function* looking(
     past: sources.past.history,
     linkCost: costs.length === 0 ? 0 : Math.min(...costs),
     copyBytesPerSecond,
+    besideMs,
     // They were left out of the chunks of each shard.
     underWay: [],
     refused: around.refused,

@@ -6,8 +6,8 @@
  */
 import { isWithin } from '../../protocols/balance/budget.ts'
 import type { Outcome, Receipt } from '../../protocols/balance/receipt.ts'
+import type { Want } from '../../protocols/balance/types.ts'
 import type { NodeId } from '../../protocols/ids.ts'
-import { Trust } from '../../protocols/negotiate/trust.ts'
 import type { Load } from '../load/load.ts'
 import type { ShardMap } from '../map/types.ts'
 import type { Moves } from '../moves/types.ts'
@@ -23,7 +23,8 @@ import { LongOutlooks } from './long-outlooks.ts'
 import { type LookSources, nodeOutlook } from './look.ts'
 import { Offering } from './offering.ts'
 import { openNodeJournal } from './open-journal.ts'
-import { openPast } from './past.ts'
+import { openPast, type Past } from './past.ts'
+import { openPeerRecords, type PeerRecords } from './peer-records.ts'
 import { Pressure } from './pressure.ts'
 import { serveBalance } from './serve.ts'
 import type { Settings } from './settings-file.ts'
@@ -56,8 +57,9 @@ export async function openBalance(parts: BalanceParts): Promise<Balance> {
   const { self, clock, loadClock, log, load, moves, disk, settings, rpc } = parts
   const past = await openPast(disk, log, loadClock)
   const threshold = () => thresholdOf(load, settings.now)?.threshold
-  const trust = new Trust()
-  const onJudged = judging(trust, clock)
+  const records = await openPeerRecords(disk, log, clock)
+  const { trust } = records
+  const onJudged = judging(records, clock)
   const kept = { ...parts, clock: loadClock, threshold, onJudged }
   const { journal, measured } = await openNodeJournal(kept)
   const place = { node: self.id, region: self.region, host: self.host }
@@ -71,18 +73,8 @@ export async function openBalance(parts: BalanceParts): Promise<Balance> {
   const isDraining = () => moves.draining() !== undefined
   const isOff = parts.mode === 'off'
   const deals: Deals = new Deals({
-    ...{ ...parts, self: self.id, past, trust, receipts: journal.receipts },
-    refusal: ({ volume, bytes }) => {
-      if (settings.now.isPaused) return 'balancing is paused'
-      if (isDraining()) return 'the node is being drained'
-      const nowMs = loadClock.now()
-      if (!isWithin(past.history.ofHour(nowMs), bytes, settings.now)) {
-        return 'what may move from this node in this hour is used up'
-      }
-      const used = past.history.ofVolume(volume, nowMs)
-      const isLeft = isWithin(used, bytes, parts.map.volume(volume)?.policy ?? {})
-      return isLeft ? undefined : 'what may move of the volume in this hour is used up'
-    }
+    ...{ ...parts, self: self.id, past, records, receipts: journal.receipts },
+    refusal: want => refusalOf(parts, past, want)
   })
   const bidder = new Bidder({
     ...{ ...parts, region: self.region, past },
@@ -93,10 +85,21 @@ export async function openBalance(parts: BalanceParts): Promise<Balance> {
   const loop = { clock, random: parts.random, log, sources, deals, bidder, offering }
   const balancer: Balancer = new Balancer({ ...loop, isDraining, isOff, bound })
   const problems = () =>
-    problemsOf(parts, balancer, [settings.problem, past.problem, ...journal.problems()])
+    problemsOf(parts, balancer, [
+      settings.problem,
+      past.problem,
+      records.problem,
+      ...journal.problems()
+    ])
   const balance = balanceOf(
     { sources, balancer, deals, bidder, offering, problems },
-    { settings, close: () => journal.close() }
+    {
+      settings,
+      close: async () => {
+        await journal.close()
+        await records.save().catch(() => undefined)
+      }
+    }
   )
   settings.onChange(() => {
     load.subjects.look()
@@ -116,14 +119,32 @@ export async function openBalance(parts: BalanceParts): Promise<Balance> {
   return balance
 }
 
+/** Why what was wanted may not begin now, since things may have changed. */
+function refusalOf(
+  { settings, moves, loadClock, map }: BalanceParts,
+  { history }: Past,
+  { volume, bytes }: Want
+): string | undefined {
+  if (settings.now.isPaused) return 'balancing is paused'
+  if (moves.draining() !== undefined) return 'the node is being drained'
+  const nowMs = loadClock.now()
+  if (!isWithin(history.ofHour(nowMs), bytes, settings.now)) {
+    return 'what may move from this node in this hour is used up'
+  }
+  const isLeft = isWithin(history.ofVolume(volume, nowMs), bytes, map.volume(volume)?.policy ?? {})
+  return isLeft ? undefined : 'what may move of the volume in this hour is used up'
+}
+
 /** A target that did not stay well had promised more than was true; others took nothing from it. */
-function judging(trust: Trust, clock: Clock): (receipt: Receipt, outcome: Outcome) => void {
+function judging(records: PeerRecords, clock: Clock): (receipt: Receipt, outcome: Outcome) => void {
   return ({ target, alternatives }, { targetStayedWell, targetPeak, targetThreshold }) => {
     const bid = alternatives.find(({ is }) => is === 'chosen')?.bid
     if (bid === undefined || targetThreshold <= 0) return
     const { headroom } = bid
     const peak = targetStayedWell ? targetThreshold - headroom : targetPeak
-    trust.judged(target, { headroom, threshold: targetThreshold, peak }, clock.monotonicMs())
+    const verdict = { headroom, threshold: targetThreshold, peak }
+    records.trust.judged(target, verdict, clock.monotonicMs())
+    records.saveSoon()
   }
 }
 

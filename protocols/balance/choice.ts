@@ -6,7 +6,7 @@
  *   cost      what a move is worth avoiding for: bytes, link, its chance of being unneeded
  *
  * Invariants: no chunk that is under way, or came lately, is chosen; a benefit counts only from the
- * end of the copying on.
+ * end of the move on: what it takes beside copying, and the copying.
  */
 import type { ChunkKey } from '../ids.ts'
 import { chunkName } from '../ids.ts'
@@ -26,13 +26,14 @@ const GOOD_PART = 0.9
 /** Numbers of chunks that are tried one by one; then every larger step. */
 const TRIED_ONE_BY_ONE = 16
 /** What a move saves at once: within so long after it has ended. */
-const SOON_MS = 10 * MINUTE_MS
+export const SOON_MS = 10 * MINUTE_MS
 
 export interface Choice {
   readonly chunks: readonly ChunkLoad[]
   /** Part of the shard's load. */
   readonly share: number
   readonly bytes: number
+  /** Until the load has moved. */
   readonly copyMs: number
   readonly moved: Curve
   readonly benefit: number
@@ -47,6 +48,8 @@ export interface ChoiceTerms {
   readonly threshold: number
   readonly grid: Grid
   readonly copyBytesPerSecond: number
+  /** What a move takes beside copying. */
+  readonly besideMs: number
   readonly linkCost: number
 }
 
@@ -86,7 +89,7 @@ function choose(
   chunks: readonly ChunkLoad[],
   shard: Curve,
   before: number,
-  { own, threshold, grid, copyBytesPerSecond, linkCost }: ChoiceTerms
+  { own, threshold, grid, copyBytesPerSecond, besideMs, linkCost }: ChoiceTerms
 ): Choice {
   let share = 0
   let bytes = 0
@@ -95,8 +98,9 @@ function choose(
     bytes += chunk.bytes
   }
   const copyMs = copyMsOf(bytes, copyBytesPerSecond)
+  const moveMs = Math.min(MOST_COPY_MS, besideMs + copyMs)
   const moved = scaleCurve(shard, Math.min(1, share))
-  const from = Math.ceil(copyMs / grid.stepMs)
+  const from = Math.ceil(moveMs / grid.stepMs)
   const shift = { way: -1, from } as const
   const benefit = before - excessWith(own, moved, threshold, grid, shift)
   const none = scaleCurve(moved, 0)
@@ -108,7 +112,7 @@ function choose(
   }
   const seconds = MOVE_SECONDS + COPY_SECONDS * Math.min(4, copyMs / COPIED_MS)
   const cost = threshold * seconds * (1 + LINK_PART * linkCost)
-  return { chunks, share: Math.min(1, share), bytes, copyMs, moved, benefit, soon, cost }
+  return { chunks, share: Math.min(1, share), bytes, copyMs: moveMs, moved, benefit, soon, cost }
 }
 
 export function copyMsOf(bytes: number, bytesPerSecond: number): number {

@@ -47,7 +47,7 @@ function homeWant(look: Look, shard: ShardOutlook): Want | undefined {
     excess: undefined,
     benefit,
     cost,
-    copyMs: copyMsOf(bytes, look.copyBytesPerSecond),
+    copyMs: (look.besideMs ?? 0) + copyMsOf(bytes, look.copyBytesPerSecond),
     ...(day !== undefined && { day: partOf(day, share) })
   }
 }

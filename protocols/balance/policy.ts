@@ -11,7 +11,7 @@
  */
 import type { ChunkKey, VolumeId } from '../ids.ts'
 import { isAffordable, isUsedUp } from './budget.ts'
-import { bestChoice, type Choice, type ChoiceTerms, movable } from './choice.ts'
+import { bestChoice, type Choice, type ChoiceTerms, movable, SOON_MS } from './choice.ts'
 import { type Curve, curveOf, gridOf, shiftCurve } from './curve.ts'
 import type { MoveHistory } from './history-of-moves.ts'
 import { homeWants } from './home.ts'
@@ -21,6 +21,7 @@ import { excessOf, partOf } from './paths.ts'
 import type { NodeSettings } from './settings.ts'
 import { liftedPath } from './surprise.ts'
 import { MINUTE_MS } from './time.ts'
+import { troughGain } from './trough.ts'
 import type { Excess, NodeOutlook, ShardOutlook, Want } from './types.ts'
 
 export { copyMsOf } from './choice.ts'
@@ -36,6 +37,8 @@ export interface Look {
   readonly linkCost: number
   /** At which moves have copied lately. */
   readonly copyBytesPerSecond: number
+  /** What a move takes beside copying, from the want to its end; absent: nothing. */
+  readonly besideMs?: number
   /** Chunks that are offered or moving away now. */
   readonly underWay: readonly ChunkKey[]
   /** The greatest threshold among the peers that are known; absent: unknown. */
@@ -126,17 +129,17 @@ function hotOf(look: Look): Hot | undefined {
 }
 
 function heat(
-  { nowMs, copyBytesPerSecond, linkCost }: Look,
+  { nowMs, copyBytesPerSecond, besideMs = 0, linkCost }: Look,
   excess: Excess,
   path: NodeOutlook['path'],
   load: number,
   shards: readonly ShardOutlook[]
 ): Hot {
   const { threshold, horizonMs } = excess
-  // What a move saves is looked at for as long as the horizon after the longest copying it could be.
-  const endMs = nowMs + horizonMs + Math.min(15 * MINUTE_MS, horizonMs)
+  // What a move saves is looked at for as long as the horizon after the longest move it could be.
+  const endMs = nowMs + horizonMs + Math.min(15 * MINUTE_MS + besideMs, horizonMs)
   const grid = gridOf(nowMs, endMs, path.stepMs)
-  const terms = { threshold, grid, copyBytesPerSecond, linkCost }
+  const terms = { threshold, grid, copyBytesPerSecond, besideMs, linkCost }
   return { excess, isNow: load > threshold, own: curveOf(path, grid), terms, shards }
 }
 
@@ -146,7 +149,7 @@ function wantsOf(look: Look, hot: Hot, left: number): Pick<Plan, 'wants' | 'look
   while (wants.length < left) {
     const taken = new Set(wants.map(({ volume }) => volume))
     const worth = hot.shards.flatMap(shard => choiceOf(look, hot, shard, taken) ?? [])
-    const due = worth.filter(({ choice }) => choice.soon >= DUE_SECONDS * hot.terms.threshold)
+    const due = worth.filter(({ choice }) => isDue(choice, hot.terms, hot.own))
     const best = leastOf(due)
     if (best === undefined) {
       looked = worth.length > 0 ? 'there is time: what is worth moving is not due yet' : ENOUGH
@@ -157,6 +160,13 @@ function wantsOf(look: Look, hot: Hot, left: number): Pick<Plan, 'wants' | 'look
     shiftCurve(hot.own, best.choice.moved, { way: -1, from })
   }
   return { wants, looked }
+}
+
+/** Waiting costs: what it would save at once, or a better time to copy. */
+function isDue(choice: Choice, terms: Hot['terms'], own: Curve): boolean {
+  const due = DUE_SECONDS * terms.threshold
+  if (choice.soon >= due) return true
+  return choice.soon + troughGain(choice, { ...terms, own }, { due, soonMs: SOON_MS }) >= due
 }
 
 const ENOUGH = 'no (further) move is worth its cost'

@@ -118,6 +118,7 @@ export interface Want {
   /** Excess volume that goes away if they go, weighted by the band; and what moving costs; units. */
   readonly benefit: number
   readonly cost: number
+  /** From the want until the load has moved. */
   readonly copyMs: number
   /** Its load in the hours after the path. */
   readonly day?: LoadPath

@@ -59,6 +59,10 @@ export const ARRIVED_COUNTS_MS = 10 * 60_000
 /** Peers of which a source keeps a record; half of what is in it fades in so long. */
 export const MAX_RECORDS = 1_024
 export const RECORD_HALVES_MS = 24 * 60 * 60_000
+/** Either side of it counts up to so much: a long record must not hide a turn for the worse, or better. */
+export const MOST_COUNTED = 20
+/** Silences in a row that are counted. */
+export const MAX_SILENCES = 1_000
 /** A peer that was silent is asked again after a pause that doubles. */
 export const SILENCE_MIN_MS = 60_000
 export const SILENCE_MAX_MS = 60 * 60_000

@@ -12,14 +12,19 @@
  */
 import { assert } from '../assert.ts'
 import type { NodeId } from '../ids.ts'
-import { MAX_RECORDS, RECORD_HALVES_MS, SILENCE_MAX_MS, SILENCE_MIN_MS } from './limits.ts'
+import {
+  MAX_RECORDS,
+  MAX_SILENCES,
+  MOST_COUNTED,
+  RECORD_HALVES_MS,
+  SILENCE_MAX_MS,
+  SILENCE_MIN_MS
+} from './limits.ts'
 
 /** Headroom that a bid promised and peak that was measured differ by so much without a lie. */
 const HONEST_PART = 0.15
 /** Weight below which a record says nothing. */
 const LEAST_WEIGHT = 0.01
-/** Either side counts up to so much: a long record must not hide a turn for the worse, or better. */
-const MOST_COUNTED = 20
 
 interface Tally {
   good: number
@@ -34,6 +39,17 @@ interface PeerRecord {
   silences: number
   silentAtMs: number
   atMs: number
+}
+
+/** A record as it is kept across restarts: of the moment at which it was saved. */
+export interface SavedRecord {
+  readonly node: NodeId
+  readonly answers: Readonly<Tally>
+  readonly bids: Readonly<Tally>
+  readonly words: Readonly<Tally>
+  readonly silences: number
+  /** Since the last silence. */
+  readonly silentMs: number
 }
 
 /** What a bid promised, and what was measured at that target afterwards. */
@@ -57,7 +73,7 @@ export class Trust {
     const record = this.#open(node, nowMs)
     if (is === 'silent') {
       add(record.answers, 1)
-      record.silences++
+      record.silences = Math.min(MAX_SILENCES, record.silences + 1)
       record.silentAtMs = nowMs
     } else {
       add(record.answers, 0)
@@ -95,6 +111,31 @@ export class Trust {
     const doublings = Math.min(record.silences - 1, 30)
     const pauseMs = Math.min(SILENCE_MAX_MS, SILENCE_MIN_MS * 2 ** doublings)
     return nowMs - record.silentAtMs >= pauseMs
+  }
+
+  /** What there is to say of peers now; at most MAX_RECORDS. */
+  saved(nowMs: number): SavedRecord[] {
+    return [...this.#records].flatMap(([node, record]) => {
+      const { silences, silentAtMs } = record
+      const left = leftOf(record, nowMs)
+      const answers = scaled(record.answers, left)
+      const bids = scaled(record.bids, left)
+      const words = scaled(record.words, left)
+      const weight = [answers, bids, words].reduce((sum, { good, bad }) => sum + good + bad, 0)
+      if (weight < LEAST_WEIGHT && silences === 0) return []
+      const silentMs = silences === 0 ? 0 : Math.max(0, nowMs - silentAtMs)
+      return [{ node, answers, bids, words, silences, silentMs }]
+    })
+  }
+
+  /** What was saved `agoMs` before; of a peer that is known by now, what is known stays. */
+  restore(records: readonly SavedRecord[], agoMs: number, nowMs: number): void {
+    for (const { node, answers, bids, words, silences, silentMs } of records) {
+      if (this.#records.has(node) || this.#records.size >= MAX_RECORDS) continue
+      const tallies = { answers: { ...answers }, bids: { ...bids }, words: { ...words } }
+      const silentAtMs = nowMs - agoMs - silentMs
+      this.#records.set(node, { ...tallies, silences, silentAtMs, atMs: nowMs - agoMs })
+    }
   }
 
   /** Those who left the mesh. */
@@ -135,6 +176,10 @@ function fresh(nowMs: number): PeerRecord {
   const none = (): Tally => ({ good: 0, bad: 0 })
   const tallies = { answers: none(), bids: none(), words: none() }
   return { ...tallies, silences: 0, silentAtMs: nowMs, atMs: nowMs }
+}
+
+function scaled({ good, bad }: Tally, part: number): Tally {
+  return { good: good * part, bad: bad * part }
 }
 
 /** `part` of it is bad, the rest good. */

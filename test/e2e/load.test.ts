@@ -4,10 +4,13 @@
 // Method: real daemons, a real NBD client at a known rate, and a made week of history whose next
 // hours are known: the load rises by four fifths within six hours, so neither the last value nor a
 // mean passes for a forecast. A volume that nobody uses after that is known to be idle from the next
-// step of five minutes on; from then on only its past is compared.
+// step of five minutes on; from then on only its past is compared. The clock of load goes four times
+// as fast as time, so that minutes are over soon, and begins with a step. What people read and write
+// is asked of the CLI, figures of the API.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { systemClock } from '../../node/clock.ts'
 import type {
   ForecastDocument,
   ImportDocument,
@@ -15,19 +18,31 @@ import type {
   PatternDocument,
   TopDocument
 } from '../../node/control/load-documents.ts'
+import type { Clock } from '../../node/ports.ts'
+import { scaledClock } from '../../node/scaled-clock.ts'
 import { loadOf, together } from '../../protocols/load/record.ts'
+import { DEMO_NODE } from '../support/day-mesh.ts'
+import { ask } from '../support/process-control.ts'
 import { DailyLoad, exported, totals } from '../support/process-load.ts'
-import { ProcessMesh, type ProcessNode, THREE_AND_GATEWAY } from '../support/process-mesh.ts'
+import {
+  ProcessMesh,
+  type ProcessNode,
+  THREE_AND_GATEWAY,
+  type UpOptions
+} from '../support/process-mesh.ts'
 import { chunksByNode, moveDone, startMove } from '../support/process-moves.ts'
 import { connectDisk } from '../support/process-nbd.ts'
 import { seedOfRun } from '../support/process-random.ts'
-import { until } from '../support/process-spawn.ts'
+import { freePort, until } from '../support/process-spawn.ts'
 import { SteadyClient } from '../support/process-steady.ts'
 
 const seed = seedOfRun()
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 const STEP_MS = 5 * MINUTE_MS
+const DAY_MS = 24 * HOUR_MS
+/** Of the clock of load. */
+const RATE = 4
 /** No daylight saving: the pattern of the day stays where it is. */
 const ZONE = 'Asia/Tokyo'
 const ZONE_MS = 9 * HOUR_MS
@@ -35,17 +50,27 @@ const MEAN = 400
 const READS = 120
 const WRITES = 60
 const RATE_BYTES = 8192
-const ENV = { env: { TZ: 'UTC' } }
 
 describe('load', () => {
-  const daily = new DailyLoad(Math.floor(Date.now() / STEP_MS) * STEP_MS, MEAN)
+  let daily: DailyLoad
+  let clock: Clock
+  let up: UpOptions
   let mesh: ProcessMesh
   let gate: ProcessNode
   let client: SteadyClient | undefined
   let usedFromMs = 0
 
   beforeAll(async () => {
-    mesh = await ProcessMesh.start(THREE_AND_GATEWAY, ENV)
+    const plans = THREE_AND_GATEWAY.map(async plan => ({ ...plan, port: await freePort() }))
+    mesh = await ProcessMesh.prepare(await Promise.all(plans))
+    const fromMs = Date.now()
+    const startMs = Math.floor(fromMs / STEP_MS) * STEP_MS
+    clock = scaledClock({ rate: RATE, fromMs, startMs }, systemClock)
+    daily = new DailyLoad(startMs, MEAN)
+    const args = ['--rate', `${RATE}`, '--from', `${fromMs}`, '--start', `${startMs}`]
+    up = { program: [DEMO_NODE], args, env: { TZ: 'UTC' } }
+    await Promise.all(mesh.nodes.map(node => node.up(up)))
+    await mesh.converged()
     gate = mesh.node('gate')
     const uri = await mesh.volume(gate, 'busy', '--size', '256M', '--shards', '2')
     client = new SteadyClient(await connectDisk(uri), {
@@ -54,7 +79,7 @@ describe('load', () => {
       sizeBytes: RATE_BYTES,
       seed
     })
-    usedFromMs = Date.now()
+    usedFromMs = clock.now()
   })
   afterEach(({ task }) => {
     if (task.result?.state === 'fail') mesh?.report()
@@ -73,21 +98,24 @@ describe('load', () => {
     expect(imported).toMatchObject({ volume: 'web', rows: 2016, taken: 2016 })
 
     const [home] = await holders(gate, 'web')
-    const whole = await forecastOf(gate, 'web', '--horizon', '6h')
+    const whole = await forecastOf(gate, 'web')
     expectDaily(whole, 1)
     expect(whole).toMatchObject({ kind: 'volume', zone: ZONE, patterns: [] })
     // The first question in this mesh about a shard that nobody has used.
-    const shard = await forecastOf(mesh.node('north'), `web@${home}`, '--horizon', '6h')
+    const shard = await forecastOf(mesh.node('north'), `web@${home}`)
     expectDaily(shard, 0.5)
     expect(shard).toMatchObject({ kind: 'shard', zone: ZONE })
     // Beside it the node has whatever 'busy' asks of it.
-    const node = await forecastOf(gate, `node:${home}`, '--horizon', '6h')
+    const node = await forecastOf(gate, `node:${home}`)
     expectSound(node, 72)
     expect(node.kind).toBe('node')
     expect(node.historyDays).toBeCloseTo(7, 1)
     for (const [timeMs, load] of pastSteps(node)) expectNear(load, 0.5, timeMs, 0.08)
-    expect((await forecastOf(gate, 'web')).path.length).toBe(12 * 6)
-    expect((await forecastOf(gate, 'web', '--horizon', '1h')).path.length).toBe(12)
+    const [whole6, whole1] = await Promise.all([
+      gate.json<ForecastDocument>('forecast', 'web'),
+      gate.json<ForecastDocument>('forecast', 'web', '--horizon', '1h')
+    ])
+    expect([whole6.path.length, whole1.path.length]).toEqual([12 * 6, 12])
 
     const shown = await gate.run('forecast', 'web', '--horizon', '6h')
     expect(shown.code).toBe(0)
@@ -100,10 +128,16 @@ describe('load', () => {
 
   it('history that was imported is not imported again, and what was measured stays', async () => {
     const csv = join(mesh.dir, 'web.csv')
-    const before = totals(await exported(gate, 'web', '--since', '7d'))
+    // Minutes in which nobody used it come on top, all the time.
+    const imported = async () => {
+      const rows = await exported(gate, 'web', daily.originMs - 7 * DAY_MS)
+      return totals(rows.filter(({ timeMs }) => timeMs < daily.originMs))
+    }
+    const before = await imported()
+    expect(before.size).toBeGreaterThan(10_000)
     const { volumes } = await gate.json<ImportDocument>('load', 'import', csv)
     expect(volumes[0]).toMatchObject({ rows: 2016, taken: 0 })
-    expect(totals(await exported(gate, 'web', '--since', '7d'))).toEqual(before)
+    expect(await imported()).toEqual(before)
   })
 
   it('an export of a volume with two shards is the history of another one', async () => {
@@ -123,19 +157,19 @@ describe('load', () => {
     await gate.json('volume', 'create', 'copy', '--size', '256M', '--shards', '3', '--zone', ZONE)
     const { volumes } = await gate.json<ImportDocument>('load', 'import', file, '--volume', 'copy')
     expect(volumes[0]?.taken).toBe(volumes[0]?.rows)
-    expectDaily(await forecastOf(gate, 'copy', '--horizon', '6h'), 1)
+    expectDaily(await forecastOf(gate, 'copy'), 1)
     await gate.json('volume', 'delete', 'copy', '--yes')
   })
 
   it('a declared pattern raises the forecast while it lasts, and is shown', async () => {
-    const before = await forecastOf(gate, 'web', '--horizon', '6h')
+    const before = await forecastOf(gate, 'web')
     const startMs = Math.ceil(before.at / HOUR_MS + 1) * HOUR_MS
     const at = new Date(startMs + ZONE_MS).toISOString().slice(11, 16)
     const pattern = await gate.json<PatternDocument>(
       ...['pattern', 'add', 'web', `daily ${at}`, '--for', '60m', '--iops', '+3000']
     )
     expect(pattern).toMatchObject({ zone: ZONE, minutes: 60, iops: 3000 })
-    const after = await forecastOf(gate, 'web', '--horizon', '6h')
+    const after = await forecastOf(gate, 'web')
     expect(after.patterns).toEqual([`daily ${at} for 60 min, +3000 IOPS`])
     expectSound(after, 72)
     for (const [timeMs, load] of steps(after)) {
@@ -150,21 +184,21 @@ describe('load', () => {
     await until(
       'the shard counts on its part of the pattern',
       async () => {
-        const { path } = await forecastOf(gate, `web@${home}`, '--horizon', '6h')
+        const { path } = await forecastOf(gate, `web@${home}`)
         return Math.max(...path) > 1250 && Math.max(...path) < 2500
       },
       30_000,
       500
     )
     await gate.json('pattern', 'remove', 'web', 'all')
-    expect((await forecastOf(gate, 'web', '--horizon', '6h')).patterns).toEqual([])
+    expect((await forecastOf(gate, 'web')).patterns).toEqual([])
   })
 
   it('who asks for what is not there is told so, and a bad file changes nothing', async () => {
     const bad = join(mesh.dir, 'bad.csv')
     const rows = ['time,volume,reads,writes', '2026-01-01T00:00:00Z,busy,1,1']
-    const before = totals(await exported(gate, 'busy', '--since', '30d', '--step', '1h'))
-    const recent = new Date(Date.now() - 2 * HOUR_MS).toISOString().slice(0, 17)
+    const before = totals(await exported(gate, 'busy', clock.now() - 30 * DAY_MS, '1h'))
+    const recent = new Date(clock.now() - 2 * HOUR_MS).toISOString().slice(0, 17)
     const files = [
       [`${recent}00Z,busy,-4,1`, /line 3: reads/],
       [`${recent}00Z,busy,4`, /line 3: 3 fields/],
@@ -177,9 +211,9 @@ describe('load', () => {
       expect(refused.code, line).not.toBe(0)
       expect(refused.stderr).toMatch(words)
     }
-    const after = totals(await exported(gate, 'busy', '--since', '30d', '--step', '1h'))
+    const after = totals(await exported(gate, 'busy', clock.now() - 30 * DAY_MS, '1h'))
     for (const [timeMs, load] of before) expect(after.get(timeMs)).toBeCloseTo(load, -2)
-    expect([...after.keys()].filter(timeMs => timeMs < Date.now() - HOUR_MS * 1.5)).toEqual([])
+    expect([...after.keys()].filter(timeMs => timeMs < clock.now() - HOUR_MS * 1.5)).toEqual([])
     const questions = [
       [['forecast'], /subject/],
       [['forecast', 'nobody'], /nobody/],
@@ -189,15 +223,16 @@ describe('load', () => {
       [['forecast', 'web', '--horizon', '0m'], /horizon/],
       [['load', 'import', join(mesh.dir, 'none.csv')], /none.csv/]
     ] as const
-    for (const [words, pattern] of questions) {
-      const refused = await gate.run(...words)
-      expect(refused.code, words.join(' ')).not.toBe(0)
-      expect(refused.stderr, words.join(' ')).toMatch(pattern)
+    const answers = await Promise.all(questions.map(([words]) => gate.run(...words)))
+    for (const [i, [words, pattern]] of questions.entries()) {
+      const refused = answers[i]
+      expect(refused?.code, words.join(' ')).not.toBe(0)
+      expect(refused?.stderr, words.join(' ')).toMatch(pattern)
     }
   })
 
   it('what a client does is seen from every node, by the second and by the minute', async () => {
-    for (const node of mesh.nodes) {
+    const seesLoad = async (node: ProcessNode): Promise<void> => {
       const top = await until(`${node.name} sees the load`, async () => {
         const seen = await topAt(node)
         const volume = seen.volumes.find(({ volume: name }) => name === 'busy')
@@ -214,6 +249,7 @@ describe('load', () => {
         expect(shard.readBytes / shard.reads).toBeLessThanOrEqual(RATE_BYTES)
       }
     }
+    await Promise.all(mesh.nodes.map(seesLoad))
     const shown = await gate.run('top', '--once')
     expect(shown.stdout).toMatch(/NODE .*IOPS/)
     expect(shown.stdout).toMatch(/\bbusy@/)
@@ -221,7 +257,7 @@ describe('load', () => {
     const minutes = await until(
       'a whole minute of it is kept',
       async () => {
-        const rows = await exported(gate, 'busy', '--since', '10m', '--step', '1m')
+        const rows = await exported(gate, 'busy', clock.now() - 10 * MINUTE_MS)
         // The minute of the start is the mean of what was measured of it.
         const whole = [...totals(rows)].find(
           ([timeMs, load]) => timeMs >= usedFromMs && near(load, unitsPerSecond())
@@ -236,7 +272,7 @@ describe('load', () => {
     const record = together(ofMinute.map(row => row.record))
     expect(near(record.reads, READS) && near(record.writes, WRITES)).toBe(true)
     for (const row of ofMinute) expect(row.record.p99Us).toBeGreaterThan(0)
-    const bySecond = await exported(gate, 'busy', '--since', '15m', '--step', '1s')
+    const bySecond = await exported(gate, 'busy', clock.now() - 15 * MINUTE_MS, '1s')
     const seconds = [...totals(bySecond)].filter(
       ([timeMs]) => timeMs >= minutes.whole && timeMs < minutes.whole + MINUTE_MS
     )
@@ -247,13 +283,13 @@ describe('load', () => {
   })
 
   it('every node knows every other by gossip, and what a silent one said last', async () => {
-    for (const node of mesh.nodes) {
-      await until(
+    const hasHeardAll = (node: ProcessNode) =>
+      until(
         `${node.name} has heard a sample of every other node`,
         async () => {
-          const { nodes } = await node.json<{
+          const { nodes } = await ask<{
             nodes: Array<{ name: string; sampleAgeMs?: number }>
-          }>('status')
+          }>(node.dir, 'GET', '/v1/status')
           const others = nodes.filter(({ name }) => name !== node.name)
           return (
             others.length === 3 && others.every(({ sampleAgeMs = 1e9 }) => sampleAgeMs < 150_000)
@@ -262,13 +298,13 @@ describe('load', () => {
         60_000,
         500
       )
-    }
+    await Promise.all(mesh.nodes.map(hasHeardAll))
     const [home = ''] = await holders(gate, 'busy')
     const silent = mesh.node(home)
     await silent.freeze()
     try {
-      for (const node of mesh.nodes.filter(one => one !== silent)) {
-        const top = await topAt(node)
+      const others = mesh.nodes.filter(one => one !== silent)
+      for (const top of await Promise.all(others.map(topAt))) {
         expect(top.silent).toEqual([home])
         const said = top.nodes.find(({ node: name }) => name === home)
         expect(said?.from).toBe('gossip')
@@ -286,14 +322,12 @@ describe('load', () => {
     const [home = ''] = await holders(gate, 'web', 'busy')
     const node = mesh.node(home)
     const own = async (volume: string) =>
-      (await exported(gate, volume, '--since', '8d', '--step', '1m')).filter(
-        row => row.node === home
-      )
+      (await exported(gate, volume, clock.now() - 8 * DAY_MS)).filter(row => row.node === home)
     const before = { web: await own('web'), busy: await own('busy') }
     expect(before.web.length).toBeGreaterThan(10_000)
     expect(before.busy.length).toBeGreaterThan(0)
     await node.kill()
-    await node.up(ENV)
+    await node.up(up)
     await mesh.converged([node, gate])
     await until('its past is read', async () => {
       const seen = (await topAt(node)).nodes.find(({ isSelf }) => isSelf)
@@ -307,7 +341,7 @@ describe('load', () => {
       // What is not durable yet may go: the last minute, and nothing else.
       expect(lost.filter(row => row !== before[volume].at(-1))).toEqual([])
     }
-    const shard = await forecastOf(gate, `web@${home}`, '--horizon', '6h')
+    const shard = await forecastOf(gate, `web@${home}`)
     expectDaily(shard, 0.5)
   })
 
@@ -315,21 +349,21 @@ describe('load', () => {
     const [from = ''] = await holders(gate, 'web')
     const taken = await holders(gate, 'web')
     const to = ['west', 'north', 'east'].find(name => !taken.includes(name)) ?? ''
-    const before = totals(await exported(gate, 'web', '--since', '8d', '--step', '1m'))
-    const nodeBefore = await forecastOf(gate, `node:${to}`, '--horizon', '1h')
+    const before = totals(await exported(gate, 'web', clock.now() - 8 * DAY_MS))
+    const nodeBefore = await forecastOf(gate, `node:${to}`, 1)
     await moveDone(gate, await startMove(gate, 'web', from, to))
     // It follows in pieces, one after the other: what is on its way is in neither place.
     const sum = (loads: ReadonlyMap<number, number>) =>
       [...loads.values()].reduce((a, b) => a + b, 0)
     await until(`web@${to} has all of its history`, async () => {
-      const now = totals(await exported(gate, 'web', '--since', '8d', '--step', '1m'))
+      const now = totals(await exported(gate, 'web', clock.now() - 8 * DAY_MS))
       return Math.abs(sum(now) / sum(before) - 1) < 0.005
     })
-    expectDaily(await forecastOf(gate, `web@${to}`, '--horizon', '6h'), 0.5)
+    expectDaily(await forecastOf(gate, `web@${to}`), 0.5)
     const gone = await gate.run('forecast', `web@${from}`)
     expect(gone.code).not.toBe(0)
     expect(gone.stderr).toMatch(/holds nothing/)
-    const after = totals(await exported(gate, 'web', '--since', '8d', '--step', '1m'))
+    const after = totals(await exported(gate, 'web', clock.now() - 8 * DAY_MS))
     for (const [timeMs, load] of before) {
       const now = after.get(timeMs) ?? 0
       if (Math.abs(now - load) <= 0.02 * load) continue
@@ -337,11 +371,11 @@ describe('load', () => {
     }
     // The past of the node that it came to is that of what it holds now.
     const had = new Map(pastSteps(nodeBefore))
-    const nodeAfter = await forecastOf(gate, `node:${to}`, '--horizon', '1h')
+    const nodeAfter = await forecastOf(gate, `node:${to}`, 1)
     for (const [timeMs, load] of pastSteps(nodeAfter)) {
       expectNear(load - (had.get(timeMs) || 0), 0.5, timeMs, 0.08)
     }
-    expectDaily(await forecastOf(gate, 'web', '--horizon', '6h'), 1)
+    expectDaily(await forecastOf(gate, 'web'), 1)
   })
 
   /** Its past is the known day, of which this is a part, and so is what it expects. */
@@ -372,11 +406,12 @@ describe('load', () => {
 })
 
 function topAt(node: ProcessNode): Promise<TopDocument> {
-  return node.json<TopDocument>('top', '--once')
+  return ask<TopDocument>(node.dir, 'GET', '/v1/load')
 }
 
-function forecastOf(node: ProcessNode, subject: string, ...options: string[]) {
-  return node.json<ForecastDocument>('forecast', subject, ...options)
+function forecastOf(node: ProcessNode, subject: string, hours = 6): Promise<ForecastDocument> {
+  const query = new URLSearchParams({ subject, horizonMinutes: String(60 * hours) })
+  return ask<ForecastDocument>(node.dir, 'GET', `/v1/load/forecast?${query}`)
 }
 
 /** Names of the nodes that hold chunks of all of these volumes, in order. */

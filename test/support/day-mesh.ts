@@ -19,7 +19,8 @@ import { type NodePlan, ProcessMesh, type ProcessNode, THREE_AND_GATEWAY } from 
 import { freePort } from './process-spawn.ts'
 
 export const VOLUME = 'day'
-const DEMO_NODE = join(REPOSITORY, 'dist/cli/demo-node.js')
+/** The daemon with a load clock that is faster than time. */
+export const DEMO_NODE = join(REPOSITORY, 'dist/cli/demo-node.js')
 const CHUNK_BYTES = 64 * MiB
 const STEP_MS = 300_000
 

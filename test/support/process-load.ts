@@ -1,5 +1,6 @@
 /** Load as tests see it of real daemons: a history that is made, and rows that are exported. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
+import { Client } from '../../cli/client.ts'
 import { LoadCsvReader, type LoadCsvRow } from '../../protocols/load/csv.ts'
 import { formatIsoTime } from '../../protocols/load/iso-time.ts'
 import { BYTES_PER_UNIT, loadOf } from '../../protocols/load/record.ts'
@@ -42,17 +43,21 @@ export class DailyLoad {
   }
 }
 
-/** `shoal load export` of one volume, read. */
+/** What `shoal load export` has of one volume, over the API: until now, by the load clock of the node. */
 export async function exported(
   at: ProcessNode,
   volume: string,
-  ...options: string[]
+  sinceMs: number,
+  step: '1s' | '1m' | '1h' = '1m'
 ): Promise<readonly LoadCsvRow[]> {
-  // By way of a file: what a child prints is kept up to a bound.
-  const file = `${at.dir}.${volume}.csv`
-  await at.json('load', 'export', '--volume', volume, '--out', file, ...options)
+  const query = new URLSearchParams({ volume, sinceMs: String(Math.floor(sinceMs)), step })
   const reader = new LoadCsvReader()
-  const lines = [...reader.push(readFileSync(file)), ...reader.end()]
+  const lines = []
+  const { signal } = new AbortController()
+  for await (const bytes of new Client(at.dir).download(`/v1/load/export?${query}`, signal)) {
+    lines.push(...reader.push(bytes))
+  }
+  lines.push(...reader.end())
   return lines.map(line => {
     if ('refused' in line) throw new Error(`line ${line.line} of an export: ${line.refused}`)
     return line.row

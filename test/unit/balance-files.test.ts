@@ -1,16 +1,20 @@
-// Goal: what people set, and what left within six hours, survives restarts; a damaged file is named and
+// Goal: what people set, what left within six hours, and what was seen of peers survives restarts; a damaged file is named and
 // never makes a node do more than its defaults.
 // Method: the real files on disks in memory.
 import { describe, expect, it } from 'vitest'
 import { BALANCE_MOVES_FILE, openPast, type SavedOrder } from '../../node/balance/past.ts'
+import { BALANCE_PEERS_FILE, openPeerRecords } from '../../node/balance/peer-records.ts'
 import { BALANCE_FILE, openSettings } from '../../node/balance/settings-file.ts'
 import { RETURN_MS } from '../../protocols/balance/limits.ts'
 import { DEFAULT_SETTINGS } from '../../protocols/balance/settings.ts'
 import type { ChunkKey, Nonce } from '../../protocols/ids.ts'
 import { MAX_MOVE_RANGES } from '../../protocols/moves/limits.ts'
+import { RECORD_HALVES_MS } from '../../protocols/negotiate/limits.ts'
 import { nodeId } from '../support/gateway-mesh.ts'
 import { TurnedClock } from '../support/load-clock.ts'
+import { randomNodeId } from '../support/load-mesh.ts'
 import { MemoryDisk } from '../support/memory-disk.ts'
+import { SeededRandom } from '../support/process-random.ts'
 import { quietLog, volumeId } from '../support/shard-harness.ts'
 
 const V = volumeId(1)
@@ -141,5 +145,50 @@ describe('what is remembered of moves', () => {
     await write(disk, BALANCE_MOVES_FILE, '{"version":1,"events":[{"is":"left"}],"orders":[]}')
     const past = await openPast(disk, quietLog, new TurnedClock(0))
     expect([past.orders, past.problem]).toEqual([[], expect.stringMatching(/24 hours/)])
+  })
+})
+
+describe('what a node has seen of its peers', () => {
+  const random = new SeededRandom(1)
+  const [liar, silent] = [randomNodeId(random), randomNodeId(random)]
+  const lie = { headroom: 90, threshold: 100, peak: 130 }
+
+  it('survives a crash once it is saved, and fades while the node is down', async () => {
+    const disk = new MemoryDisk()
+    const records = await openPeerRecords(disk, quietLog, new TurnedClock(1_000_000))
+    for (let i = 0; i < 9; i++) records.trust.judged(liar, lie, 0)
+    records.trust.note(silent, 'silent', 0)
+    await records.save()
+    const image = disk.crashImage({ loss: 'all' })
+    const at = async (wallMs: number) => {
+      return (await openPeerRecords(image, quietLog, new TurnedClock(wallMs))).trust
+    }
+    for (const wallMs of [1_000_001, 5]) {
+      const again = await at(wallMs)
+      expect(again.factor(liar, 0)).toBeCloseTo(records.trust.factor(liar, 0))
+      expect(again.mayAsk(silent, 0)).toBe(false)
+    }
+    const late = await at(1_000_000 + 10 * RECORD_HALVES_MS)
+    expect(late.factor(liar, 0)).toBeGreaterThan(0.95)
+    expect(late.mayAsk(silent, 0)).toBe(true)
+  })
+
+  it('begins anew with a damaged file, which is a problem', async () => {
+    const many = { node: liar, silences: -1 }
+    for (const text of [
+      '{',
+      '{"version":2}',
+      JSON.stringify({ version: 1, atMs: 1, peers: [many] })
+    ]) {
+      const disk = new MemoryDisk()
+      await write(disk, BALANCE_PEERS_FILE, text)
+      const records = await openPeerRecords(disk, quietLog, new TurnedClock(0))
+      expect(records.problem).toMatch(/balance-peers\.json\.damaged/)
+      expect(records.trust.size).toBe(0)
+      records.trust.note(liar, 'broke', 0)
+      await records.save()
+      const again = await openPeerRecords(disk, quietLog, new TurnedClock(0))
+      expect([again.problem, again.trust.size]).toEqual([undefined, 1])
+    }
   })
 })

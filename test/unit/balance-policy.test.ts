@@ -14,6 +14,7 @@ import {
   MINUTE,
   NOW,
   outlookOf,
+  pathOf,
   rising,
   shardOf,
   volumeOf
@@ -54,6 +55,33 @@ test('a move that copies for long begins earlier', () => {
     plan(lookOf(node, shards, { copyBytesPerSecond })).wants.length > 0
   expect(isBegun(1024 ** 3)).toBe(false)
   expect(isBegun(1024 ** 3 / 900)).toBe(true)
+})
+
+test('a move that takes long beside copying begins earlier, and costs no more for it', () => {
+  const node = outlookOf(0, rising(800, 1_300, 4))
+  const shards = [shardOf(1, rising(300, 800, 4)), shardOf(2, flat(400))]
+  const wantsOf = (besideMs?: number) => {
+    return plan(lookOf(node, shards, besideMs === undefined ? {} : { besideMs })).wants
+  }
+  expect(wantsOf()).toEqual([])
+  expect(wantsOf(1_000)).toEqual([])
+  const [want] = wantsOf(15 * MINUTE)
+  expect(want?.copyMs).toBeGreaterThan(15 * MINUTE)
+  const [soon] = plan(lookOf(outlookOf(0, rising(800, 1_300, 1)), shards)).wants
+  expect(want?.cost).toBe(soon?.cost)
+})
+
+test('a move that could wait begins where copying adds least to what is there', () => {
+  const shards = [shardOf(1, flat(650)), shardOf(2, flat(50))]
+  const isBegun = (...before: number[]): boolean => {
+    const path = pathOf([...before, ...new Array<number>(15 - before.length).fill(1_300)])
+    const copyBytesPerSecond = 1024 ** 3 / (10 * 60)
+    return plan(lookOf(outlookOf(0, path), shards, { copyBytesPerSecond })).wants.length > 0
+  }
+  expect(isBegun(700, 950, 950, 950)).toBe(true)
+  expect(isBegun(950, 700, 700, 950)).toBe(false)
+  expect(isBegun(950, 950, 950, 950)).toBe(false)
+  expect(isBegun(700, 700, 700, 700)).toBe(false)
 })
 
 test('of a hot shard only the few hottest chunks move that are needed', () => {

@@ -272,7 +272,7 @@ describe('shoal balance plan', () => {
     expect(out).toMatch(/^west would make 1 move:$/m)
     expect(out).toMatch(/^ {2}1 chunk of web \(1 MiB\): its peak is at 14:50$/m)
     expect(out).toMatch(/^ {4}node expects 930 to 1,240 units\/s, above 800 from .* on$/m)
-    expect(out).toMatch(/^ {4}worth 118k units of overload, costs 9\.3k; copying takes 40 s$/m)
+    expect(out).toMatch(/^ {4}worth 118k units of overload, costs 9\.3k; the move takes 40 s$/m)
     expect(out).toMatch(/^ {4}north \(eu-north\) would be asked: near, and quiet$/m)
     expect(out).toMatch(/^ {4}east \(us-east\) would not be asked: another continent$/m)
     expect(out).toMatch(/^ {2}left where it is: db is too cold to matter$/m)

@@ -78,7 +78,7 @@ describe('a predicted move', () => {
       'It asked host-b and host-c; host-b bid 390 units/s of headroom left at 3 ms; host-c bid 40 ' +
         'units/s of headroom left, 300 units of overload added.',
       'host-b was chosen.',
-      'It was worth 118k units of overload and cost 9.3k; copying was to take 40 s.',
+      'It was worth 118k units of overload and cost 9.3k; the move was to take 40 s.',
       'It moved 3 chunks (192 MiB) in 41 s, done at 14:27, 22 min before the threshold could be ' +
         'exceeded; the longest pause of a client was 12 ms.',
       'In the hour after it, without the move host-a would have peaked at 1,100 units/s, above its ' +

@@ -342,6 +342,27 @@ describe('the record of peers', () => {
     expect(trust.factor(A, 12 * HOUR_MS)).toBeLessThan(0.5)
   })
 
+  it('says the same after a restart, but for what faded meanwhile, and is not restored over news', () => {
+    const trust = new Trust()
+    for (let i = 0; i < 3; i++) trust.judged(A, lie, HOUR_MS)
+    for (let i = 0; i < 5; i++) trust.note(B, 'silent', 2 * HOUR_MS)
+    trust.note(C, 'answered', 2 * HOUR_MS)
+    const later = 3 * HOUR_MS
+    const saved = trust.saved(2 * HOUR_MS)
+    const again = new Trust()
+    again.restore(saved, HOUR_MS, 7)
+    for (const node of [A, B, C]) {
+      expect(again.factor(node, 7)).toBeCloseTo(trust.factor(node, later))
+    }
+    for (const ms of [0, HOUR_MS / 2, HOUR_MS]) {
+      expect(again.mayAsk(B, 7 + ms)).toBe(trust.mayAsk(B, later + ms))
+    }
+    again.note(B, 'answered', 8)
+    again.restore(saved, HOUR_MS, 9)
+    expect(again.mayAsk(B, 9)).toBe(true)
+    expect(trust.saved(later + 60 * RECORD_HALVES_MS).map(({ node }) => node)).toEqual([B])
+  })
+
   it('is bounded, and forgets first those against whom least is said', () => {
     const trust = new Trust()
     for (let i = 0; i < 5; i++) trust.judged(A, lie, 0)

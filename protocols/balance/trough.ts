@@ -1,0 +1,47 @@
+/**
+ * Whether a move that could wait had better begin now: because what the copying itself adds at the
+ * source is least now, and by the time the move is due it would add more.
+ *
+ *   harm of copying   3  1  2  4  9 |          due at the fifth step: begins at the second
+ *   start at step     0  1  2  3  4 due
+ *
+ * Invariant: never earlier than its benefit is worth its cost (policy.ts asks only then).
+ */
+import type { Choice, ChoiceTerms } from './choice.ts'
+import { type Shift, scaleCurve, stepWith } from './curve.ts'
+
+/**
+ * What copying adds when the move falls due, less what it adds now; 0 if it adds less at some time
+ * between. `due`: what a move saves within `soonMs` of its end when it is due. Units.
+ */
+export function troughGain(
+  { moved, copyMs }: Choice,
+  terms: Pick<ChoiceTerms, 'own' | 'threshold' | 'grid'>,
+  { due, soonMs }: { readonly due: number; readonly soonMs: number }
+): number {
+  const { own, threshold, grid } = terms
+  const none = scaleCurve(moved, 0)
+  const differs = (i: number, shift: Shift): number =>
+    ((stepWith(own, moved, threshold, i, shift) - stepWith(own, none, threshold, i, shift)) *
+      grid.stepMs) /
+    1000
+  const length = Math.ceil(copyMs / grid.stepMs)
+  const soon = Math.ceil(soonMs / grid.stepMs)
+  const copied = sumOver(length, i => differs(i, { way: -1, from: grid.steps }))
+  const saved = sumOver(soon, i => -differs(i, { way: -1, from: 0 }))
+  const now = copied(0)
+  for (let start = 1; start + length + soon <= grid.steps; start++) {
+    const then = copied(start)
+    if (then < now) return 0
+    if (saved(start + length) >= due) return then - now
+  }
+  return 0
+}
+
+function sumOver(count: number, value: (i: number) => number): (from: number) => number {
+  return from => {
+    let sum = 0
+    for (let i = from; i < from + count; i++) sum += value(i)
+    return sum
+  }
+}
