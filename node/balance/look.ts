@@ -33,6 +33,7 @@ import type { LongOutlooks } from './long-outlooks.ts'
 import { type Ahead, aheadOf, peakMs, standingPath, unchanged } from './outlooks.ts'
 import type { Past } from './past.ts'
 import type { Pressure } from './pressure.ts'
+import { homeRoundTripMs, roundTripMs } from './round-trips.ts'
 import { thresholdOf } from './threshold.ts'
 
 const DAY_MINUTES = 1_440
@@ -77,6 +78,7 @@ export interface Surroundings extends Pending {
   readonly besideMs: number
   /** Offered lately, and nobody took them. */
   readonly refused: ReadonlySet<VolumeId>
+  readonly mostChunks: ReadonlyMap<VolumeId, number>
 }
 
 /** Undefined: nothing is foretold yet, or there is no threshold. */
@@ -141,6 +143,7 @@ export function* looking(
     // They were left out of the chunks of each shard.
     underWay: [],
     refused: around.refused,
+    mostChunks: around.mostChunks,
     ...(thresholds.length > 0 && { greatestThreshold: Math.max(...thresholds) })
   }
 }
@@ -236,23 +239,4 @@ function shardOutlook(
     ...(rttMs !== undefined && { rttMs }),
     ...(homeRttMs !== undefined && { homeRttMs })
   }
-}
-
-/** That is only known of the gateway's own node, if it keeps data. */
-function homeRoundTripMs(
-  peers: readonly KnownPeer[],
-  view: VolumeView | undefined
-): number | undefined {
-  const gateway = view?.holder?.node
-  return peers.some(({ node }) => node === gateway) ? 0 : undefined
-}
-
-/** From this node to whoever has the volume attached; undefined: nobody, or not measured. */
-function roundTripMs(
-  network: Pick<Network, 'self' | 'roundTripMs'>,
-  view: VolumeView | undefined
-): number | undefined {
-  const gateway = view?.holder?.node
-  if (gateway === undefined) return undefined
-  return gateway === network.self ? 0 : network.roundTripMs(gateway)
 }
