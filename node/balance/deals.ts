@@ -21,7 +21,7 @@ import { begin } from '../../protocols/negotiate/offer.ts'
 import { resume } from '../../protocols/negotiate/offer-move.ts'
 import type { OfferEnd, OfferStep, Rank } from '../../protocols/negotiate/offer-types.ts'
 import { OpenOffers } from '../../protocols/negotiate/open-offers.ts'
-import type { ChunkRange } from '../moves/ranges.ts'
+import { type ChunkRange, countChunks } from '../moves/ranges.ts'
 import type { Moves } from '../moves/types.ts'
 import type { Clock, Log, Random } from '../ports.ts'
 import type { Rpc } from '../rpc/types.ts'
@@ -227,11 +227,18 @@ export class Deals {
     if (end.is !== 'settled')
       log.info({ move: id, volume, why: end.why }, 'an offer came to nothing')
     if (end.is === 'nobody' || (outcome !== 'done' && end.is === 'settled'))
-      this.refused.add(volume, reason !== 'home')
+      this.refused.add(volume, reason !== 'home', tooMany(deal, end))
     past.drop(id)
     past.saveSoon()
     records.saveSoon()
   }
+}
+
+/** How many chunks were too many for whoever answered; undefined: nobody said so. */
+function tooMany({ ranges }: Deal, end: OfferEnd): number | undefined {
+  if (end.is !== 'nobody') return undefined
+  const isSaid = end.alternatives.some(({ is }) => is === 'declined' || is === 'unfit')
+  return isSaid ? countChunks(ranges) : undefined
 }
 
 function outcomeOf({ state }: Move): Outcome {

@@ -29,11 +29,11 @@ import type { Clock, Network } from '../ports.ts'
 import type { ShardServer } from '../shard/types.ts'
 import type { ChunkStore } from '../storage/types.ts'
 import { chunksOf } from './chunks.ts'
-import { homeRoundTripMs } from './home.ts'
 import type { LongOutlooks } from './long-outlooks.ts'
 import { type Ahead, aheadOf, peakMs, standingPath, unchanged } from './outlooks.ts'
 import type { Past } from './past.ts'
 import type { Pressure } from './pressure.ts'
+import { homeRoundTripMs, roundTripMs } from './round-trips.ts'
 import { thresholdOf } from './threshold.ts'
 
 const DAY_MINUTES = 1_440
@@ -78,6 +78,7 @@ export interface Surroundings extends Pending {
   readonly besideMs: number
   /** Offered lately, and nobody took them. */
   readonly refused: ReadonlySet<VolumeId>
+  readonly mostChunks: ReadonlyMap<VolumeId, number>
 }
 
 /** Undefined: nothing is foretold yet, or there is no threshold. */
@@ -142,6 +143,7 @@ export function* looking(
     // They were left out of the chunks of each shard.
     underWay: [],
     refused: around.refused,
+    mostChunks: around.mostChunks,
     ...(thresholds.length > 0 && { greatestThreshold: Math.max(...thresholds) })
   }
 }
@@ -237,14 +239,4 @@ function shardOutlook(
     ...(rttMs !== undefined && { rttMs }),
     ...(homeRttMs !== undefined && { homeRttMs })
   }
-}
-
-/** From this node to whoever has the volume attached; undefined: nobody, or not measured. */
-function roundTripMs(
-  network: Pick<Network, 'self' | 'roundTripMs'>,
-  view: VolumeView | undefined
-): number | undefined {
-  const gateway = view?.holder?.node
-  if (gateway === undefined) return undefined
-  return gateway === network.self ? 0 : network.roundTripMs(gateway)
 }

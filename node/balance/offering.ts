@@ -23,9 +23,9 @@ import type { ShardMap } from '../map/types.ts'
 import { rangesOfChunks } from '../moves/ranges.ts'
 import type { Clock, Random } from '../ports.ts'
 import type { Deals } from './deals.ts'
-import { peersAtHome } from './home.ts'
 import { hourly } from './outlooks.ts'
 import { knownPeers, type PeerSources } from './peers.ts'
+import { peersAtHome } from './round-trips.ts'
 
 const MINUTE_MS = 60_000
 

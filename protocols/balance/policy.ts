@@ -45,6 +45,8 @@ export interface Look {
   readonly greatestThreshold?: number
   /** Offered lately, and nobody took them: others are tried first. */
   readonly refused?: ReadonlySet<VolumeId>
+  /** Of a volume of which more at once was too much for everybody: the most chunks that are tried. */
+  readonly mostChunks?: ReadonlyMap<VolumeId, number>
 }
 
 export interface Incurable {
@@ -179,7 +181,8 @@ function choiceOf(
 ): Found | undefined {
   const { volume, settings } = shard
   if (!settings.isOn || taken.has(volume) || look.refused?.has(volume) === true) return undefined
-  const chunks = movable(shard.chunks, look.nowMs, look.past, look.underWay)
+  const free = movable(shard.chunks, look.nowMs, look.past, look.underWay)
+  const chunks = free.slice(0, look.mostChunks?.get(volume))
   const path = liftedPath(shard.path, shard.load, look.nowMs)
   const choice = bestChoice(chunks, curveOf(path, terms.grid), { ...terms, own })
   if (choice === undefined || !isAffordable(look, shard, choice.bytes)) return undefined

@@ -93,6 +93,17 @@ test('of a hot shard only the few hottest chunks move that are needed', () => {
   expect(wants[0]?.path.expected[0]).toBeCloseTo(480)
 })
 
+test('of what was too much for everybody fewer chunks are tried', () => {
+  const shard = shardOf(1, flat(1_600), { chunks: chunksOf(1, [0.25, 0.25, 0.25, 0.25]) })
+  const count = (most?: number) => {
+    const more = most === undefined ? {} : { mostChunks: new Map([[volumeOf(1), most]]) }
+    return plan(lookOf(outlookOf(0, flat(1_600)), [shard], more)).wants[0]?.chunks.length
+  }
+  expect(count()).toBe(2)
+  expect(count(1)).toBe(1)
+  expect(count(3)).toBe(2)
+})
+
 test('one chunk that is hotter than any node is left, and named with what helps', () => {
   const node = outlookOf(0, flat(2_000))
   const hot = shardOf(1, flat(1_990))

@@ -1,10 +1,21 @@
-/** Where home is: near to the node that has the volume attached, whether that keeps data or not. */
+/** How far a volume's gateway is, as far as this node knows, and who is near to it: its home. */
 import type { VolumeView } from '../../crdt/types.ts'
 import type { KnownPeer, Place } from '../../protocols/balance/target.ts'
 import type { ShardMap } from '../map/types.ts'
+import type { Network } from '../ports.ts'
 
 /** Taken for the round trip within a region until a bidder says its own. */
 const WITHIN_REGION_MS = 1
+
+/** From this node to whoever has the volume attached; undefined: nobody, or not measured. */
+export function roundTripMs(
+  network: Pick<Network, 'self' | 'roundTripMs'>,
+  view: VolumeView | undefined
+): number | undefined {
+  const gateway = view?.holder?.node
+  if (gateway === undefined) return undefined
+  return gateway === network.self ? 0 : network.roundTripMs(gateway)
+}
 
 /** Of the peers, the gateway's own node and those of its host and region. */
 export function peersAtHome(
