@@ -6,8 +6,8 @@
 // are in `npm run bench -- balance-scale` and `npm run soak -- --only balance`.
 import { describe, expect, it } from 'vitest'
 import { seedOfRun } from '../support/process-random.ts'
-import { BalanceMesh, type BalanceOptions } from './balance/mesh.ts'
 import type { Mistakes } from './balance/mistakes.ts'
+import { type BalanceOptions, runMade } from './balance/run.ts'
 
 const SEED = seedOfRun()
 /** So many seeds may be needed to find a mistake; most take one. */
@@ -15,7 +15,7 @@ const SEEDS = 10
 
 function run(options: Partial<BalanceOptions>) {
   const usual = { nodes: 12, days: 2, judgedFrom: 1, load: 'daily', mode: 'predicted' } as const
-  return new BalanceMesh({ ...usual, seed: SEED, ...options }).run()
+  return runMade({ ...usual, seed: SEED, ...options })
 }
 
 describe('a mesh that balances itself', () => {
