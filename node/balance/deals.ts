@@ -127,8 +127,11 @@ export class Deals {
     candidates: readonly NodeId[],
     rank: Rank
   ): boolean {
-    if (!this.#open.open(id, { volume: want.volume, ranges })) return false
     const { clock, loadClock, log } = this.#parts
+    if (this.#open.isFull) {
+      log.info({ volume: want.volume }, 'nothing more is offered: as much as may be is under way')
+    }
+    if (!this.#open.open(id, { volume: want.volume, ranges })) return false
     const deal = dealOf(want, { id, ranges, since: loadClock.now() })
     this.#deals.set(id, deal)
     log.info({ move: id, volume: want.volume, why: whyOf(want), candidates }, 'chunks are offered')
