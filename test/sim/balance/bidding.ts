@@ -36,7 +36,11 @@ export class Bidding {
   appraisal(offer: Offer, promised: readonly Offer[], bytes: number): Appraisal {
     const mesh = this.#mesh
     const nowMs = mesh.loadMs
-    const bare = this.#node.outlook(promised.map(({ path }) => path))
+    // What is leaving counts until forecasts know that it is gone: it may also fail to leave.
+    const bare = this.#node.outlook(
+      promised.map(({ path }) => path),
+      []
+    )
     const own = { ...bare, freeBytes: Math.max(0, bare.freeBytes - bytes) }
     if (own.load > own.threshold) return unfit('it is over its threshold now')
     const returns = mesh

@@ -41,9 +41,7 @@ export class BalanceNode {
   /** The newest first. */
   readonly publications: Publication[] = []
   readonly #mesh: BalanceMesh
-  /** Of what left since the last look: forecasts do not know. */
-  #gone: LoadPath[] = []
-  /** The same of what came. */
+  /** Since the last look: forecasts do not know. */
   #arrived: SimMove[] = []
   #base: LoadPath | undefined
   #changes = 0
@@ -72,12 +70,15 @@ export class BalanceNode {
       this.bidding.ledger.counted(this.#mesh.node(source).place.node, id)
     }
     this.#arrived = []
-    this.#gone = []
     const shards = this.#shards()
     this.#base = sumPaths(shards.map(({ path }) => path))
     this.changed()
+    const awarded = this.bidding.ledger
+      .promises(this.#mesh.clock.nowMs)
+      .filter(({ at }) => at === 'awarded')
     const own = this.outlook(
-      this.bidding.ledger.promises(this.#mesh.clock.nowMs).map(one => one.offer.path)
+      awarded.map(({ offer }) => offer.path),
+      this.dealing.leaving
     )
     this.#publish(own)
     const look: Look = {
@@ -97,14 +98,10 @@ export class BalanceNode {
     this.#mesh.checks.looked(this.begun - before)
   }
 
-  /** With `more` that is promised, and without what is leaving. */
-  outlook(more: readonly LoadPath[]): NodeOutlook {
+  /** With `more` that is promised, and without `less`. */
+  outlook(more: readonly LoadPath[], less: readonly LoadPath[]): NodeOutlook {
     const nowMs = this.#mesh.loadMs
-    const less = [...this.dealing.leaving, ...this.#gone]
-    const leaving = this.dealing.leaving.reduce(
-      (sum, path) => sum + loadAt(path, nowMs).expected,
-      0
-    )
+    const leaving = less.reduce((sum, path) => sum + loadAt(path, nowMs).expected, 0)
     const { node, region, host } = this.place
     const { capacity, threshold } = this.#mesh.scene
     return {
@@ -134,10 +131,7 @@ export class BalanceNode {
   /** A move from here has ended. */
   left(move: SimMove, isDone: boolean): void {
     this.changed()
-    if (isDone) {
-      this.#gone.push(move.offer.path)
-      this.note('left', move.chunks)
-    }
+    if (isDone) this.note('left', move.chunks)
     this.dealing.moved(move.id, isDone)
   }
 
