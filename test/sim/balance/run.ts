@@ -37,7 +37,7 @@ export function runMade(options: BalanceOptions): BalanceResult {
   const { user, system } = process.cpuUsage(before)
   tally.messages(mesh.sent() - sentBefore)
   const figures = tally.figures()
-  if (load === 'constant') mesh.checks.days(figures.movesByDay, 1)
+  if (load === 'constant') mesh.checks.rests(figures.movesByDay)
   if (load === 'repeating') mesh.checks.days(figures.movesByDay, 2)
   const broken = mesh.brokenAtEnd()
   return { figures, broken, compared: mesh.checks.compared, cpuMs: (user + system) / 1000 }
