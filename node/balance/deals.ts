@@ -115,14 +115,13 @@ export class Deals {
     candidates: readonly NodeId[],
     rank: Rank
   ): boolean {
-    if (!this.#open.open(id, { volume: want.volume, ranges })) return false
     const { clock, loadClock, log } = this.#parts
-    const deal = dealOf(want, {
-      id,
-      ranges,
-      since: loadClock.now(),
-      wantedMs: this.delay.wantedMs()
-    })
+    if (this.#open.isFull) {
+      log.info({ volume: want.volume }, 'nothing more is offered: as much as may be is under way')
+    }
+    if (!this.#open.open(id, { volume: want.volume, ranges })) return false
+    const since = loadClock.now()
+    const deal = dealOf(want, { id, ranges, since, wantedMs: this.delay.wantedMs() })
     this.#deals.set(id, deal)
     log.info({ move: id, volume: want.volume, why: whyOf(want), candidates }, 'chunks are offered')
     const request: Offer = { call: 'offer', id, ranges, ...offer }

@@ -166,11 +166,25 @@ export class Ledger {
 
   #appraise(key: string, from: NodeId, offer: Offer): Appraisal {
     const others = [...this.#promises].filter(([known]) => known !== key).map(([, one]) => one)
-    const appraisal = this.#options.appraise(offer, from, others)
+    const appraisal = this.#worst(offer, from, others)
     if (appraisal.is === 'fit' && appraisal.figures.freeBytes < 0) {
       return { is: 'unfit', code: 'no-space', why: 'not enough space is free' }
     }
     return appraisal
+  }
+
+  /**
+   * What others were only bid may never come. Overload that it would bring must not hide what this
+   * offer brings alone: being above a threshold counts once.
+   */
+  #worst(offer: Offer, from: NodeId, others: readonly LedgerPromise[]): Appraisal {
+    const all = this.#options.appraise(offer, from, others)
+    const bound = others.filter(({ at }) => at !== 'offered')
+    if (all.is === 'unfit' || bound.length === others.length) return all
+    const least = this.#options.appraise(offer, from, bound)
+    if (least.is === 'unfit') return least
+    const addedExcess = Math.max(all.figures.addedExcess, least.figures.addedExcess)
+    return { is: 'fit', figures: { ...all.figures, addedExcess } }
   }
 
   #award(from: NodeId, { id, reservation, leaseMs }: Award, nowMs: number): NegotiateAnswer {

@@ -6,8 +6,8 @@ export const MAX_CANDIDATES = 4
 export const MAX_CONSIDERED = 128
 /** Ranges of chunks that one offer names: a plan looks at no more chunks than these hold. */
 export const MAX_OFFER_RANGES = 256
-/** The load to come in steps of five minutes: an hour. Then hour by hour: a day. */
-export const MAX_OFFER_STEPS = 12
+/** The load to come in steps of five minutes: all that a source with the usual horizon looks at. Then hour by hour: a day. */
+export const MAX_OFFER_STEPS = 15
 export const MAX_OFFER_HOURS = 24
 export const MAX_OFFER_REGIONS = 64
 export const MAX_WHY_CHARS = 300

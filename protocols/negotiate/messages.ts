@@ -181,7 +181,7 @@ export function refused(code: RefusalCode, why: string): Refused {
 }
 
 /**
- * Of a path what an offer has room for: the steps that are not over at `nowMs`, an hour of them.
+ * Of a path what an offer has room for: the steps that are not over at `nowMs`.
  * Undefined: it ends before.
  */
 export function offeredPath(path: LoadPath, nowMs: number): LoadPath | undefined {

@@ -1,7 +1,7 @@
 /** Runs of the simulated mesh that balances itself, two at a time, each in a process of its own. */
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import type { BalanceOptions, BalanceResult } from '../sim/balance/mesh.ts'
+import type { BalanceOptions, BalanceResult } from '../sim/balance/run.ts'
 
 const WORKERS = 2
 /** A run that hangs is our bug; real time, generous. */

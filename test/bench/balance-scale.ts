@@ -9,7 +9,7 @@
  */
 import { plot } from '../../cli/plot.ts'
 import { GiB } from '../../protocols/limits.ts'
-import type { BalanceOptions } from '../sim/balance/mesh.ts'
+import type { BalanceOptions } from '../sim/balance/run.ts'
 import { STEP_MS } from '../sim/balance/settings.ts'
 import { type BalanceRun, runAll } from './balance-runs.ts'
 import { type BenchOptions, type BenchResult, printTable, round, versionsOf } from './report.ts'

@@ -45,10 +45,10 @@ export interface NewMove {
   readonly to: number
 }
 
-/** What begins in this step, and what it is told when a move has ended. */
+/** What begins in this step, and what it does when all is over. */
 export interface Planner {
   readonly begin: (world: World) => readonly NewMove[]
-  readonly ended?: (move: OpenMove) => void
+  readonly end?: () => void
 }
 
 export interface Outcome {
@@ -91,7 +91,6 @@ export function simulate(
       tally.moves++
       tally.bytes += move.pieces.reduce((sum, { bytes }) => sum + bytes, 0)
       if (!isNeeded(setting, pieces, places, move)) tally.unneeded++
-      planner.ended?.(move)
     }
     moves = moves.filter(({ end }) => end > step)
     const begun = planner.begin({ setting, pieces, places, moves, step })
@@ -105,6 +104,7 @@ export function simulate(
       tally.volume += load - setting.capacity
     }
   }
+  planner.end?.()
   const days = (to - from) / DAY
   return {
     timePercent: (100 * tally.over) / (NODES * (to - from)),
@@ -121,7 +121,11 @@ function opened({ pieces, to }: NewMove, places: Int32Array, start: number): Ope
 }
 
 export function stepsOf(pieces: readonly Piece[]): number {
-  const bytes = pieces.reduce((sum, piece) => sum + piece.bytes, 0)
+  return stepsOfBytes(pieces.reduce((sum, piece) => sum + piece.bytes, 0))
+}
+
+/** Steps that so much copies. */
+export function stepsOfBytes(bytes: number): number {
   return Math.max(1, Math.ceil((VOLUME_STEPS * bytes) / VOLUME_BYTES - 1e-9))
 }
 

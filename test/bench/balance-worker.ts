@@ -1,7 +1,7 @@
 /** One run of the simulated mesh that balances itself, in a process of its own: its CPU time counts. */
-import { BalanceMesh, type BalanceOptions } from '../sim/balance/mesh.ts'
+import { type BalanceOptions, runMade } from '../sim/balance/run.ts'
 
 process.once('message', (options: BalanceOptions) => {
-  const result = new BalanceMesh(options).run()
+  const result = runMade(options)
   process.send?.(result, () => process.disconnect())
 })

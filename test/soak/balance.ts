@@ -3,7 +3,7 @@
  * from the seed, for as long as it is told; ends at the first broken invariant.
  */
 import { messageOf } from '../../protocols/fault.ts'
-import { BalanceMesh, type BalanceOptions } from '../sim/balance/mesh.ts'
+import { type BalanceOptions, runMade } from '../sim/balance/run.ts'
 import { streamOf } from '../sim/random.ts'
 
 export interface BalanceSoak {
@@ -20,7 +20,7 @@ export function soakBalance(minutes: number, from: number): BalanceSoak {
   for (let seed = from; performance.now() < endMs; seed++) {
     const options = optionsOf(seed)
     try {
-      const { broken, figures } = new BalanceMesh(options).run()
+      const { broken, figures } = runMade(options)
       meshes++
       moves += figures.moves
       const [first] = broken

@@ -24,6 +24,17 @@ import { ScriptedMonitor } from './scripted-monitor.ts'
 import { MemorySeriesFiles } from './series-memory-files.ts'
 import { quietLog as silent } from './shard-harness.ts'
 
+/** Keeps what nodes tell people. */
+function hearing(said: string[]): Log {
+  return {
+    ...quietLog,
+    info: (fields, message) => {
+      quietLog.info(fields, message)
+      said.push(message)
+    }
+  }
+}
+
 const show = (what: string) => (f: object, m: string) =>
   console.log(what, m, JSON.stringify(f).slice(0, 600))
 const quietLog: Log =
@@ -91,7 +102,7 @@ export class BalanceNode {
     const disk = this.node.mapDisk
     const settings = await openSettings(disk, quietLog)
     const random = seededRandom(this.mesh.handoffs.nextSeed())
-    const basics = { ...parts, random, log: quietLog, network, clock: systemClock }
+    const basics = { ...parts, random, log: hearing(this.mesh.said), network, clock: systemClock }
     const load = new Load({
       ...basics,
       shards: {
@@ -186,6 +197,8 @@ export class BalanceMesh {
   readonly nodes: BalanceNode[] = []
   /** Of each volume, by the minute of the day. */
   readonly loads = new Map<VolumeId, (minuteOfDay: number) => number>()
+  /** What nodes told people, in the words of their logs. */
+  readonly said: string[] = []
   /** From `settle` on. */
   isMeasured = false
 

@@ -14,6 +14,7 @@ import {
   KEEPS_PER_LEASE,
   MAX_KEEPS,
   MAX_MESSAGES_PER_MOVE,
+  MAX_OFFER_STEPS,
   MAX_PROMISES,
   MAX_PROMISES_TO_ONE,
   MAX_RECORDS,
@@ -89,6 +90,21 @@ describe('the ledger of a bidder', () => {
     expect(ask(C, offerOf(3))).toMatchObject({ is: 'refused', code: 'no-space' })
     ask(A, withdrawalOf(offerOf(1)))
     expect(ask(C, offerOf(4))).toMatchObject({ is: 'bid' })
+  })
+
+  it('says the worse of what an offer adds with all that it bid on, and without', () => {
+    // Above its threshold by the first, the second costs it little more.
+    const { ask } = bidder((offer, from, promised) => {
+      const bare = bySpace(offer, from, promised)
+      if (bare.is === 'unfit') return bare
+      const addedExcess = promised.length === 0 ? 90 : 10
+      return { is: 'fit', figures: { ...bare.figures, addedExcess } }
+    })
+    const first = bidOf(ask(A, offerOf(1)))
+    expect(ask(B, offerOf(2))).toMatchObject({ figures: { addedExcess: 90 } })
+    ask(B, withdrawalOf(offerOf(2)))
+    ask(A, awardOf(offerOf(1), first))
+    expect(ask(B, offerOf(3))).toMatchObject({ figures: { addedExcess: 10 } })
   })
 
   it('gives the same bid to the same offer, however often it comes', () => {
@@ -389,7 +405,7 @@ it('takes of a path what is still to come, as much as an offer may carry', () =>
   const high = Array.from({ length: 40 }, (_, i) => i)
   const long: LoadPath = { atMs: 0, stepMs: 300_000, expected: high, high }
   const path = offeredPath(long, 650_000)
-  expect(path).toMatchObject({ atMs: 600_000, high: high.slice(2, 14) })
+  expect(path).toMatchObject({ atMs: 600_000, high: high.slice(2, 2 + MAX_OFFER_STEPS) })
   expect(offeredPath(long, 40 * 300_000)).toBeUndefined()
   expect(negotiateRequestSchema.safeParse(offerOf(1, { path: long })).success).toBe(false)
   if (path === undefined) throw new Error('no path')

@@ -2,7 +2,6 @@
  * The bidder of a simulated node: the shipped ledger over the shipped appraisal, as
  * node/balance/bidder.ts wires them.
  */
-import { DEFAULT_SETTINGS } from '../../../protocols/balance/settings.ts'
 import { appraise } from '../../../protocols/balance/target.ts'
 import type { NodeId } from '../../../protocols/ids.ts'
 import { type Appraisal, Ledger, promisedBytes } from '../../../protocols/negotiate/ledger.ts'
@@ -14,8 +13,6 @@ import type {
 import type { BalanceMesh } from './mesh.ts'
 import type { Mistakes } from './mistakes.ts'
 import type { BalanceNode } from './node.ts'
-import { roundTripMs } from './places.ts'
-import { CAPACITY, ROOM_BYTES } from './settings.ts'
 
 export class Bidding {
   readonly ledger: Ledger
@@ -38,8 +35,12 @@ export class Bidding {
   /** If so much were promised. */
   appraisal(offer: Offer, promised: readonly Offer[], bytes: number): Appraisal {
     const mesh = this.#mesh
-    const { nowMs } = mesh.clock
-    const bare = this.#node.outlook(promised.map(({ path }) => path))
+    const nowMs = mesh.loadMs
+    // What is leaving counts until forecasts know that it is gone: it may also fail to leave.
+    const bare = this.#node.outlook(
+      promised.map(({ path }) => path),
+      []
+    )
     const own = { ...bare, freeBytes: Math.max(0, bare.freeBytes - bytes) }
     if (own.load > own.threshold) return unfit('it is over its threshold now')
     const returns = mesh
@@ -56,9 +57,9 @@ export class Bidding {
       own: { ...own, ...(day !== undefined && { day }) },
       offered: { reason, bytes: size, path, copyMs, ...(hourly !== undefined && { day: hourly }) },
       wasHere,
-      settings: DEFAULT_SETTINGS,
+      settings: mesh.scene.settings,
       ...(returns.length > 0 && { returnsAt: Math.max(...returns) }),
-      rttMs: roundTripMs(this.#node.place, mesh.gatewayOf(offer.volume))
+      rttMs: mesh.scene.roundTripMs(this.#node.place, mesh.gatewayOf(offer.volume))
     })
     if (appraisal.is === 'bid') return { is: 'fit', figures: appraisal.figures }
     return unfit(appraisal.why)
@@ -80,7 +81,8 @@ export class Bidding {
     }
     if (request.call === 'award') return { is: 'awarded' }
     if (request.call !== 'offer') return answer
-    const figures = { headroom: CAPACITY, addedExcess: 0, freeBytes: ROOM_BYTES, rttMs: 0 }
+    const { capacity: headroom, roomBytes: freeBytes } = mesh.scene
+    const figures = { headroom, addedExcess: 0, freeBytes, rttMs: 0 }
     return { is: 'bid', figures, reservation: at.nonce, lastsMs: 30_000 }
   }
 }

@@ -102,6 +102,16 @@ export class BalanceChecks {
     if (begun > MAX_NEW_MOVES) this.#say(`a node began ${begun} moves in one step`)
   }
 
+  /** Of a load that never changes: from the third day on no day has more moves than the day before. */
+  rests(moves: readonly number[]): void {
+    for (let day = 3; day < moves.length; day++) {
+      if ((moves[day] ?? 0) > (moves[day - 1] ?? 0)) {
+        this.#say(`moves of days grow: ${moves.join(', ')}`)
+        return
+      }
+    }
+  }
+
   /**
    * Of a load that is the same each day: moves of each day, the first `first` left out. They do not
    * grow if the later half of the days has no more than the earlier, but for chance: where things

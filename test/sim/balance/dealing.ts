@@ -22,8 +22,8 @@ import type { SimChunk } from './ground.ts'
 import type { BalanceMesh } from './mesh.ts'
 import type { Mistakes } from './mistakes.ts'
 import type { BalanceNode } from './node.ts'
-import { roundTripMs, type SimPlace } from './places.ts'
-import { CAPACITY, HOUR_MS, THRESHOLD } from './settings.ts'
+import type { SimPlace } from './places.ts'
+import { HOUR_MS } from './settings.ts'
 
 interface Deal {
   readonly offer: Offer
@@ -66,14 +66,14 @@ export class Dealing {
 
   offer(want: Want, look: Look): void {
     const { nowMs } = look
-    if (this.#isLeftAlone(want.volume, nowMs)) return
+    if (this.#isLeftAlone(want.volume)) return
     const path = offeredPath(want.path, nowMs)
     const terms = this.#terms(want, look)
     const gateway = this.#mesh.gatewayOf(want.volume)
     const asked = candidates(this.#peers(want, gateway), terms, this.#mesh.seed()).map(
       one => one.node
     )
-    if (path === undefined || asked.length === 0) return
+    if (path === undefined || asked.length === 0 || !this.#mesh.mayOffer()) return
     const chunks = want.chunks.map(({ chunk }) => this.#mesh.chunk(chunk))
     const offer: Offer = {
       call: 'offer',
@@ -92,13 +92,14 @@ export class Dealing {
     }
     if (!this.#open.open(offer.id, offer) && this.#mistakes.offersTwice !== true) return
     this.begun++
+    this.#mesh.offered(1)
     this.#deals.set(offer.id, { offer, chunks })
     this.#negotiator.begin(offer, asked, this.#rank(terms))
   }
 
   /** Volumes that nobody took lately. */
-  refused(nowMs: number): ReadonlySet<VolumeId> {
-    return new Set([...this.#failures.keys()].filter(volume => this.#isLeftAlone(volume, nowMs)))
+  refused(): ReadonlySet<VolumeId> {
+    return new Set([...this.#failures.keys()].filter(volume => this.#isLeftAlone(volume)))
   }
 
   /** What was started has ended. */
@@ -111,6 +112,7 @@ export class Dealing {
     const deal = this.#deals.get(promise.id)
     if (deal === undefined) throw new Error('a move of nothing')
     const { offer, chunks } = deal
+    this.#mesh.offered(-1)
     this.#node.history.begin(this.#mesh.clock.nowMs, offer.bytes)
     this.#node.note('left', chunks)
     this.#failures.delete(offer.volume)
@@ -126,6 +128,7 @@ export class Dealing {
   #ended(id: string, end: OfferEnd): void {
     const deal = this.#deals.get(id)
     if (end.is === 'settled' || deal === undefined) return
+    this.#mesh.offered(-1)
     this.#close(id)
     this.#node.changed()
     const { volume } = deal.offer
@@ -136,8 +139,8 @@ export class Dealing {
     this.#failures.set(volume, { times, untilMs })
   }
 
-  #isLeftAlone(volume: VolumeId, nowMs: number): boolean {
-    return nowMs < (this.#failures.get(volume)?.untilMs ?? 0)
+  #isLeftAlone(volume: VolumeId): boolean {
+    return this.#mesh.clock.nowMs < (this.#failures.get(volume)?.untilMs ?? 0)
   }
 
   #close(id: string): void {
@@ -154,6 +157,7 @@ export class Dealing {
   #peers({ reason }: Want, gateway: SimPlace): KnownPeer[] {
     const { trust, place } = this.#node
     const { nowMs } = this.#mesh.clock
+    const { roundTripMs, threshold, capacity } = this.#mesh.scene
     const isHome = reason === 'home'
     const known = this.#mesh.known(this.#node, isHome ? gateway : place)
     const mostMs = isHome ? roundTripMs(place, gateway) - 1 : Number.POSITIVE_INFINITY
@@ -164,7 +168,7 @@ export class Dealing {
         {
           ...{ node: id, region, host },
           ...{ load: said.load, high: said.high, freeBytes: said.freeBytes },
-          ...{ threshold: THRESHOLD, capacity: CAPACITY },
+          ...{ threshold, capacity },
           rttMs: roundTripMs(node.place, gateway),
           trust: trust.factor(id, nowMs),
           linkCost: region === place.region ? 0 : 1

@@ -8,6 +8,7 @@
  * Invariant: nothing but what has been told is known of a load.
  */
 import type { LoadPath } from '../../../protocols/balance/types.ts'
+import type { Foreteller, SceneLoad } from './scene.ts'
 import { AHEAD_STEPS, STEP_MS, STEPS_PER_DAY } from './settings.ts'
 
 const FADES = 0.9
@@ -19,7 +20,7 @@ const MOST_DAYS = 4
 /** Of the steps of an hour of the rest of a day, those that are looked at. */
 const EVERY = 3
 
-export class Foretelling {
+export class Foretelling implements Foreteller {
   readonly #volumes: number
   readonly #season: Float32Array
   readonly #last: Float64Array
@@ -100,12 +101,6 @@ export class Foretelling {
     return { atMs: this.#told * STEP_MS + stepMs, stepMs, expected, high }
   }
 
-  /** That nothing will change. */
-  flat(loads: Float64Array, v: number): LoadPath {
-    const list = new Array<number>(AHEAD_STEPS).fill(loads[v] ?? 0)
-    return { atMs: this.#told * STEP_MS, stepMs: STEP_MS, expected: list, high: list }
-  }
-
   /** What is foretold of `step`, `k` steps after the last told one. */
   #at(v: number, step: number, k: number): number {
     if (step < STEPS_PER_DAY) return this.#last[v] ?? 0
@@ -115,5 +110,28 @@ export class Foretelling {
 
   #judge(variances: Float64Array, v: number, error: number): void {
     variances[v] = ERRORS_LAST * (variances[v] ?? 0) + (1 - ERRORS_LAST) * error * error
+  }
+}
+
+/** That nothing will change. */
+export class Unchanging implements Foreteller {
+  readonly #load: SceneLoad
+  #told = 0
+
+  constructor(load: SceneLoad) {
+    this.#load = load
+  }
+
+  tell(): void {
+    this.#told++
+  }
+
+  path(v: number): LoadPath {
+    const list = new Array<number>(AHEAD_STEPS).fill(this.#load.now[v] ?? 0)
+    return { atMs: this.#told * STEP_MS, stepMs: STEP_MS, expected: list, high: list }
+  }
+
+  day(): undefined {
+    return undefined
   }
 }

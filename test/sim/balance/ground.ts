@@ -7,15 +7,9 @@
 import type { BidFigures } from '../../../protocols/balance/types.ts'
 import type { ChunkKey, VolumeId } from '../../../protocols/ids.ts'
 import type { Offer } from '../../../protocols/negotiate/messages.ts'
-import type { SimRandom } from '../random.ts'
 import type { SimPlace } from './places.ts'
-import {
-  COPY_LOAD,
-  LEAST_CHUNK_BYTES,
-  MOST_CHUNK_BYTES,
-  SHARES,
-  VOLUMES_PER_NODE
-} from './settings.ts'
+import type { Scene, SceneVolume } from './scene.ts'
+import { COPY_LOAD } from './settings.ts'
 
 export interface SimVolume {
   readonly id: VolumeId
@@ -53,13 +47,11 @@ export class Ground {
   /** Units per second of each node in the present step. */
   readonly loads: Float64Array
 
-  constructor(places: readonly SimPlace[], random: SimRandom) {
+  constructor({ places, volumes }: Pick<Scene, 'places' | 'volumes'>) {
     this.held = places.map(() => new Set())
     this.usedBytes = new Float64Array(places.length)
     this.loads = new Float64Array(places.length)
-    for (const place of places) {
-      for (let i = 0; i < VOLUMES_PER_NODE; i++) this.#addVolume(place, random)
-    }
+    for (const volume of volumes) this.#addVolume(volume)
   }
 
   /** `load`: what is asked of it now. */
@@ -102,14 +94,13 @@ export class Ground {
     return held
   }
 
-  #addVolume(gateway: SimPlace, random: SimRandom): void {
+  #addVolume({ gateway, chunks }: SceneVolume): void {
     const index = this.volumes.length
     const id = (index + 1).toString(16).padStart(32, '0') as VolumeId
     const volume = { id, index, gateway }
     this.volumes.push(volume)
-    for (const [extent, share] of SHARES.entries()) {
+    for (const [extent, { share, bytes }] of chunks.entries()) {
       const key = { volume: id, extent, generation: 1, column: 0, replica: 0 }
-      const bytes = Math.round(random.between(LEAST_CHUNK_BYTES, MOST_CHUNK_BYTES))
       const chunk: SimChunk = { key, volume, share, bytes, holder: gateway.index }
       this.chunks.push(chunk)
       this.#take(chunk, gateway.index)

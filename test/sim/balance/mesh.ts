@@ -21,54 +21,30 @@ import { NegotiateWire } from '../../support/negotiate-mesh.ts'
 import { EventClock } from '../event-heap.ts'
 import { streamOf } from '../random.ts'
 import { BalanceChecks } from './checks.ts'
-import { type BalanceFigures, Tally } from './figures.ts'
-import { Foretelling } from './foretell.ts'
 import { Ground, type SimChunk, type SimMove, type SimVolume } from './ground.ts'
-import { type LoadKind, MadeLoad } from './made-load.ts'
 import type { Mistakes } from './mistakes.ts'
 import { BalanceNode, type Publication } from './node.ts'
-import { placesOf, type SimPlace } from './places.ts'
+import type { SimPlace } from './places.ts'
+import type { MeshWatch, Scene } from './scene.ts'
 import {
   AHEAD_STEPS,
-  CAPACITY,
-  COPY_BYTES_PER_SECOND,
   FAR_AGE_MS,
   HOUR_MS,
   LOOK_JITTER_MS,
-  MEAN_PART,
-  MOST_PART,
   NEAR_AGE_MS,
-  ROOM_BYTES,
-  STEP_MS,
-  STEPS_PER_DAY,
-  THRESHOLD,
-  VOLUMES_PER_NODE
+  STEP_MS
 } from './settings.ts'
 
-export interface BalanceOptions {
-  readonly nodes: number
-  readonly days: number
-  /** The first day that is judged. */
-  readonly judgedFrom: number
+export interface MeshOptions {
   readonly seed: number
-  readonly load: LoadKind
   readonly mode: 'none' | 'reactive' | 'predicted'
   readonly mistakes?: Mistakes
   /** Parts of the nodes that never answer, and that bid whatever they are offered. */
   readonly mute?: number
   readonly boasters?: number
-  /** Mean load as a part of capacity. */
-  readonly meanPart?: number
   /** Every message is encoded and checked, which takes time. */
   readonly isCoded?: boolean
-}
-
-export interface BalanceResult {
-  readonly figures: BalanceFigures
-  readonly broken: readonly string[]
-  readonly compared: number
-  /** Of the judged days: user and system time of this process. */
-  readonly cpuMs: number
+  readonly watch?: MeshWatch
 }
 
 export interface KnownNode {
@@ -87,9 +63,9 @@ export class BalanceMesh {
   readonly wire: NegotiateWire
   readonly checks = new BalanceChecks()
   readonly ground: Ground
-  readonly #options: BalanceOptions
+  readonly scene: Scene
+  readonly #options: MeshOptions
   readonly #random
-  readonly #places: readonly SimPlace[]
   readonly #nodes: BalanceNode[]
   readonly #byId = new Map<NodeId, BalanceNode>()
   readonly #chunks = new Map<string, SimChunk>()
@@ -97,55 +73,47 @@ export class BalanceMesh {
   /** By group: its members, and all others. */
   readonly #near = new Map<number, readonly BalanceNode[]>()
   readonly #far = new Map<number, readonly BalanceNode[]>()
-  readonly #load: MadeLoad
-  readonly #foretelling: Foretelling
   readonly #paths: LoadPath[] = []
   /** By volume, as far as somebody asked in this hour. */
   readonly #days = new Map<number, LoadPath>()
-  readonly #tally: Tally
   #judgements: Judgement[] = []
   #step = 0
+  /** Moves that began in this step, and offers that may yet become one. */
+  #begun = 0
+  #offered = 0
   #ids = 0
 
-  constructor(options: BalanceOptions) {
-    const { nodes, seed, days, judgedFrom, mistakes = {} } = options
+  constructor(scene: Scene, options: MeshOptions) {
+    const { seed, mistakes = {}, isCoded = false } = options
+    this.scene = scene
     this.#options = options
     this.#random = streamOf(seed, 'decisions')
     const weather = { lost: 0.01, doubled: 0.01, fromMs: 1, toMs: 80 }
-    const network = streamOf(seed, 'network')
-    this.wire = new NegotiateWire(this.clock, network, weather, options.isCoded ?? false)
-    this.#places = placesOf(nodes, streamOf(seed, 'places'))
-    this.ground = new Ground(this.#places, streamOf(seed, 'ground'))
+    this.wire = new NegotiateWire(this.clock, streamOf(seed, 'network'), weather, isCoded)
+    this.ground = new Ground(scene)
     for (const chunk of this.ground.chunks) this.#chunks.set(chunkName(chunk.key), chunk)
     for (const volume of this.ground.volumes) this.#volumes.set(volume.id, volume)
-    const zones = this.ground.volumes.map(({ gateway }) => gateway.zone)
-    const mean = ((options.meanPart ?? MEAN_PART) * CAPACITY) / VOLUMES_PER_NODE
-    const size = { mean, most: MOST_PART * CAPACITY }
-    this.#load = new MadeLoad(streamOf(seed, 'load'), options.load, zones, size)
-    this.#foretelling = new Foretelling(zones.length)
-    this.#tally = new Tally(nodes, days, judgedFrom)
-    this.#nodes = this.#places.map(place => new BalanceNode(place, this, mistakes))
+    this.#nodes = scene.places.map(place => new BalanceNode(place, this, mistakes))
     for (const node of this.#nodes) this.#byId.set(node.place.node, node)
-    for (const { group } of this.#places) this.#addGroup(group)
+    for (const { group } of scene.places) this.#addGroup(group)
+    this.clock.after(0, () => this.#begin())
   }
 
-  run(): BalanceResult {
-    const { days, judgedFrom, load } = this.#options
-    this.clock.after(0, () => this.#begin())
-    this.clock.runUntil(judgedFrom * STEPS_PER_DAY * STEP_MS - 1)
-    const sentBefore = this.#sent()
-    const before = process.cpuUsage()
-    this.clock.runUntil(days * STEPS_PER_DAY * STEP_MS - 1)
-    const { user, system } = process.cpuUsage(before)
-    this.#tally.messages(this.#sent() - sentBefore)
+  runUntil(atMs: number): void {
+    this.clock.runUntil(atMs)
+  }
+
+  /** Messages so far. */
+  sent(): number {
+    return [...this.wire.sent.values()].reduce((sum, count) => sum + count, 0)
+  }
+
+  /** What did not hold, in words; the first things. */
+  brokenAtEnd(): readonly string[] {
     for (const node of this.#nodes) {
       this.checks.sent(node, this.wire.sent.get(node.place.node) ?? 0)
     }
-    const figures = this.#tally.figures()
-    if (load === 'constant') this.checks.days(figures.movesByDay, 1)
-    if (load === 'repeating') this.checks.days(figures.movesByDay, 2)
-    const { broken, compared } = this.checks
-    return { figures, broken, compared, cpuMs: (user + system) / 1000 }
+    return this.checks.broken
   }
 
   // What nodes ask of their surroundings.
@@ -183,11 +151,16 @@ export class BalanceMesh {
   }
 
   freeBytes({ place }: BalanceNode): number {
-    return Math.max(0, ROOM_BYTES - (this.ground.usedBytes[place.index] ?? 0))
+    return Math.max(0, this.scene.roomBytes - (this.ground.usedBytes[place.index] ?? 0))
   }
 
   volumeLoad(index: number): number {
-    return this.#load.now[index] ?? 0
+    return this.scene.load.now[index] ?? 0
+  }
+
+  /** By the clock of load. */
+  get loadMs(): number {
+    return this.scene.isMeasuredAlways ? this.clock.nowMs : this.#step * STEP_MS
   }
 
   /** Of a whole volume, from this step on. */
@@ -199,7 +172,7 @@ export class BalanceMesh {
   day(index: number): LoadPath | undefined {
     if (!this.isForetelling) return undefined
     const known = this.#days.get(index)
-    const day = known ?? this.#foretelling.day(index)
+    const day = known ?? this.scene.foretelling.day(index)
     if (day !== undefined) this.#days.set(index, day)
     return day
   }
@@ -219,7 +192,8 @@ export class BalanceMesh {
   }
 
   kindOf({ place }: BalanceNode): 'mute' | 'boaster' | 'honest' {
-    const { mute = 0, boasters = 0, nodes } = this.#options
+    const { mute = 0, boasters = 0 } = this.#options
+    const nodes = this.#nodes.length
     const part = ((place.index * 7919) % nodes) / nodes
     return part < mute ? 'mute' : part >= 1 - boasters ? 'boaster' : 'honest'
   }
@@ -244,15 +218,27 @@ export class BalanceMesh {
     })
   }
 
+  /** False: as many moves as the whole mesh may begin in a step have begun, or may yet. */
+  mayOffer(): boolean {
+    return this.#begun + this.#offered < this.scene.mostNewMoves
+  }
+
+  /** An offer was made (1), or has become a move or nothing (-1). */
+  offered(by: 1 | -1): void {
+    this.#offered += by
+  }
+
   start(move: SimMove): void {
     const target = this.node(move.target)
     const of = { node: target, version: this.versionOf(target) }
+    const { nowMs } = this.clock
     if (this.kindOf(target) === 'honest') {
-      this.checks.started(move, this.ground.moves.values(), of, this.clock.nowMs)
+      this.checks.started(move, this.ground.moves.values(), of, nowMs)
     }
     this.ground.moves.set(move.id, move)
-    this.#tally.move(this.clock.nowMs, move.bytes)
-    const lastsMs = (move.bytes / COPY_BYTES_PER_SECOND) * 1000 * (0.9 + 0.4 * this.fraction())
+    this.#begun++
+    this.#options.watch?.started?.(move, nowMs)
+    const lastsMs = this.scene.copyMs(move.bytes, nowMs, this.fraction())
     this.clock.after(lastsMs, () => this.#moved(move))
   }
 
@@ -276,14 +262,16 @@ export class BalanceMesh {
 
   #begin(): void {
     const step = this.#step
+    const { load, foretelling } = this.scene
+    this.#begun = 0
     this.checks.stepped()
     if (step % AHEAD_STEPS === 0) this.#days.clear()
-    this.#load.advance(step)
-    this.ground.measure(this.#load.now)
-    this.#tally.step(step, this.ground.loads)
+    load.advance(step)
+    this.ground.measure(load.now)
+    this.#options.watch?.stepped?.(step, this.ground.loads)
     if (this.#options.mode !== 'none') this.#beginLooks(step)
     this.clock.after(STEP_MS, () => {
-      this.#foretelling.tell(this.#load.now)
+      foretelling.tell(load.now)
       this.#step++
       this.#begin()
     })
@@ -292,11 +280,8 @@ export class BalanceMesh {
   #beginLooks(step: number): void {
     this.#judge()
     if (step === 0) return
-    const isReactive = this.#options.mode === 'reactive'
     for (const { index } of this.ground.volumes) {
-      this.#paths[index] = isReactive
-        ? this.#foretelling.flat(this.#load.now, index)
-        : this.#foretelling.path(index)
+      this.#paths[index] = this.scene.foretelling.path(index)
     }
     for (const node of this.#nodes) {
       this.clock.after(this.fraction() * LOOK_JITTER_MS, () => node.look())
@@ -322,15 +307,11 @@ export class BalanceMesh {
       judgement.peak = Math.max(judgement.peak, this.ground.loads[move.target] ?? 0)
       if (this.clock.nowMs < untilMs) continue
       const { headroom } = move.figures
-      const verdict = { headroom, threshold: THRESHOLD, peak: judgement.peak }
+      const verdict = { headroom, threshold: this.scene.threshold, peak: judgement.peak }
       const { node } = this.node(move.target).place
       this.node(move.source).trust.judged(node, verdict, this.clock.nowMs)
     }
     this.#judgements = this.#judgements.filter(({ untilMs }) => this.clock.nowMs < untilMs)
-  }
-
-  #sent(): number {
-    return [...this.wire.sent.values()].reduce((sum, count) => sum + count, 0)
   }
 
   #addGroup(group: number): void {

@@ -7,7 +7,6 @@
 import type { MoveHistory } from '../../../protocols/balance/history-of-moves.ts'
 import { addPaths, loadAt, partOf, sumPaths } from '../../../protocols/balance/paths.ts'
 import { type Look, plan } from '../../../protocols/balance/policy.ts'
-import { DEFAULT_SETTINGS } from '../../../protocols/balance/settings.ts'
 import type {
   BidFigures,
   LoadPath,
@@ -20,14 +19,8 @@ import { Dealing } from './dealing.ts'
 import type { SimChunk, SimMove } from './ground.ts'
 import type { BalanceMesh } from './mesh.ts'
 import { historyWith, type Mistakes } from './mistakes.ts'
-import { roundTripMs, type SimPlace } from './places.ts'
-import {
-  AHEAD_STEPS,
-  CAPACITY,
-  COPY_BYTES_PER_SECOND,
-  MOST_CHUNK_BYTES,
-  THRESHOLD
-} from './settings.ts'
+import type { SimPlace } from './places.ts'
+import { AHEAD_STEPS, MOST_CHUNK_BYTES } from './settings.ts'
 
 const KEPT_PUBLICATIONS = 3
 
@@ -48,9 +41,7 @@ export class BalanceNode {
   /** The newest first. */
   readonly publications: Publication[] = []
   readonly #mesh: BalanceMesh
-  /** Of what left since the last look: forecasts do not know. */
-  #gone: LoadPath[] = []
-  /** The same of what came. */
+  /** Since the last look: forecasts do not know. */
   #arrived: SimMove[] = []
   #base: LoadPath | undefined
   #changes = 0
@@ -73,48 +64,51 @@ export class BalanceNode {
   }
 
   look(): void {
-    const { nowMs } = this.#mesh.clock
+    const nowMs = this.#mesh.loadMs
+    const { settings, threshold, copyBytesPerSecond } = this.#mesh.scene
     for (const { id, source } of this.#arrived) {
       this.bidding.ledger.counted(this.#mesh.node(source).place.node, id)
     }
     this.#arrived = []
-    this.#gone = []
     const shards = this.#shards()
     this.#base = sumPaths(shards.map(({ path }) => path))
     this.changed()
-    const own = this.outlook(this.bidding.ledger.promises(nowMs).map(one => one.offer.path))
+    const awarded = this.bidding.ledger
+      .promises(this.#mesh.clock.nowMs)
+      .filter(({ at }) => at === 'awarded')
+    const own = this.outlook(
+      awarded.map(({ offer }) => offer.path),
+      this.dealing.leaving
+    )
     this.#publish(own)
     const look: Look = {
       nowMs,
       node: own,
       shards,
-      settings: DEFAULT_SETTINGS,
+      settings,
       past: this.history,
       linkCost: 0,
-      copyBytesPerSecond: COPY_BYTES_PER_SECOND,
+      copyBytesPerSecond,
       underWay: [],
-      greatestThreshold: THRESHOLD,
-      refused: this.dealing.refused(nowMs)
+      greatestThreshold: threshold,
+      refused: this.dealing.refused()
     }
     const before = this.begun
     for (const want of plan(look).wants) this.dealing.offer(want, look)
     this.#mesh.checks.looked(this.begun - before)
   }
 
-  /** With `more` that is promised, and without what is leaving. */
-  outlook(more: readonly LoadPath[]): NodeOutlook {
-    const { nowMs } = this.#mesh.clock
-    const less = [...this.dealing.leaving, ...this.#gone]
-    const leaving = this.dealing.leaving.reduce(
-      (sum, path) => sum + loadAt(path, nowMs).expected,
-      0
-    )
+  /** With `more` that is promised, and without `less`. */
+  outlook(more: readonly LoadPath[], less: readonly LoadPath[]): NodeOutlook {
+    const nowMs = this.#mesh.loadMs
+    const leaving = less.reduce((sum, path) => sum + loadAt(path, nowMs).expected, 0)
     const { node, region, host } = this.place
+    const { capacity, threshold } = this.#mesh.scene
     return {
       ...{ node, region, host },
       load: Math.max(0, this.#mesh.loadOf(this) - leaving),
-      capacity: CAPACITY,
-      threshold: THRESHOLD,
+      capacity,
+      threshold,
       path: addPaths(this.#base ?? this.#mesh.silence(), more, less),
       freeBytes: this.#mesh.freeBytes(this)
     }
@@ -137,10 +131,7 @@ export class BalanceNode {
   /** A move from here has ended. */
   left(move: SimMove, isDone: boolean): void {
     this.changed()
-    if (isDone) {
-      this.#gone.push(move.offer.path)
-      this.note('left', move.chunks)
-    }
+    if (isDone) this.note('left', move.chunks)
     this.dealing.moved(move.id, isDone)
   }
 
@@ -186,7 +177,7 @@ export class BalanceNode {
 
   /** Round trips to the gateway: from here, and from the nearest place with room. */
   #wayHome(gateway: SimPlace): Pick<ShardOutlook, 'rttMs' | 'homeRttMs'> {
-    const rttMs = roundTripMs(this.place, gateway)
+    const rttMs = this.#mesh.scene.roundTripMs(this.place, gateway)
     const said = this.#mesh.node(gateway.index).publications[0]
     if (said === undefined || said.freeBytes < MOST_CHUNK_BYTES || !this.#mesh.isForetelling) {
       return { rttMs }
