@@ -11,6 +11,7 @@
  * Invariants: bounded memory; a row of step t is made of loads before t alone; nothing is said before
  * LEARNED_DAYS of rows; nothing said is negative.
  */
+import { assert } from '../assert.ts'
 import { exp } from './numeric.ts'
 import { Ridge } from './ridge.ts'
 
@@ -65,6 +66,7 @@ export class DirectForecast {
   constructor(day: number) {
     this.#day = day
     this.#hour = day / 24
+    assert(2 * this.#hour > DIRECT_STEPS, 'two hours ago lies before what is foretold from')
     this.#size = (WEEK_DAYS + 1) * day
     this.#raw = new Float64Array(this.#size)
     this.#loads = new Float64Array(this.#size)
