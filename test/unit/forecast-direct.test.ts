@@ -2,6 +2,9 @@
 // they say on what repeats and on what is by chance, and never look ahead or become absurd.
 // Method: made series; a regression against its closed form.
 import { describe, expect, it } from 'vitest'
+import { momentsOf } from '../../protocols/balance/excess.ts'
+import { outlookOf } from '../../protocols/balance/outlook.ts'
+import { ForecastBook } from '../../protocols/forecast/book.ts'
 import { DIRECT_STEPS, DirectForecast } from '../../protocols/forecast/direct.ts'
 import { Random } from '../../protocols/forecast/random.ts'
 import { Ridge } from '../../protocols/forecast/ridge.ts'
@@ -82,5 +85,28 @@ describe('a direct forecast', () => {
         expect(Math.sqrt(variance)).toBeLessThanOrEqual(0.05 * load)
       }
     }
+  })
+})
+
+describe('what balancing reads', () => {
+  it('is the learned mean and variance of each step, as far as a limit lets them be', () => {
+    const direct = { mean: [100, 900], variance: [400, 1e9] }
+    const path = outlookOf({ atMs: 0, stepMs: 300_000, path: [0], bands: [], direct }, 1_000)
+    const at = (i: number) =>
+      momentsOf({ expected: path.expected[i] ?? 0, high: path.high[i] ?? 0 })
+    expect(at(0).mean).toBeCloseTo(100, 6)
+    expect(at(0).variance).toBeCloseTo(400, 4)
+    expect(at(1).mean).toBeCloseTo(900, 5)
+    expect(at(1).variance).toBeCloseTo(250_000, 2)
+  })
+
+  it('is published by a book once it is learned, also out of a past that was remembered', () => {
+    const book = new ForecastBook(1)
+    book.open('a', { zone: 'UTC', patterns: [], threshold: 'usual' })
+    for (let t = 0; t < LEARNED; t++) book.remember('a', t * 300_000, 50)
+    book.sample('a', LEARNED * 300_000, 50)
+    const published = book.forecast('a')
+    expect(published?.direct?.mean.length).toBe(DIRECT_STEPS)
+    expect(published?.direct?.mean[0]).toBeCloseTo(50, 0)
   })
 })
