@@ -10,7 +10,8 @@
  * did in the last day: of the errors of forecasts on real disks (docs/balancing.md) a part is as the
  * band says and a part as the last day varied, by how far ahead they look.
  *
- * Invariant: `high` is never below `expected`, and neither is above the limit that is set.
+ * Invariants: `high` is never below `expected`, which is never above the limit that is set. Of what was
+ * learned, mean and variance keep within the limit; the `high` that stands for them may lie above it.
  */
 import type { Direct } from '../forecast/direct.ts'
 import { expm1, ln1p } from '../forecast/numeric.ts'

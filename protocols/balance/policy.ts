@@ -60,7 +60,7 @@ export interface Plan {
 }
 
 /** Of a full node: what a move must save within ten minutes of its end, else it waits a step. */
-const DUE_SECONDS = 25
+const DUE_SECONDS = 15
 /** A choice that saves so much of what the best saves is as good, if it moves less. */
 const AS_GOOD = 0.95
 
