@@ -18,7 +18,7 @@ import type { ChunkLoad } from './types.ts'
 
 /** Seconds of a full node that a move must save: of any move, and of one that copies an hour's quarter. */
 const MOVE_SECONDS = 20
-const COPY_SECONDS = 20
+const COPY_SECONDS = 40
 const COPIED_MS = 15 * MINUTE_MS
 const LINK_PART = 0.25
 /** Fewer chunks are as good if they save so much of what the best number saves. */

@@ -1,6 +1,8 @@
 /**
  * The load to come of a shard as balancing reads it, made of what its forecast publishes.
  *
+ *   direct: mean and variance as learned, cut at a limit -------------> LoadPath with these moments
+ *   until that is learned:
  *   path, bands at 15 and 60 min --> spread of every step --> mean and variance, cut at a limit
  *                variance of the last day ----------------\-> LoadPath with these moments
  *
@@ -8,8 +10,10 @@
  * did in the last day: of the errors of forecasts on real disks (docs/balancing.md) a part is as the
  * band says and a part as the last day varied, by how far ahead they look.
  *
- * Invariant: `high` is never below `expected`, and neither is above the limit that is set.
+ * Invariants: `high` is never below `expected`, which is never above the limit that is set. Of what was
+ * learned, mean and variance keep within the limit; the `high` that stands for them may lie above it.
  */
+import type { Direct } from '../forecast/direct.ts'
 import { expm1, ln1p } from '../forecast/numeric.ts'
 import type { Published } from '../forecast/subject.ts'
 import { loadOfMoments, Z90 } from './excess.ts'
@@ -34,6 +38,7 @@ export interface LastDay {
 
 export type Foretold = Pick<Published, 'atMs' | 'stepMs' | 'path' | 'bands'> & {
   readonly lastDay?: LastDay | undefined
+  readonly direct?: Direct | undefined
 }
 
 /** `most`: what the load can come to at all (--max-iops); absent: no limit. */
@@ -43,10 +48,18 @@ export function outlookOf(foretold: Foretold, most = Number.POSITIVE_INFINITY): 
   const varied = Math.min(lastDay?.variance ?? 0, (most * most) / 4)
   const expected: number[] = []
   const high: number[] = []
-  const put = (mean: number, variance: number): void => {
+  const put = (mean: number, variance: number, cut = most): void => {
     const load = loadOfMoments({ mean, variance })
     expected.push(Math.min(most, load.expected))
-    high.push(Math.min(most, Math.max(load.expected, load.high)))
+    high.push(Math.min(cut, Math.max(load.expected, load.high)))
+  }
+  if (foretold.direct !== undefined) {
+    const { mean, variance } = foretold.direct
+    mean.slice(0, path.length + BEYOND_STEPS).forEach((load, i) => {
+      // A cut here would lose variance, which sums over the shards of a node stand on.
+      put(Math.min(most, load), Math.min((most * most) / 4, variance[i] ?? 0), Infinity)
+    })
+    return { atMs, stepMs, expected, high }
   }
   let last = { mean: 0, variance: 0 }
   path.forEach((median, i) => {

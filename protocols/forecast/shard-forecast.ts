@@ -5,6 +5,7 @@
  *                                                                      the patterns to come
  *                                                   \-> QuantileBand at each horizon
  *                                                   \-> PeakChance: the chance without trees
+ *          minus declared  -> DirectForecast        -> mean and variance, plus the patterns to come
  *                          -> OverloadWatch         -> chance and warning within the hour
  *
  * Invariants: time is an argument; a late sample changes nothing; after a jump of the clock or a
@@ -16,6 +17,7 @@ import { Calendar } from './calendar.ts'
 import { Confirmation, type Outlook } from './chance.ts'
 import { QuantileBand } from './conformal.ts'
 import { Declared } from './declared.ts'
+import { type Direct, DirectForecast } from './direct.ts'
 import { Forecaster } from './forecaster.ts'
 import { LastDay } from './last-day.ts'
 import type { LstmWeights } from './lstm.ts'
@@ -50,6 +52,8 @@ export interface ShardForecastOptions {
   readonly phase?: number
   /** Only every so many live steps are foretold from; 1 if not given. */
   readonly every?: number
+  /** Mean and variance of the next steps are learned too; of steps of five minutes. */
+  readonly isDirect?: boolean
   /** Errors that quantiles stand on; a week of steps if not given. */
   readonly window?: number
 }
@@ -77,6 +81,8 @@ export interface Forecast {
   readonly load: number
   /** Of such loads in the last day. */
   readonly lastDay: { readonly mean: number; readonly variance: number }
+  /** Of the steps to come; absent: not learned (yet). */
+  readonly direct?: Direct
 }
 
 /** What begins anew with the series. */
@@ -93,6 +99,7 @@ interface Parts {
   readonly total: TrailingMean
   totalLoad: number
   readonly lastDay: LastDay
+  readonly direct: DirectForecast | undefined
 }
 
 export class ShardForecast {
@@ -191,7 +198,7 @@ export class ShardForecast {
   }
 
   #begin(): Parts {
-    const { stepMs, window, phase = 0 } = this.#options
+    const { stepMs, window, phase = 0, isDirect = false } = this.#options
     const forecaster = new Forecaster({ day: this.#day, horizon: this.#path.length })
     if (this.#weights !== undefined) forecaster.adopt(this.#weights)
     this.#latest = undefined
@@ -206,6 +213,7 @@ export class ShardForecast {
       total: new TrailingMean(SMOOTH_STEPS),
       totalLoad: 0,
       lastDay: new LastDay(this.#day),
+      direct: isDirect ? new DirectForecast(this.#day) : undefined,
       ordinary: new TrailingMean(SMOOTH_STEPS),
       bands: this.#steps.map(steps => new QuantileBand(steps, LEVELS, this.#options.window))
     }
@@ -240,6 +248,7 @@ export class ShardForecast {
     const total = measured ?? fresh + declared
     this.#parts.totalLoad = this.#parts.total.take(total)
     this.#parts.lastDay.take(this.#parts.totalLoad)
+    this.#parts.direct?.take(fresh, ordinary)
     watch.push(total, moment, kind === 'live')
     const trees = foretell ? this.#trees : undefined
     const outlook = watch.outlook(trees, () => forecaster.foretold())
@@ -276,8 +285,16 @@ export class ShardForecast {
       outlook: this.#withDeclared(outlook, path, extra),
       ...this.#exceeding(extra),
       load: round6(this.#parts.totalLoad),
-      lastDay: this.#lastDay()
+      lastDay: this.#lastDay(),
+      ...this.#direct(timeMs)
     }
+  }
+
+  #direct(timeMs: number): Pick<Forecast, 'direct'> {
+    const direct = this.#parts.direct?.foretell()
+    if (direct === undefined) return {}
+    const mean = direct.mean.map((load, i) => round6(load + this.#declared.load(timeMs, i + 1)))
+    return { direct: { mean, variance: direct.variance.map(round6) } }
   }
 
   #lastDay(): Forecast['lastDay'] {

@@ -9,6 +9,7 @@
  */
 import { type Crossing, crossingOf, quantilesAlong } from './along.ts'
 import type { Calendar } from './calendar.ts'
+import type { Direct } from './direct.ts'
 import type { ModelName } from './model.ts'
 import { round6 } from './numeric.ts'
 import { FEATURES } from './overload-state.ts'
@@ -46,6 +47,8 @@ export interface Published {
   /** Mean and variance of such loads in the last day; absent: not known. */
   readonly lastDay?: { readonly mean: number; readonly variance: number }
   readonly path: readonly number[]
+  /** Mean and variance of the same steps, and a few more; absent: not learned yet. */
+  readonly direct?: Direct
   readonly bands: readonly Band[]
   readonly model: ModelName
   /** 1 - error / error of the better naive model; 0 or less: naive is as good. */
@@ -93,6 +96,7 @@ export class Subject {
       horizonsMinutes: STANDING_HORIZONS,
       zone: settings.zone,
       calendar,
+      isDirect: true,
       patterns: settings.patterns,
       capacity: settings.threshold === 'usual' ? 'usual' : settings.threshold.load,
       // Spread over the day, whatever the ids: 179 has no divisor in common with it.
@@ -138,13 +142,14 @@ export class Subject {
     if (forecast === undefined) return undefined
     const load = this.#shard.watch.threshold
     const from = this.#threshold === 'usual' ? 'usual' : 'capacity'
-    const { path, bands, model, skill } = forecast
+    const { path, bands, model, skill, direct } = forecast
     const high = quantilesAlong(path, bands, 'q90', STEP_MINUTES)
     const at = { atMs: this.#atMs, stepMs: STEP_MS }
     return {
       ...at,
       load: forecast.load,
       lastDay: forecast.lastDay,
+      ...(direct !== undefined && { direct }),
       path,
       bands,
       model,

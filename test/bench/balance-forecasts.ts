@@ -12,6 +12,7 @@ import type { Moments } from '../../protocols/balance/excess.ts'
 import { outlookOf } from '../../protocols/balance/outlook.ts'
 import type { LoadPath } from '../../protocols/balance/types.ts'
 import { ForecastBook } from '../../protocols/forecast/book.ts'
+import { type Direct, DirectForecast } from '../../protocols/forecast/direct.ts'
 import { LastDay } from '../../protocols/forecast/last-day.ts'
 import { STEP_MS } from '../../protocols/forecast/subject.ts'
 import type { Setting } from './balance-setting.ts'
@@ -65,13 +66,20 @@ export function shipped(setting: Setting, from: number, to: number): Foreseer {
     book.open(key, { zone: VM_ZONE, patterns: [], threshold })
     // Of the limited load, as a node would measure it; the book is told what the VM asked for.
     const lastDay = new LastDay(DAY)
+    const direct = new DirectForecast(DAY)
     for (let t = 0; t < to; t++) {
       if (t >= from) {
         const { mean, variance } = lastDay
-        const known = { lastDay: { mean, variance }, most: setting.limit }
+        const known = {
+          lastDay: { mean, variance },
+          direct: direct.foretell(),
+          most: setting.limit
+        }
         paths.set(pathAt(book, key, known), (t - from) * width)
       }
-      lastDay.take(setting.loads[volume]?.[t] ?? 0)
+      const load = setting.loads[volume]?.[t] ?? 0
+      lastDay.take(load)
+      direct.take(Math.min(setting.limit, measured[t] ?? 0), load)
       if (t < from - JUDGED_STEPS) book.remember(key, msOf(t), measured[t])
       else book.sample(key, msOf(t), measured[t])
     }
@@ -88,10 +96,14 @@ export function shipped(setting: Setting, from: number, to: number): Foreseer {
 function pathAt(
   book: ForecastBook,
   key: string,
-  { lastDay, most }: { readonly lastDay: Moments; readonly most: number }
+  known: {
+    readonly lastDay: Moments
+    readonly direct: Direct | undefined
+    readonly most: number
+  }
 ): Float32Array {
   const published = book.forecast(key)
   if (published === undefined) return new Float32Array(2 * OUTLOOK_STEPS)
-  const { expected, high } = outlookOf({ ...published, lastDay }, most)
+  const { expected, high } = outlookOf({ ...published, ...known }, known.most)
   return Float32Array.from([...expected, ...high])
 }
