@@ -26,7 +26,8 @@ export interface Curve {
 
 /** The steps from one instant to another; of at most MAX_PATH_STEPS. */
 export function gridOf(fromMs: number, toMs: number, stepMs: number): Grid {
-  const wanted = Math.ceil((toMs - fromMs) / stepMs)
+  // An instant that is no whole millisecond must not make a step of its rounding.
+  const wanted = Math.ceil((toMs - fromMs) / stepMs - 1e-9)
   return { fromMs, stepMs, steps: Math.max(1, Math.min(MAX_PATH_STEPS, wanted)) }
 }
 

@@ -34,3 +34,13 @@ export function isOver(node: BalanceNode): boolean {
 export function ended(node: BalanceNode) {
   return node.moves.list(100).moves.filter(({ endedAt }) => endedAt !== undefined)
 }
+
+/** Chunks of both volumes that this node holds. */
+export function held({ one, two }: Trio, node: BalanceNode): number {
+  return node.holds(one) + node.holds(two)
+}
+
+/** The first node has moved something, and nothing of it is under way. */
+export async function hasMoved({ mesh, a }: Trio): Promise<void> {
+  await mesh.until(() => ended(a).length > 0 && isOver(a))
+}

@@ -3,46 +3,32 @@
 // Method: three whole nodes in one process; their loads are imported, and time is turned by hand.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { BALANCE_MOVES_FILE } from '../../node/balance/past.ts'
-import type { VolumeId } from '../../protocols/ids.ts'
 import { NEGOTIATE_PROTOCOL } from '../../protocols/negotiate/messages.ts'
+import { CHUNKS, morning, untilReal } from '../support/balance-mesh.ts'
 import {
-  type BalanceMesh,
-  type BalanceNode,
-  CHUNKS,
-  morning,
-  untilReal
-} from '../support/balance-mesh.ts'
-import { ended, foretellTooMuch, isOver, startTrio } from '../support/balance-trio.ts'
+  ended,
+  foretellTooMuch,
+  hasMoved,
+  held,
+  isOver,
+  startTrio,
+  type Trio
+} from '../support/balance-trio.ts'
 
-let mesh: BalanceMesh
-let a: BalanceNode
-let b: BalanceNode
-let c: BalanceNode
-let one: VolumeId
-let two: VolumeId
+let trio: Trio
 
 beforeEach(async () => {
-  ;({ mesh, a, b, c, one, two } = await startTrio())
+  trio = await startTrio()
 })
 
-afterEach(() => mesh.close())
-
-const foretell = () => foretellTooMuch({ a, one, two })
-
-/** Chunks of both volumes that this node holds. */
-function held(node: BalanceNode): number {
-  return node.holds(one) + node.holds(two)
-}
-
-async function hasMoved(): Promise<void> {
-  await mesh.until(() => ended(a).length > 0 && isOver(a))
-}
+afterEach(() => trio.mesh.close())
 
 describe('two nodes that foresee too much', () => {
   it('do not together give a third more than it can take', async () => {
+    const { mesh, a, b, c, one, two } = trio
     const three = await mesh.createVolume(3, c)
     const four = await mesh.createVolume(4, c)
-    await foretell()
+    await foretellTooMuch(trio)
     await c.learn(three, morning(700))
     await c.learn(four, morning(600))
     await mesh.until(() => [a, c].some(node => ended(node).length > 0))
@@ -60,13 +46,14 @@ describe('two nodes that foresee too much', () => {
 
 describe('a restart', () => {
   it('goes on with the move, and settles it with its target', async () => {
+    const { mesh, a, b, c } = trio
     let isDown = false
     a.node.observe = step => {
       if (step !== 'source: copying' || isDown) return
       isDown = true
       a.die()
     }
-    await foretell()
+    await foretellTooMuch(trio)
     await mesh.until(() => isDown)
     await a.restart()
     await untilReal(() => ended(a).length > 0)
@@ -78,19 +65,21 @@ describe('a restart', () => {
   })
 
   it('forgets what was only offered: the bids expire', async () => {
+    const { mesh, a, b, c } = trio
     const reservations: string[] = []
     for (const node of [b, c])
       node.node.network.handle(NEGOTIATE_PROTOCOL, () => void reservations.push(node.name))
-    await foretell()
+    await foretellTooMuch(trio)
     await mesh.until(() => reservations.length > 0)
     await a.restart()
     expect(a.balance.status().underWay).toEqual([])
-    expect(held(a)).toBe(2 * CHUNKS)
+    expect(held(trio, a)).toBe(2 * CHUNKS)
   })
 
   it('keeps a chunk from coming back for six hours', async () => {
-    await foretell()
-    await hasMoved()
+    const { a } = trio
+    await foretellTooMuch(trio)
+    await hasMoved(trio)
     await a.restart()
     const disk = a.node.mapDisk
     const file = await disk.open(BALANCE_MOVES_FILE)

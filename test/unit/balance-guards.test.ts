@@ -8,7 +8,14 @@ import type { Nonce, VolumeId } from '../../protocols/ids.ts'
 import { MAX_OPEN_OFFERS } from '../../protocols/negotiate/limits.ts'
 import { NEGOTIATE_PROTOCOL, negotiateRequestSchema } from '../../protocols/negotiate/messages.ts'
 import { CHUNKS } from '../support/balance-mesh.ts'
-import { ended, foretellTooMuch, isOver, startTrio, type Trio } from '../support/balance-trio.ts'
+import {
+  ended,
+  foretellTooMuch,
+  held,
+  isOver,
+  startTrio,
+  type Trio
+} from '../support/balance-trio.ts'
 import { quietLog } from '../support/shard-harness.ts'
 
 const MINUTE_MS = 60_000
@@ -20,11 +27,6 @@ beforeEach(async () => {
 })
 
 afterEach(() => trio.mesh.close())
-
-/** Of both volumes, on their first node. */
-function left({ a, one, two }: Trio): number {
-  return a.holds(one) + a.holds(two)
-}
 
 describe('a node with as many orders as its file takes', () => {
   it('offers nothing more, says why, and does so when one is over', async () => {
@@ -43,12 +45,12 @@ describe('a node with as many orders as its file takes', () => {
     }
     expect(mesh.said).toContain(words)
     expect(a.balance.status().underWay).toHaveLength(MAX_OPEN_OFFERS)
-    expect([left(trio), ended(a)]).toEqual([2 * CHUNKS, []])
+    expect([held(trio, a), ended(a)]).toEqual([2 * CHUNKS, []])
     await mesh.until(() => isOver(a))
     await mesh.turn(5 * MINUTE_MS)
     await mesh.until(() => ended(a).length > 0 && isOver(a))
     expect(ended(a)[0]).toMatchObject({ to: c.id, state: 'done' })
-    expect(left(trio) + c.holds(one) + c.holds(two)).toBe(2 * CHUNKS)
+    expect(held(trio, a) + c.holds(one) + c.holds(two)).toBe(2 * CHUNKS)
   })
 })
 
@@ -87,7 +89,7 @@ describe('the budget of a node', () => {
       await mesh.until(() => asked.length > 0)
       await mesh.until(() => isOver(a))
       expect(mesh.said).toContain('what was awarded did not begin')
-      expect([left(trio), ended(a)]).toEqual([2 * CHUNKS, []])
+      expect([held(trio, a), ended(a)]).toEqual([2 * CHUNKS, []])
       await mesh.until(() => b.balance.status().promises.length === 0)
       expect(a.balance.status()).toMatchObject({ idle: 'budget', underWay: [] })
     })
