@@ -10,6 +10,9 @@
 import type { Choice, ChoiceTerms } from './choice.ts'
 import { type Shift, scaleCurve, stepWith } from './curve.ts'
 
+/** Of what makes a move due: windows that are alike may differ by so much. */
+const ROUNDING = 1e-9
+
 /**
  * What copying adds when the move falls due, less what it adds now; 0 if it adds less at some time
  * between. `due`: what a move saves within `soonMs` of its end when it is due. Units.
@@ -27,21 +30,26 @@ export function troughGain(
     1000
   const length = Math.ceil(copyMs / grid.stepMs)
   const soon = Math.ceil(soonMs / grid.stepMs)
-  const copied = sumOver(length, i => differs(i, { way: -1, from: grid.steps }))
-  const saved = sumOver(soon, i => -differs(i, { way: -1, from: 0 }))
+  const last = grid.steps - length - soon
+  if (last < 1) return 0
+  const copied = windows(grid.steps, length, i => differs(i, { way: -1, from: grid.steps }))
+  const saved = windows(grid.steps, soon, i => -differs(i, { way: -1, from: 0 }))
   const now = copied(0)
-  for (let start = 1; start + length + soon <= grid.steps; start++) {
+  for (let start = 1; start <= last; start++) {
     const then = copied(start)
-    if (then < now) return 0
+    if (then < now - ROUNDING * due) return 0
     if (saved(start + length) >= due) return then - now
   }
   return 0
 }
 
-function sumOver(count: number, value: (i: number) => number): (from: number) => number {
-  return from => {
-    let sum = 0
-    for (let i = from; i < from + count; i++) sum += value(i)
-    return sum
-  }
+/** Sums of `count` values from a step on; each value is asked for once, however many sums are. */
+function windows(
+  steps: number,
+  count: number,
+  value: (i: number) => number
+): (from: number) => number {
+  const sums = new Float64Array(steps + 1)
+  for (let i = 0; i < steps; i++) sums[i + 1] = (sums[i] ?? 0) + value(i)
+  return from => (sums[from + count] ?? 0) - (sums[from] ?? 0)
 }
