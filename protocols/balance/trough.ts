@@ -11,7 +11,7 @@ import type { Choice, ChoiceTerms } from './choice.ts'
 import { type Shift, scaleCurve, stepWith } from './curve.ts'
 
 /** Of what makes a move due: windows that are alike may differ by so much. */
-const ROUNDING = 1e-9
+const ROUNDING = 1e-13
 
 /**
  * What copying adds when the move falls due, less what it adds now; 0 if it adds less at some time

@@ -138,11 +138,6 @@ export class Trust {
     }
   }
 
-  /** Those who left the mesh. */
-  keep(isMember: (node: NodeId) => boolean): void {
-    for (const node of this.#records.keys()) if (!isMember(node)) this.#records.delete(node)
-  }
-
   #open(node: NodeId, nowMs: number): PeerRecord {
     const record = this.#records.get(node) ?? fresh(nowMs)
     const left = leftOf(record, nowMs)
