@@ -17,12 +17,12 @@ const SEEN_MS = MINUTE_MS / 2
 export function liftedPath(path: LoadPath, load: number, nowMs: number): LoadPath {
   const above = load - loadAt(path, nowMs).high
   if (!(above > 0) || nowMs - path.atMs < SEEN_MS) return path
+  const present = Math.floor((nowMs - path.atMs) / path.stepMs)
   const lift = (list: readonly number[]): number[] => {
     let left = above
-    return list.map(step => {
-      const lifted = step + left
-      left *= KEPT
-      return lifted
+    return list.map((load, step) => {
+      if (step > present) left *= KEPT
+      return load + left
     })
   }
   return { ...path, expected: lift(path.expected), high: lift(path.high) }

@@ -253,10 +253,13 @@ export class BalanceMesh {
     return this.clock.turn(ms)
   }
 
-  /** Both clocks go on, a few seconds at a time, until the state comes about. */
+  /**
+   * Both clocks go on, a few seconds at a time, until the state comes about. What then still goes on
+   * in real time (chunks that are copied) is waited for.
+   */
   async until(condition: () => boolean, withinSeconds = 300): Promise<void> {
     for (let passed = 0; passed < withinSeconds && !condition(); passed += 2) await this.pass(2)
-    if (!condition()) throw new Error('the awaited state never came')
+    await untilReal(condition)
   }
 
   async pass(seconds: number): Promise<void> {
