@@ -9,6 +9,7 @@
  * Invariants: sessions only grow; a request is `expired` only when a later hello was answered, or
  * nothing is ever sent again: the shard has then applied or discarded it.
  */
+import { assert } from '../../protocols/assert.ts'
 import type { LinkRequest } from './request.ts'
 
 export class InFlight {
@@ -32,8 +33,9 @@ export class InFlight {
     return this.#doomed.length > 0
   }
 
-  nextSession(): void {
-    this.#session++
+  begin(session: number): void {
+    assert(session > this.#session, 'sessions only grow')
+    this.#session = session
   }
 
   /** The hello of this session was answered. */

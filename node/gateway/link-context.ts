@@ -23,6 +23,11 @@ export interface LinkContext {
   readonly random: Random
   readonly log: Log
   readonly options: IoOptions
+  /**
+   * Of the next connection: above all that came before, of every link. A shard remembers the greatest
+   * that it met under the token, also when the link to it was given up and is made anew.
+   */
+  nextSession: () => number
   /** A new connection to the shard on `node`. */
   open: (node: NodeId, listener: ChannelListener) => Promise<ShardChannel>
   /** A shard knows another token, with this counter: everything must stop, or start anew. */

@@ -62,6 +62,7 @@ export class Links implements LinkContext {
   readonly #starts: Map<NodeId, Incarnation>
   readonly #links = new Map<NodeId, ShardLink>()
   #stopReason: Error | undefined
+  #sessions = 0
   /** How often changes went from the buffer of one link to that of another. */
   #relocations = 0
 
@@ -80,6 +81,10 @@ export class Links implements LinkContext {
     this.freed = parts.freed
     this.#refresh = parts.refresh
     this.#lost = parts.lost
+  }
+
+  nextSession(): number {
+    return ++this.#sessions
   }
 
   all(): Iterable<ShardLink> {

@@ -238,7 +238,7 @@ export class ShardLink {
     this.#isBlocked = false
     this.#isPinged = false
     this.#greetedAt = this.#context.clock.monotonicMs()
-    this.#inFlight.nextSession()
+    this.#inFlight.begin(this.#context.nextSession())
     const hello = helloRequest(this.#context, this.#greetedAt)
     hello.answered = answer => this.#greeted(answer)
     this.#send(hello)

@@ -24,6 +24,7 @@ class LinkByHand {
   readonly link: ShardLink
   readonly context: LinkContext
   nowMs = 0
+  #sessions = 0
   #listener: ChannelListener | undefined
 
   constructor() {
@@ -42,6 +43,7 @@ class LinkByHand {
       random: seededRandom(1),
       log: quietLog,
       options: { ioTimeoutMs: 30_000, linkResetMs: 1e6, keepAliveMs: 1e6, replayBytes: 1e6 },
+      nextSession: () => ++this.#sessions,
       open: async (_node, heard) => {
         this.#listener = heard
         return { send: request => this.sent.push(request) > 0, close: () => {} }

@@ -11,6 +11,7 @@ import {
   TARGET_STEPS
 } from '../../protocols/handoff/steps.ts'
 import { BLOCK_BYTES, KiB, MiB } from '../../protocols/limits.ts'
+import { SHARD_IO_PROTOCOL } from '../../protocols/shard-io/messages.ts'
 import { eventually, FAST, joined, seededRandom } from '../support/gateway-mesh.ts'
 import { chunkAt, HandoffMesh, type HandoffNode, passed } from '../support/handoff-mesh.ts'
 
@@ -64,6 +65,30 @@ describe('a handoff', () => {
     passed(await a.pass(chunkAt(volume, 0), b))
     passed(await b.pass(chunkAt(volume, 0), c))
     expect(device.token).toEqual(token)
+    await device.detach()
+  })
+
+  it('to a node that held chunks before costs one connection, however often it was left', async () => {
+    const world = await mesh(['a', 'b', 'gate'])
+    const [a, b, gate] = [world.node(0), world.node(1), world.node(2)]
+    const volume = await world.createVolume(1, MiB)
+    const device = await gate.parts.gateway.attach(volume)
+    const opened = new Map([a, b].map(({ id }) => [id, 0]))
+    const open = gate.network.open.bind(gate.network)
+    gate.network.open = (peer, protocol) => {
+      if (protocol === SHARD_IO_PROTOCOL) opened.set(peer, (opened.get(peer) ?? 0) + 1)
+      return open(peer, protocol)
+    }
+    for (let there = 0; there < 4; there++) {
+      for (const [from, to] of [[a, b] as const, [b, a] as const]) {
+        passed(await from.pass(chunkAt(volume, 0), to))
+        await device.write(0, bytes(BLOCK_BYTES, there), { fua: false })
+        await device.flush()
+        // It holds nothing of the volume any more: the gateway gives its connection up.
+        await eventually(() => from.parts.shards?.stats().streams === 0)
+      }
+    }
+    expect([...opened.values()]).toEqual([4, 4])
     await device.detach()
   })
 
