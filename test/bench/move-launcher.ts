@@ -1,5 +1,5 @@
 /**
- * `node dist/test/bench/move-launcher.js --dir DIR [--unpaced]`: a daemon like `shoal up`, which
+ * `node dist/bundle/move-launcher.js --dir DIR [--unpaced]`: a daemon like `shoal up`, which
  * also takes and sends plain bytes for the bench, so that a move has a stream to be compared with.
  *
  * --unpaced: copies as fast as it can, whatever that does to clients (the naive copy).

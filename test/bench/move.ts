@@ -16,7 +16,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { median } from 'simple-statistics'
 import { DEFAULT_EXTENT_BYTES, GiB, KiB } from '../../protocols/limits.ts'
-import { REPOSITORY } from '../support/process-cli.ts'
+import { PROGRAMS } from '../support/process-cli.ts'
 import { ask, statusOf } from '../support/process-control.ts'
 import { ProcessMesh, type ProcessNode, THREE_AND_GATEWAY } from '../support/process-mesh.ts'
 import { chunksByNode, moveDone } from '../support/process-moves.ts'
@@ -125,7 +125,7 @@ async function startSubject(
   scratch: string,
   seed: number
 ): Promise<Subject> {
-  const launcher = join(REPOSITORY, 'dist/test/bench/move-launcher.js')
+  const launcher = join(PROGRAMS, 'move-launcher.js')
   const program = name === 'shoal' ? [launcher] : [launcher, '--unpaced']
   const mesh = await ProcessMesh.start(THREE_AND_GATEWAY, { program })
   try {

@@ -1,7 +1,7 @@
 // Goal: chunks move between real nodes while a VM writes, and whoever is killed at whatever step of
 // the protocol: the data is right each time, and every chunk has exactly one home in the end.
-// Method: real daemons; fio --verify and a checker of every read; a launcher that kills its own
-// daemon at a named step. `npm test` takes one step of each role, by the seed, SHOAL_TEST_ALL=1 all.
+// Method: real daemons; fio --verify and a checker of every read; a launcher whose daemon kills
+// itself at a named step. `npm test` takes one step of each role, by the seed, SHOAL_TEST_ALL=1 all.
 import { afterAll, describe, expect, it } from 'vitest'
 import {
   HANDOFF_STEPS,
@@ -18,6 +18,7 @@ import {
   chunksByNode,
   dieAt,
   homesOf,
+  MORTAL,
   moveDone,
   movesOf,
   startMove
@@ -59,12 +60,15 @@ const stamp = (mark: number): string[] => [
 ]
 
 describe('moves', () => {
-  const mesh = useMesh([
-    { name: 'west', region: 'eu-west', capacity: '4G' },
-    { name: 'north', region: 'eu-north', capacity: '4G' },
-    { name: 'east', region: 'us-east', capacity: '4G' },
-    { name: 'gate', region: 'eu-west', capacity: '0' }
-  ])
+  const mesh = useMesh(
+    [
+      { name: 'west', region: 'eu-west', capacity: '4G' },
+      { name: 'north', region: 'eu-north', capacity: '4G' },
+      { name: 'east', region: 'us-east', capacity: '4G' },
+      { name: 'gate', region: 'eu-west', capacity: '0' }
+    ],
+    MORTAL
+  )
 
   needs('fio')('fio --verify runs while every chunk goes around three nodes and back', async () => {
     const { gate } = nodes(mesh())
@@ -214,7 +218,7 @@ async function struck(
 ): Promise<void> {
   const { gate, west, north } = nodes(mesh)
   // What an earlier step left dead is not this one's.
-  for (const node of mesh.nodes) if (!node.running) await node.up()
+  for (const node of mesh.nodes) if (!node.running) await node.up(MORTAL)
   await mesh.converged()
   const homes = await chunksByNode(gate, 'steps')
   const [from, to] =
@@ -222,10 +226,6 @@ async function struck(
   const isTargets = TARGET_STEPS.some(known => known === step)
   const isHolders = HOLDER_STEPS.some(known => known === step)
   const dying = isTargets ? to : isHolders ? gate : from
-  await dying.kill()
-  await dying.up({ program: dieAt(step) })
-  await mesh.converged()
-  if (isHolders) await attach(gate, 'steps', '--take-over')
   let isOver = false
   const random = new SeededRandom(seed)
   const options = { random, ...BUSY, until: () => isOver }
@@ -235,10 +235,11 @@ async function struck(
   })()
   const asked = mesh.node('east')
   const known = new Set((await movesOf(asked)).map(({ id }) => id))
+  dieAt(dying, step)
   // A source that dies at once may not come to answer: then a person looks, and asks again.
   const begun = await startMove(asked, 'steps', from.name, to.name).catch(() => undefined)
   await dying.child?.exited
-  await dying.up()
+  await dying.up(MORTAL)
   await mesh.converged()
   if (isHolders) await attach(gate, 'steps', '--take-over')
   await moveDone(asked, begun ?? (await moveSince(known, asked, from, to)))

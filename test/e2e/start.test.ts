@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { Checker } from '../support/process-checker.ts'
-import { REPOSITORY } from '../support/process-cli.ts'
+import { PROGRAMS } from '../support/process-cli.ts'
 import { connectDisk } from '../support/process-nbd.ts'
 import { seedOfRun } from '../support/process-random.ts'
 import { Child, printed, until } from '../support/process-spawn.ts'
 
-const DEMO = join(REPOSITORY, 'dist/cli/demo.js')
+const DEMO = join(PROGRAMS, 'demo.js')
 
 describe('npm start', () => {
   it('with --once proves a volume and leaves no process and no file', async () => {

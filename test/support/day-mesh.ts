@@ -14,13 +14,13 @@ import { connectNbd } from '../../node/nbd/client.ts'
 import type { Clock } from '../../node/ports.ts'
 import { scaledClock } from '../../node/scaled-clock.ts'
 import { MiB } from '../../protocols/limits.ts'
-import { REPOSITORY } from './process-cli.ts'
+import { PROGRAMS } from './process-cli.ts'
 import { type NodePlan, ProcessMesh, type ProcessNode, THREE_AND_GATEWAY } from './process-mesh.ts'
 import { freePort } from './process-spawn.ts'
 
 export const VOLUME = 'day'
 /** The daemon with a load clock that is faster than time. */
-export const DEMO_NODE = join(REPOSITORY, 'dist/cli/demo-node.js')
+export const DEMO_NODE = join(PROGRAMS, 'demo-node.js')
 const CHUNK_BYTES = 64 * MiB
 const STEP_MS = 300_000
 

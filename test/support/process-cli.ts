@@ -7,7 +7,9 @@ import { type Outcome, run, type SpawnOptions } from './process-spawn.ts'
 export const REPOSITORY = fileURLToPath(
   new URL(import.meta.url.includes('/dist/test/') ? '../../..' : '../..', import.meta.url)
 )
-export const SHOAL = join(REPOSITORY, 'dist/cli/main.js')
+/** Where the build puts programs that run as processes of their own. */
+export const PROGRAMS = join(REPOSITORY, 'dist/bundle')
+export const SHOAL = join(PROGRAMS, 'main.js')
 
 /** Runs `shoal ARGS --dir DIR`; whatever comes of it. */
 export function shoal(

@@ -1,9 +1,11 @@
 /** Moves as tests, benches and soaks ask for them: begun with the CLI, waited for over its API. */
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf } from '../../protocols/fault.ts'
-import { REPOSITORY } from './process-cli.ts'
+import type { HandoffStep } from '../../protocols/handoff/steps.ts'
+import { PROGRAMS } from './process-cli.ts'
 import { ask } from './process-control.ts'
-import type { ProcessNode } from './process-mesh.ts'
+import type { ProcessNode, UpOptions } from './process-mesh.ts'
 import { until } from './process-spawn.ts'
 
 const MOVE_MS = 120_000
@@ -22,9 +24,12 @@ export interface MoveLine {
   readonly trouble?: string
 }
 
-/** Starts a daemon that kills itself when a handoff reaches `step`. */
-export function dieAt(step: string): readonly string[] {
-  return [join(REPOSITORY, 'dist/test/support/handoff-launcher.js'), '--die-at', step]
+/** A daemon that can be told to die. */
+export const MORTAL: UpOptions = { program: [join(PROGRAMS, 'handoff-launcher.js')] }
+
+/** A daemon that is MORTAL kills itself when a handoff reaches the step. */
+export function dieAt(node: ProcessNode, step: HandoffStep): void {
+  writeFileSync(`${node.dir}.die-at`, step)
 }
 
 /** Asks for a move; its id. */
