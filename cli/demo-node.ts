@@ -1,5 +1,5 @@
 /**
- * `node dist/cli/demo-node.js --dir DIR --rate N --from MS --start MS [--max-load N] [--listen ADDRESS]`:
+ * `node dist/bundle/demo-node.js --dir DIR --rate N --from MS --start MS [--max-load N] [--listen ADDRESS]`:
  * the daemon as `shoal up` runs it, but with a load clock that runs faster than time (node/scaled-clock.ts). The
  * demo and the tests start it, nobody else; no option of `shoal up` leads here.
  *

@@ -8,6 +8,7 @@
  */
 const OLDEST = [20, 19]
 const SOURCES = ['protocols', 'crdt', 'node', 'cli', 'test']
+const BUNDLE = 'cli/bundle.mjs'
 
 main().catch(error => {
   process.stderr.write(`setup: ${error.message}\n`)
@@ -84,7 +85,7 @@ async function build({ fs, path, root }) {
   const names = sources.map(file => path.relative(root, file)).sort()
   const inputs = [
     ...sources,
-    ...['tsconfig.json', 'package-lock.json'].map(f => path.join(root, f))
+    ...['tsconfig.json', 'package-lock.json', BUNDLE].map(f => path.join(root, f))
   ]
   const newestMs = Math.max(...inputs.map(file => fs.statSync(file).mtimeMs))
   const stamp = `${newestMs}\n${names.join('\n')}\n`
@@ -93,7 +94,8 @@ async function build({ fs, path, root }) {
   const compiler = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc')
   await run(process.execPath, [compiler, '-p', path.join(root, 'tsconfig.json')], { cwd: root })
   removeOrphans(fs, path, root, new Set(names))
-  fs.chmodSync(path.join(dist, 'cli', 'main.js'), 0o755)
+  await run(process.execPath, [path.join(root, BUNDLE)], { cwd: root })
+  fs.chmodSync(path.join(dist, 'bundle', 'main.js'), 0o755)
   fs.writeFileSync(stampFile, stamp)
 }
 
