@@ -152,6 +152,7 @@ export class Balancer {
       offered: volume => offeredOf(deals.views, volume),
       peers: offering.peers(),
       refused: deals.refused.volumes,
+      refusedAtHome: deals.refusedAtHome.volumes,
       mostChunks: deals.refused.mostChunks,
       copyBytesPerSecond: deals.speed.perSecond(bound()),
       besideMs: deals.delay.ms

@@ -57,7 +57,9 @@ export interface DealsParts {
 export class Deals {
   readonly speed: CopySpeed
   readonly delay: MoveDelay
+  /** For an overload. What was refused at home may be needed elsewhere at any moment. */
   readonly refused: Refused
+  readonly refusedAtHome: Refused
   readonly #parts: DealsParts
   readonly #deals = new Map<string, Deal>()
   readonly #open = new OpenOffers()
@@ -69,6 +71,7 @@ export class Deals {
     this.speed = new CopySpeed(parts.loadClock)
     this.delay = new MoveDelay(parts.loadClock)
     this.refused = new Refused(parts.loadClock, parts.random)
+    this.refusedAtHome = new Refused(parts.loadClock, parts.random)
     this.#leaving = new Leaving(parts.loadClock)
     parts.moves.watch({
       started: () => undefined,
@@ -180,7 +183,7 @@ export class Deals {
     const chunks = want.chunks.map(({ chunk }) => chunk)
     await moves.order({ id, volume, to, chunks, bytes, reason, why: whyOf(want) })
     receipts.opened(receiptOf({ id, self, want, started, decidedAt: since }))
-    this.refused.taken(volume)
+    this.#refusedFor(want.reason).taken(volume)
   }
 
   #resume(order: SavedOrder): void {
@@ -192,6 +195,10 @@ export class Deals {
     this.#deals.set(id, deal)
     const nowMs = this.#parts.clock.monotonicMs()
     this.#negotiate(deal, resume(to, { id, reservation }, nowMs), () => [])
+  }
+
+  #refusedFor(reason: Want['reason']): Refused {
+    return reason === 'home' ? this.refusedAtHome : this.refused
   }
 
   /** Of any move of this node: the six hours are for all of them. */
@@ -226,7 +233,7 @@ export class Deals {
     if (end.is !== 'settled')
       log.info({ move: id, volume, why: end.why }, 'an offer came to nothing')
     if (end.is === 'nobody' || (outcome !== 'done' && end.is === 'settled'))
-      this.refused.add(volume, reason !== 'home', tooMany(deal, end))
+      this.#refusedFor(reason).add(volume, reason !== 'home', tooMany(deal, end))
     past.drop(id)
     past.saveSoon()
     records.saveSoon()

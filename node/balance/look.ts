@@ -76,8 +76,9 @@ export interface Surroundings extends Pending {
   readonly copyBytesPerSecond: number
   /** What a move takes beside copying. */
   readonly besideMs: number
-  /** Offered lately, and nobody took them. */
+  /** Offered lately for an overload, or to where they are at home, and nobody took them. */
   readonly refused: ReadonlySet<VolumeId>
+  readonly refusedAtHome: ReadonlySet<VolumeId>
   readonly mostChunks: ReadonlyMap<VolumeId, number>
 }
 
@@ -143,6 +144,7 @@ export function* looking(
     // They were left out of the chunks of each shard.
     underWay: [],
     refused: around.refused,
+    refusedAtHome: around.refusedAtHome,
     mostChunks: around.mostChunks,
     ...(thresholds.length > 0 && { greatestThreshold: Math.max(...thresholds) })
   }

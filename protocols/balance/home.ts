@@ -26,7 +26,9 @@ export function homeWants(look: Look): Want[] {
 function homeWant(look: Look, shard: ShardOutlook): Want | undefined {
   const { rttMs, homeRttMs, settings, volume, path, day } = shard
   if (rttMs === undefined || homeRttMs === undefined || !settings.isOn) return undefined
-  if (rttMs - homeRttMs < LEAST_SAVED_MS || look.refused?.has(volume) === true) return undefined
+  if (rttMs - homeRttMs < LEAST_SAVED_MS || look.refusedAtHome?.has(volume) === true) {
+    return undefined
+  }
   const chunks = movable(shard.chunks, look.nowMs, look.past, look.underWay)
   if (chunks.length === 0) return undefined
   const bytes = chunks.reduce((sum, chunk) => sum + chunk.bytes, 0)

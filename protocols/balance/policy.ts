@@ -43,8 +43,10 @@ export interface Look {
   readonly underWay: readonly ChunkKey[]
   /** The greatest threshold among the peers that are known; absent: unknown. */
   readonly greatestThreshold?: number
-  /** Offered lately, and nobody took them: others are tried first. */
+  /** Offered lately for an overload, and nobody took them: others are tried first. */
   readonly refused?: ReadonlySet<VolumeId>
+  /** Offered lately to where they are at home; says nothing of others, who may be needed. */
+  readonly refusedAtHome?: ReadonlySet<VolumeId>
   /** Of a volume of which more at once was too much for everybody: the most chunks that are tried. */
   readonly mostChunks?: ReadonlyMap<VolumeId, number>
 }

@@ -61,6 +61,19 @@ describe('a node that nothing threatens', () => {
   })
 })
 
+it('goes elsewhere for an overload at once, though it was refused at home', async () => {
+  const c = await mesh.add('c')
+  const other = await mesh.createVolume(2, b)
+  await mesh.settle()
+  attachAt(b)
+  await b.learn(other, () => 790)
+  await a.learn(volume, steady)
+  await mesh.until(() => mesh.said.includes('an offer came to nothing'), 600)
+  mesh.loads.set(volume, () => 1_600)
+  await mesh.until(() => c.holds(volume) > 0)
+  expect(a.moves.list(1).moves[0]?.why).toMatch(/units\/s now/)
+})
+
 /** What the mesh knows of a node, told otherwise. */
 function retold({ id, node }: BalanceNode, what: Partial<NodeEntry>): void {
   const entry = node.parts.map.mesh().nodes.get(id)
