@@ -3,10 +3,10 @@
  * imports become a few files in dist/bundle/. A daemon then loads some 30 files in place of 1,100, and
  * is up in half of the time (docs/adr/0016-bundle.md).
  *
- * Invariant: every program that is started as a process of its own is an entry, so that what they
- * share exists once in each of them.
+ * Invariant: every program that is started as a process or thread of its own is an entry, and all are
+ * bundled together: no process ever has the same module twice.
  */
-import { rmSync } from 'node:fs'
+import { chmodSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
 
@@ -34,3 +34,5 @@ const bundle = await rolldown({
 rmSync(DIRECTORY, { recursive: true, force: true })
 await bundle.write({ dir: DIRECTORY, format: 'esm', sourcemap: true, hashCharacters: 'hex' })
 await bundle.close()
+// The `shoal` command of package.json, however it was built.
+chmodSync(`${DIRECTORY}/main.js`, 0o755)

@@ -95,7 +95,6 @@ async function build({ fs, path, root }) {
   await run(process.execPath, [compiler, '-p', path.join(root, 'tsconfig.json')], { cwd: root })
   removeOrphans(fs, path, root, new Set(names))
   await run(process.execPath, [path.join(root, BUNDLE)], { cwd: root })
-  fs.chmodSync(path.join(dist, 'bundle', 'main.js'), 0o755)
   fs.writeFileSync(stampFile, stamp)
 }
 
