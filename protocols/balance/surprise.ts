@@ -20,9 +20,9 @@ export function liftedPath(path: LoadPath, load: number, nowMs: number): LoadPat
   const present = Math.floor((nowMs - path.atMs) / path.stepMs)
   const lift = (list: readonly number[]): number[] => {
     let left = above
-    return list.map((load, step) => {
+    return list.map((known, step) => {
       if (step > present) left *= KEPT
-      return load + left
+      return known + left
     })
   }
   return { ...path, expected: lift(path.expected), high: lift(path.high) }
